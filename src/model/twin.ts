@@ -1,0 +1,81 @@
+// A device twin and the rules by which it changes.
+//
+// Owns the twin's shape (desired and reported properties, each with a version) and the pure merge: JSON merge
+// patch (RFC 7396) where null deletes. Used by the gateway's twin copy and by the hub's registry alike.
+// Keys starting with `$` (`$version`, `$metadata`) belong to the carrier, never to the properties.
+
+import type { JsonObject, JsonValue } from './json.ts';
+import { isJsonObject } from './json.ts';
+
+export interface TwinSection {
+  readonly properties: JsonObject;
+  /** Starts at 1, grows by one with every change. 0 means never seen. */
+  readonly version: number;
+}
+
+export interface Twin {
+  readonly desired: TwinSection;
+  readonly reported: TwinSection;
+}
+
+export const emptyTwin: Twin = {
+  desired: { properties: {}, version: 0 },
+  reported: { properties: {}, version: 0 },
+};
+
+/** RFC 7396: members of `patch` replace those of `target`, objects merge, null deletes. */
+export function mergePatch(target: JsonObject, patch: JsonObject): JsonObject {
+  const merged: Record<string, JsonValue> = { ...target };
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) {
+      delete merged[key];
+    } else if (isJsonObject(value)) {
+      const before = merged[key];
+      merged[key] = mergePatch(isJsonObject(before) ? before : {}, value);
+    } else {
+      merged[key] = value;
+    }
+  }
+  return merged;
+}
+
+/** One patch that does what `first` and then `second` do. Unlike mergePatch, nulls stay: they still have to delete. */
+export function composePatches(first: JsonObject, second: JsonObject): JsonObject {
+  const composed: Record<string, JsonValue> = { ...first };
+  for (const [key, value] of Object.entries(second)) {
+    const before = composed[key];
+    composed[key] = isJsonObject(value) && isJsonObject(before) ? composePatches(before, value) : value;
+  }
+  return composed;
+}
+
+/** The smallest merge patch that turns `before` into `after`; an empty object when they are equal. */
+export function diffPatch(before: JsonObject, after: JsonObject): JsonObject {
+  const patch: Record<string, JsonValue> = {};
+  for (const key of Object.keys(before)) {
+    if (!(key in after)) patch[key] = null;
+  }
+  for (const [key, value] of Object.entries(after)) {
+    const old = before[key];
+    if (isJsonObject(old) && isJsonObject(value)) {
+      const inner = diffPatch(old, value);
+      if (Object.keys(inner).length > 0) patch[key] = inner;
+    } else if (!jsonEqual(old, value)) {
+      patch[key] = value;
+    }
+  }
+  return patch;
+}
+
+export function jsonEqual(a: JsonValue | undefined, b: JsonValue | undefined): boolean {
+  if (a === b) return true;
+  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, index) => jsonEqual(item, b[index]));
+  if (!isJsonObject(a) || !isJsonObject(b)) return false;
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => jsonEqual(a[key], b[key]));
+}
+
+/** The properties without carrier keys (`$version`, `$metadata`). */
+export function withoutCarrierKeys(section: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(section).filter(([key]) => !key.startsWith('$')));
+}

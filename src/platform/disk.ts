@@ -1,0 +1,127 @@
+// The file system as a parameter. Every call names its operation, so that a test can fail exactly that one.
+//
+// Invariant: writeFileAtomic leaves either the old or the new content, whatever happens: temp file, write,
+// fsync, rename, fsync of the directory.
+
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, chmod, type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+export interface FileFacts {
+  readonly bytes: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly modifiedMs: number;
+  readonly isDirectory: boolean;
+}
+
+export interface Disk {
+  readFile(operation: string, path: string): Promise<Buffer>;
+  /** Undefined when there is no such file. */
+  readTextIfPresent(operation: string, path: string): Promise<string | undefined>;
+  writeFileAtomic(operation: string, path: string, data: string | Uint8Array, mode?: number): Promise<void>;
+  /** Creates the directory and its parents. An existing one gets `mode`, when given. */
+  makeDirectory(operation: string, path: string, mode?: number): Promise<void>;
+  /** Names inside a directory; empty when there is none. */
+  list(operation: string, path: string): Promise<readonly string[]>;
+  facts(operation: string, path: string): Promise<FileFacts | undefined>;
+  rename(operation: string, from: string, to: string): Promise<void>;
+  /** Removes a file or a tree; silent when it is gone already. */
+  remove(operation: string, path: string): Promise<void>;
+  /** Bytes from `offset`, at most `bytesMax`; fewer at the end of the file. */
+  readSlice(operation: string, path: string, range: { readonly offset: number; readonly bytesMax: number }): Promise<Buffer>;
+  isExecutable(operation: string, path: string): Promise<boolean>;
+  freeBytes(operation: string, path: string): Promise<number>;
+}
+
+const privateFileMode = 0o600;
+const tempNameBytes = 6;
+
+export function systemDisk(): Disk {
+  return {
+    readFile: (_operation, path) => readFile(path),
+    async readTextIfPresent(_operation, path) {
+      try {
+        return await readFile(path, 'utf8');
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    },
+    writeFileAtomic: (_operation, path, data, mode) => writeFileAtomic(path, data, mode ?? privateFileMode),
+    async makeDirectory(_operation, path, mode) {
+      await mkdir(path, { recursive: true, ...(mode === undefined ? {} : { mode }) });
+      if (mode !== undefined) await chmod(path, mode);
+    },
+    async list(_operation, path) {
+      try {
+        return await readdir(path);
+      } catch (error) {
+        if (isMissing(error)) return [];
+        throw error;
+      }
+    },
+    async facts(_operation, path) {
+      try {
+        const found = await stat(path);
+        return { bytes: found.size, mode: found.mode & 0o7777, uid: found.uid, modifiedMs: found.mtimeMs, isDirectory: found.isDirectory() };
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    },
+    rename: (_operation, from, to) => rename(from, to),
+    remove: (_operation, path) => rm(path, { recursive: true, force: true }),
+    async readSlice(_operation, path, { offset, bytesMax }) {
+      const file = await open(path, 'r');
+      try {
+        const buffer = Buffer.allocUnsafe(bytesMax);
+        const { bytesRead } = await file.read(buffer, 0, bytesMax, offset);
+        return buffer.subarray(0, bytesRead);
+      } finally {
+        await file.close();
+      }
+    },
+    async isExecutable(_operation, path) {
+      try {
+        await access(path, constants.X_OK);
+        return (await stat(path)).isFile();
+      } catch {
+        return false;
+      }
+    },
+    async freeBytes(_operation, path) {
+      const found = await statfs(path);
+      return found.bavail * found.bsize;
+    },
+  };
+}
+
+async function writeFileAtomic(path: string, data: string | Uint8Array, mode: number): Promise<void> {
+  const directory = dirname(path);
+  const temporary = join(directory, `.${randomBytes(tempNameBytes).toString('hex')}.tmp`);
+  let file: FileHandle | undefined;
+  try {
+    file = await open(temporary, 'wx', mode);
+    await file.writeFile(data);
+    await file.sync();
+    await file.close();
+    file = undefined;
+    await rename(temporary, path);
+  } catch (error) {
+    await file?.close();
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  const parent = await open(directory, 'r');
+  try {
+    await parent.sync();
+  } finally {
+    await parent.close();
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+}

@@ -1,0 +1,204 @@
+// HTTP/1.1 over unix sockets and TCP, as a parameter: small request and response values, no framework.
+//
+// Serves the admin, workload and hub sockets; dials them for the CLI. A request body is bounded; a response
+// body may be a stream (logs, monitor) that ends when the client goes away.
+
+import { createServer, type IncomingMessage, request as sendRequest, type ServerResponse } from 'node:http';
+import { chmod, unlink } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
+import type { PeerCredentials } from './net.ts';
+
+export interface HttpRequest {
+  readonly method: string;
+  /** Decoded path segments: `/modules/a%2Fb/sign` is `['modules', 'a/b', 'sign']`. */
+  readonly segments: readonly string[];
+  readonly query: URLSearchParams;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly body: string;
+  readonly peer: PeerCredentials | undefined;
+  /** Aborted when the client goes away: ends a streamed response. */
+  readonly signal: AbortSignal;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Text in one piece, or pieces as they come. */
+  readonly body?: string | AsyncIterable<string>;
+}
+
+export type HttpHandler = (request: HttpRequest) => Promise<HttpResponse>;
+
+export interface HttpEndpointOptions {
+  readonly endpoint: { readonly kind: 'unix'; readonly path: string; readonly mode: number } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  readonly handler: HttpHandler;
+  readonly bodyBytesMax: number;
+}
+
+export interface HttpServer {
+  readonly port: number | undefined;
+  close(): Promise<void>;
+}
+
+export interface HttpCall {
+  readonly socketPath: string;
+  readonly method: string;
+  readonly path: string;
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface Http {
+  serve(options: HttpEndpointOptions): Promise<HttpServer>;
+  /** One whole answer. Throws PLATFORM_HTTP_FAILED when nobody answers. */
+  call(call: HttpCall): Promise<{ readonly status: number; readonly body: string }>;
+  /** The answer's body piece by piece, as UTF-8 text. */
+  stream(call: HttpCall): Promise<{ readonly status: number; readonly body: AsyncIterable<string> }>;
+}
+
+export function systemHttp(options: { readonly peerCredentials?: ((fd: number) => PeerCredentials) | undefined } = {}): Http {
+  return {
+    serve: (serving) => serve(serving, options.peerCredentials),
+    async call(call) {
+      const { status, body } = await open(call);
+      let text = '';
+      for await (const piece of body) text += piece;
+      return { status, body: text };
+    },
+    stream: open,
+  };
+}
+
+async function serve({ endpoint, handler, bodyBytesMax }: HttpEndpointOptions, peerCredentials?: (fd: number) => PeerCredentials): Promise<HttpServer> {
+  const server = createServer((incoming, outgoing) => {
+    void answer(incoming, outgoing, { handler, bodyBytesMax, peerCredentials });
+  });
+  if (endpoint.kind === 'unix') await unlink(endpoint.path).catch(() => undefined);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(new WeirError({ code: 'PLATFORM_LISTEN_FAILED', message: `Cannot serve HTTP on ${endpoint.kind === 'unix' ? endpoint.path : `${endpoint.host}:${endpoint.port}`}: ${cause.message}.`, cause })),
+    );
+    if (endpoint.kind === 'unix') server.listen(endpoint.path, resolve);
+    else server.listen(endpoint.port, endpoint.host, resolve);
+  });
+  if (endpoint.kind === 'unix') await chmod(endpoint.path, endpoint.mode);
+  const bound = server.address();
+  return {
+    port: typeof bound === 'object' && bound !== null ? bound.port : undefined,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+interface Answering {
+  readonly handler: HttpHandler;
+  readonly bodyBytesMax: number;
+  readonly peerCredentials: ((fd: number) => PeerCredentials) | undefined;
+}
+
+async function answer(incoming: IncomingMessage, outgoing: ServerResponse, { handler, bodyBytesMax, peerCredentials }: Answering): Promise<void> {
+  const gone = new AbortController();
+  outgoing.on('close', () => gone.abort());
+  outgoing.on('error', () => gone.abort());
+  try {
+    const body = await readBody(incoming, bodyBytesMax);
+    if (body === undefined) {
+      outgoing.writeHead(413, { 'content-type': 'application/json' }).end(JSON.stringify({ message: `The request body is over ${bodyBytesMax} bytes.` }));
+      return;
+    }
+    const url = new URL(incoming.url ?? '/', 'http://socket');
+    const response = await handler({
+      method: incoming.method ?? 'GET',
+      segments: url.pathname.split('/').filter((part) => part !== '').map(decodeSegment),
+      query: url.searchParams,
+      headers: incoming.headers as Record<string, string | undefined>,
+      body,
+      peer: readPeer(incoming.socket, peerCredentials),
+      signal: gone.signal,
+    });
+    await writeResponse(outgoing, response, gone.signal);
+  } catch (error) {
+    if (!outgoing.headersSent) outgoing.writeHead(500, { 'content-type': 'application/json' });
+    outgoing.end(JSON.stringify({ code: errorCode(error), message: errorMessage(error) }));
+  }
+}
+
+function decodeSegment(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+function readPeer(socket: Socket, peerCredentials: ((fd: number) => PeerCredentials) | undefined): PeerCredentials | undefined {
+  const handle = (socket as unknown as { readonly _handle: { readonly fd?: number } | null })._handle;
+  return socket.remoteAddress === undefined && handle?.fd !== undefined && handle.fd >= 0 ? peerCredentials?.(handle.fd) : undefined;
+}
+
+async function readBody(incoming: IncomingMessage, bytesMax: number): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function writeResponse(outgoing: ServerResponse, response: HttpResponse, signal: AbortSignal): Promise<void> {
+  outgoing.writeHead(response.status, { 'content-type': 'application/json', ...response.headers });
+  if (response.body === undefined || typeof response.body === 'string') {
+    outgoing.end(response.body ?? '');
+    return;
+  }
+  outgoing.flushHeaders();
+  for await (const piece of response.body) {
+    if (signal.aborted) break;
+    if (!outgoing.write(piece)) await Promise.race([new Promise((resolve) => outgoing.once('drain', resolve)), aborted(signal)]);
+  }
+  outgoing.end();
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+function open(call: HttpCall): Promise<{ readonly status: number; readonly body: AsyncIterable<string> }> {
+  return new Promise((resolve, reject) => {
+    const outgoing = sendRequest(
+      {
+        socketPath: call.socketPath,
+        method: call.method,
+        path: call.path,
+        agent: false,
+        headers: call.body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(call.body) },
+        ...(call.signal === undefined ? {} : { signal: call.signal }),
+      },
+      (incoming) => {
+        incoming.setEncoding('utf8');
+        resolve({ status: incoming.statusCode ?? 0, body: incoming as AsyncIterable<string> });
+      },
+    );
+    outgoing.on('error', (cause) =>
+      reject(
+        new WeirError({
+          code: 'PLATFORM_HTTP_FAILED',
+          message: `No answer on ${call.socketPath}: ${cause.message}.`,
+          fields: { socket: call.socketPath, errno: errorCode(cause) },
+          retryable: true,
+          cause,
+        }),
+      ),
+    );
+    outgoing.end(call.body);
+  });
+}

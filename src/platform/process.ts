@@ -1,0 +1,75 @@
+// Processes as a parameter: start one that outlives us, ask what a pid is, send a signal.
+//
+// Pids are reused, so a process is known by pid AND start time (field 22 of /proc/<pid>/stat, clock ticks since
+// boot) AND boot id. A pid alone identifies nobody.
+
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+
+export interface SpawnRequest {
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+export interface Processes {
+  /** Starts a process in its own session, detached from ours, with no standard streams. Rejects when it cannot be executed. */
+  spawnDetached(request: SpawnRequest): Promise<{ readonly pid: number }>;
+  /** Start time of a live process in clock ticks since boot; undefined when there is none (zombies count as none). */
+  startTicks(pid: number): Promise<number | undefined>;
+  signal(pid: number, name: 'SIGTERM' | 'SIGKILL' | 'SIGHUP'): boolean;
+  /** Changes with every boot of the machine. */
+  bootId(): string;
+  readonly pid: number;
+  /** The running executable, for starting built-in modules as the same one. */
+  readonly executable: string;
+  /** Resident, unshared-weighted memory of a process in bytes (PSS), when the kernel tells. */
+  pssBytes(pid: number): Promise<number | undefined>;
+}
+
+const startTicksField = 19;
+const bytesPerKib = 1024;
+
+export function systemProcesses(): Processes {
+  return {
+    pid: process.pid,
+    executable: process.execPath,
+    spawnDetached: ({ command, env, cwd }) =>
+      new Promise((resolve, reject) => {
+        const [file, ...args] = command;
+        const child = spawn(file ?? '', args, { detached: true, stdio: 'ignore', env: { ...env }, ...(cwd === undefined ? {} : { cwd }) });
+        child.once('error', reject);
+        child.once('spawn', () => {
+          child.unref();
+          resolve({ pid: child.pid ?? 0 });
+        });
+      }),
+    async startTicks(pid) {
+      try {
+        const text = await readFile(`/proc/${pid}/stat`, 'utf8');
+        // The command name may hold blanks and parentheses: fields are counted from behind the last ')'.
+        const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+        return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[startTicksField]);
+      } catch {
+        return undefined;
+      }
+    },
+    signal(pid, name) {
+      try {
+        return process.kill(pid, name);
+      } catch {
+        return false;
+      }
+    },
+    bootId: () => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    async pssBytes(pid) {
+      try {
+        const match = /^Pss:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8'));
+        return match === null ? undefined : Number(match[1]) * bytesPerKib;
+      } catch {
+        return undefined;
+      }
+    },
+  };
+}

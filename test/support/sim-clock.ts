@@ -1,0 +1,68 @@
+// A clock that moves only when told: timers fire in order of their time, each in its own turn.
+
+import type { Clock, Timer } from '../../src/platform/clock.ts';
+
+interface Pending {
+  readonly atMs: number;
+  readonly order: number;
+  readonly callback: () => void;
+}
+
+export class SimClock implements Clock {
+  #monotonicMs = 0;
+  #wallOffsetMs: number;
+  #order = 0;
+  readonly #pending = new Set<Pending>();
+
+  constructor(startWallMs = Date.UTC(2026, 0, 1)) {
+    this.#wallOffsetMs = startWallMs;
+  }
+
+  wallMs(): number {
+    return this.#wallOffsetMs + this.#monotonicMs;
+  }
+
+  monotonicMs(): number {
+    return this.#monotonicMs;
+  }
+
+  setTimer(delayMs: number, callback: () => void): Timer {
+    const pending: Pending = { atMs: this.#monotonicMs + Math.max(0, delayMs), order: this.#order++, callback };
+    this.#pending.add(pending);
+    return { cancel: () => void this.#pending.delete(pending) };
+  }
+
+  soon(callback: () => void): void {
+    this.setTimer(0, callback);
+  }
+
+  /** Lets `deltaMs` pass; every timer due on the way fires, with promise jobs run in between. */
+  async advance(deltaMs: number): Promise<void> {
+    const endMs = this.#monotonicMs + deltaMs;
+    for (;;) {
+      await settle();
+      const next = [...this.#pending].filter((timer) => timer.atMs <= endMs).sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
+      if (next === undefined) break;
+      this.#monotonicMs = Math.max(this.#monotonicMs, next.atMs);
+      this.#pending.delete(next);
+      next.callback();
+    }
+    this.#monotonicMs = endMs;
+    await settle();
+  }
+
+  /** The wall clock jumps; the monotonic clock does not notice. */
+  jumpWall(deltaMs: number): void {
+    this.#wallOffsetMs += deltaMs;
+  }
+
+  get timerCount(): number {
+    return this.#pending.size;
+  }
+}
+
+/** Lets all promise jobs and immediates that are ready run. */
+export async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+}
