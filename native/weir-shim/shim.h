@@ -1,0 +1,128 @@
+/* weir-shim: the declarations its source files share.
+ *
+ * One shim looks after one module process. Everything it needs lives in fixed-size memory: there is
+ * no malloc after start-up, so a machine that is out of memory can still be told that a module ended.
+ * The files: options.c (argv), spawn.c (the child's side), log.c (lines, rotation), control.c (the
+ * socket), record.c (state.json, exit.json, what /proc knows), text.c (formatting without stdio) and
+ * weir-shim.c (the life of one module, in order).
+ */
+#ifndef WEIR_SHIM_H
+#define WEIR_SHIM_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#define _FILE_OFFSET_BITS 64
+#define _TIME_BITS 64 /* armhf: wall time must work after 2038 */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+enum { EXIT_USAGE = 64, EXIT_OS = 71, EXIT_LOCKED = 73 }; /* names and numbers of sysexits.h */
+
+enum {
+  RLIMITS_MAX = 16,
+  KEEP_FDS_MAX = 16,
+  GROUPS_MAX = 16,
+  CLIENTS_MAX = 8,
+  LOG_FILES_MAX = 99,
+  LOG_BYTES_MIN = 16 * 1024, /* more than one split line with its prefix */
+  LINE_BYTES_MAX = 8 * 1024,
+  RECORD_BYTES_MAX = 2048,
+  GRACE_MS_DEFAULT = 10 * 1000,
+  GRACE_MS_MAX = 3600 * 1000
+};
+
+struct rlimit_choice {
+  int resource;
+  struct rlimit value;
+};
+
+struct options {
+  const char *dir;
+  const char *log_path;
+  const char *cwd;
+  int64_t log_bytes;
+  int log_files;
+  bool drop_identity;
+  uid_t uid;
+  gid_t gid;
+  gid_t groups[GROUPS_MAX];
+  int group_count;
+  bool no_new_privs;
+  struct rlimit_choice rlimits[RLIMITS_MAX];
+  int rlimit_count;
+  int keep_fds[KEEP_FDS_MAX];
+  int keep_fd_count;
+  int64_t grace_ms;
+  char **argv; /* the module's, NULL-terminated */
+};
+
+/* options.c: ends the process with EXIT_USAGE and a message on stderr when argv is wrong. */
+void options_parse(struct options *options, int argc, char **argv);
+
+/* text.c */
+struct text {
+  char *start;
+  size_t length;
+  size_t capacity;
+};
+void text_init(struct text *text, char *memory, size_t capacity);
+void text_add(struct text *text, const char *words);
+void text_bytes(struct text *text, const char *bytes, size_t length);
+void text_int(struct text *text, int64_t number);
+void text_json(struct text *text, const char *words); /* with quotes and escapes */
+void text_utc(struct text *text, int64_t unix_ms);    /* 2026-11-21T09:12:44.123Z */
+int64_t parse_int(const char *words, int64_t max);    /* -1 when it is no number in 0..max */
+int64_t now_unix_ms(void);
+int64_t now_monotonic_ms(void);
+_Noreturn void die(int status, const char *what, const char *which, int error);
+
+/* spawn.c */
+struct child {
+  pid_t pid;
+  int out_fd; /* -1 once at its end */
+  int err_fd;
+  int setup_step; /* index into spawn_step_name, when setup_error is not 0 */
+  int setup_error;
+};
+void spawn_module(const struct options *options, struct child *child);
+const char *spawn_step_name(int step);
+
+/* log.c */
+enum stream { STREAM_OUT, STREAM_ERR };
+void log_open(const char *path, int64_t bytes_max, int files);
+bool log_copy(enum stream stream, int fd); /* one bounded read; false at the end of the stream */
+void log_finish(void);                     /* writes unfinished lines */
+int64_t log_dropped_bytes(void);
+
+/* control.c */
+struct pollfd;
+enum command { COMMAND_TERM, COMMAND_KILL, COMMAND_GRACE };
+typedef void command_fn(enum command command, int64_t argument);
+void control_listen(void); /* ctl.sock in the current directory */
+int control_poll_set(struct pollfd *set);
+void control_serve(const struct pollfd *set, int count, const char *greeting, command_fn *act);
+void control_broadcast(const char *line);
+void control_close(void);
+
+/* record.c */
+struct life {
+  pid_t pid;
+  int64_t started_unix_ms;
+  int64_t started_monotonic_ms;
+};
+void record_state(const struct life *life, struct text *line); /* writes state.json */
+struct ending {
+  int wait_status;
+  bool exec_failed;
+  const char *message;
+  bool killed_by_shim;
+};
+void record_exit(const struct life *life, const struct ending *ending, struct text *line);
+size_t read_small_file(const char *path, char *buffer, size_t capacity);
+
+#endif
