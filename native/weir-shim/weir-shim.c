@@ -205,17 +205,16 @@ static void kill_leftovers(void) {
   }
 }
 
-static void drain(int64_t for_ms) {
-  int64_t until_ms = now_monotonic_ms() + for_ms;
+/* Copies what the pipes hold; `patient` also waits, within the bound, for them to be closed. */
+static void drain(bool patient) {
+  int64_t until_ms = now_monotonic_ms() + DRAIN_MS_MAX;
   while (shim.child.out_fd >= 0 || shim.child.err_fd >= 0) {
     struct pollfd set[2] = {{.fd = shim.child.out_fd, .events = POLLIN},
                             {.fd = shim.child.err_fd, .events = POLLIN}};
     int64_t rest_ms = until_ms - now_monotonic_ms();
-    if (poll(set, 2, rest_ms > 0 ? (int)rest_ms : 0) <= 0) break;
+    if (rest_ms <= 0 || poll(set, 2, patient ? (int)rest_ms : 0) <= 0) return;
     copy_logs(set[0].revents, set[1].revents);
-    if (rest_ms <= 0) break;
   }
-  log_finish();
 }
 
 static void describe_ending(struct text *message) {
@@ -269,10 +268,11 @@ int main(int argc, char **argv) {
   text_init(&line, line_memory, sizeof line_memory);
   describe_ending(&message);
   shim.ending.message = message.start;
-  drain(0);
+  drain(false); /* before the record, which counts what was dropped */
   record_exit(&shim.life, &shim.ending, &line);
   control_broadcast(line.start);
-  drain(DRAIN_MS_MAX);
+  drain(true);
+  log_finish();
   control_close();
   return 0;
 }
