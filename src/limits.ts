@@ -20,3 +20,157 @@ export const httpBodyBytesMax = 4_194_304;
 
 assert(twinSectionBytesMax <= messageBytesMax, 'a twin section travels as one message');
 assert(messageBytesMax <= httpBodyBytesMax, 'whatever fits a message fits a request');
+
+// ── upstream: the link to the hub ──
+
+/** Messages under way to the hub without acknowledgement: fills a slow link, bounds what a loss repeats. */
+export const upstreamInflightMax = 256;
+/** Twin requests that wait for the hub; beyond it a request is refused at once. */
+export const upstreamRequestsPendingMax = 256;
+/** Time for the hub to answer one twin request, milliseconds. */
+export const upstreamRequestTimeoutMs = 30_000;
+
+// ── configuration file: what an operator may set, and between which bounds ──
+
+/** The configuration file itself. A hundred times what anybody writes by hand. */
+export const configFileBytesMax = 1_048_576;
+/** A queue that holds less than four full messages is not a queue. */
+export const configQuotaBytesMin = 1_048_576;
+/** One tebibyte: beyond every flash card; SQLite's own ceiling is far above. */
+export const configQuotaBytesMax = 1_099_511_627_776;
+/** A sender waits this long for its acknowledgement; clients of 3.1.1 start to repeat at some ten seconds. */
+export const configCommitDelayMsMax = 1_000;
+/** Ten years, in seconds: IoT Edge's manifests use 2147483647 as "for ever", larger than any use. */
+export const configTimeToLiveSecsMax = 2_147_483_647;
+/** Time between SIGTERM and SIGKILL of a module. */
+export const configGraceMsMax = 600_000;
+/** The shim takes no smaller log file: two of its longest lines must fit. */
+export const configLogBytesMin = 16_384;
+/** One gibibyte a log file. */
+export const configLogBytesMax = 1_073_741_824;
+/** The shim numbers its log files with two digits. */
+export const configLogFilesMax = 99;
+
+assert(configQuotaBytesMin >= messageBytesMax * 4, 'the smallest queue holds several of the largest messages');
+
+// ── hub ──
+
+/** Device identities of one hub. A single SQLite file answers as fast with a million rows as with ten. */
+export const hubDevicesMax = 1_000_000;
+/** Module identities of one device, the two system modules included: IoT Hub's limit for an edge device. */
+export const hubModulesPerDeviceMax = 50;
+/** Rows of one page of a registry listing: IoT Hub's `top` limit. */
+export const hubListRowsMax = 1000;
+/** Decoded bytes of one symmetric key: IoT Hub takes 16 to 64. */
+export const hubKeyBytesMin = 16;
+export const hubKeyBytesMax = 64;
+/** Levels of objects and arrays inside one twin section: IoT Hub's limit. */
+export const twinDepthMax = 10;
+/** UTF-8 bytes of one twin key. */
+export const twinKeyBytesMax = 1024;
+/** UTF-8 bytes of one text value in a twin. */
+export const twinTextBytesMax = 4096;
+/** Bytes of the tags of one twin, counted like a section. */
+export const twinTagsBytesMax = 8192;
+/** Whole numbers in twins lie in [-2^52, 2^52). */
+export const twinIntegerMax = 2 ** 52 - 1;
+export const twinIntegerMin = -(2 ** 52);
+/** Problems named in one refusal of a twin or a manifest; more are only counted, so that an answer stays readable. */
+export const hubProblemsMax = 100;
+/** Messages of one commit of the event log: bounds the pause of the event loop while it is written. */
+export const hubCommitMessagesMax = 1024;
+/** Bytes of one commit of the event log. */
+export const hubCommitBytesMax = 8_388_608;
+/** Bytes waiting to be committed before further telemetry is refused: memory bound of a stalled disk. */
+export const hubPendingBytesMax = 67_108_864;
+/** Streams remembered per device for recognising repetitions; the one unused for longest is forgotten first. */
+export const hubStreamsPerDeviceMax = 1024;
+/** Events handed to one reader at a time. */
+export const hubReadEventsMax = 256;
+/** Bytes handed to one reader at a time; one event is always handed over, however large. */
+export const hubReadBytesMax = 1_048_576;
+/** Rows looked at per step when a reader wants one device only: bounds the pause of the event loop. */
+export const hubScanEventsMax = 4096;
+/** Rows removed per step by the age limit of the event log. */
+export const hubExpireEventsMax = 4096;
+/** Readers of the event log that may follow it at the same time. */
+export const hubFollowersMax = 64;
+
+assert(messageBytesMax <= hubReadBytesMax, 'a read step holds any message');
+assert(messageBytesMax <= hubCommitBytesMax, 'a commit holds any message');
+assert(hubCommitBytesMax <= hubPendingBytesMax, 'a full commit may wait for its turn');
+
+// ── modules ──
+
+/** Messages a built-in module keeps while the broker is away: minutes of a busy module; oldest are dropped and counted. */
+export const moduleOutboxMessagesMax = 10_000;
+/** The same in bytes of body and topic: what a module's process may grow by in a long outage. */
+export const moduleOutboxBytesMax = 8_388_608;
+/** QoS 1 publishes under way to the broker: enough to keep a group commit full, few enough to repeat quickly. */
+export const moduleInflightMax = 64;
+/** Life of a module's SAS token. IoT Hub's SDKs use one hour too. */
+export const moduleTokenLifeMs = 3_600_000;
+/** Age at which the token is renewed by reconnecting: well before its end, whatever the clocks do. */
+export const moduleTokenRenewMs = 2_700_000;
+/** Answer to a twin request; IoT Hub's SDKs wait as long. */
+export const moduleTwinTimeoutMs = 30_000;
+/** What a module may take to empty its outbox after SIGTERM; below the supervisor's grace before SIGKILL. */
+export const moduleDrainMs = 5000;
+/** Longest pause between two attempts to reach the broker: it is on the same machine. */
+export const moduleReconnectMsMax = 10_000;
+
+/** Registers in one Modbus read (application protocol 1.1b3, 6.3). */
+export const modbusReadRegistersMax = 125;
+/** Coils or discrete inputs in one Modbus read (6.1). */
+export const modbusReadBitsMax = 2000;
+/** Registers in one Modbus write (6.12). */
+export const modbusWriteRegistersMax = 123;
+/** Bytes of one RTU frame: 253 of PDU, unit and CRC. */
+export const modbusFrameBytesMax = 256;
+/** Buses of one modbus module: each is a connection or a serial port. */
+export const modbusBusesMax = 32;
+/** Devices of one modbus module. */
+export const modbusDevicesMax = 1000;
+/** Tags of one device; one group's values have to fit one message. */
+export const modbusDeviceTagsMax = 500;
+/** Longest string tag, so that every value of a full group fits one message together. */
+export const modbusStringRegistersMax = 100;
+/** Shortest poll period: below it even an idle TCP slave only produces noise. */
+export const modbusPollMsMin = 10;
+/** Longest poll period, deadline or silence: a day. */
+export const modbusPollMsMax = 86_400_000;
+/** Longest time to wait for one answer of a slave. */
+export const modbusTimeoutMsMax = 60_000;
+/** Operator writes waiting for one bus; more are refused. */
+export const modbusWritesWaitingMax = 64;
+
+assert(moduleTokenRenewMs < moduleTokenLifeMs, 'a token is renewed before it ends');
+assert(modbusDeviceTagsMax * (2 * modbusStringRegistersMax + 200) <= messageBytesMax, 'the values of one device fit one message');
+
+// ── agent ──
+
+/** Modules of one deployment: IoT Hub keeps 50 module identities a device, two of them the system's own. */
+export const deploymentModulesMax = 48;
+/** Least time between two reports caused by module events, milliseconds: a crash loop must not flood the twin. */
+export const agentReportIntervalMs = 1000;
+/** Time until a deployment that could not be carried out is tried again, milliseconds. */
+export const agentRetryMs = 10_000;
+
+// ── supervisor: modules as processes ──
+
+/** Modules one gateway supervises; each has a shim, a socket and up to `moduleLogFilesMax` files. */
+export const supervisedModulesMax = 128;
+/** Bytes of a module's name once escaped for a file name: leaves room under the file system's 255. */
+export const moduleFileNameBytesMax = 200;
+/** Smallest log file: more than one longest line; the shim refuses less. */
+export const moduleLogBytesMin = 16_384;
+/** Largest log file of one module. */
+export const moduleLogBytesMax = 268_435_456;
+/** Log files of one module, the current one included; the shim refuses more. */
+export const moduleLogFilesMax = 99;
+/** Longest time a module gets between SIGTERM and SIGKILL; the shim refuses more. */
+export const moduleGraceMsMax = 3_600_000;
+/** One line on a shim's control socket: its records are at most 2048 bytes. */
+export const shimLineBytesMax = 4096;
+/** Failures remembered for the pacing of restarts. */
+export const restartHistoryMax = 16;

@@ -1,0 +1,7 @@
+// The agent: what this device is asked to run and to route, and what it reports about it.
+
+export { Agent, type AgentPorts } from './agent.ts';
+export { parseDeployment } from './deployment.ts';
+export type { AgentMemory, LaunchOrder, ModuleFacts, ModuleHands, ModuleIdentities, OwnTwin } from './ports.ts';
+export type { AgentFacts, DesiredStatus } from './report.ts';
+export { Routing } from './routing.ts';

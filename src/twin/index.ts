@@ -1,0 +1,5 @@
+// The device's copy of every twin: serve, merge, synchronise.
+
+export type { TwinRecord, TwinSource, TwinTable } from './ports.ts';
+export { type DesiredNews, TwinCache } from './twin-cache.ts';
+export { TwinSync } from './twin-sync.ts';

@@ -1,0 +1,361 @@
+// The link to the hub: one MQTT connection over TLS, kept up for ever, over which everything travels.
+//
+// Owns the connection's life (link-state.ts), its credentials' renewal, and the words of the IoT Hub device
+// protocol as a client speaks them. An endpoint like any other for the router: ready() and send(). Does not
+// know the store, the routes or what the messages mean.
+//
+// The gateway connects as `<device>/$edgeHub` and speaks for all modules of its device: their telemetry topics,
+// and their twins by the `$identity` topic parameter. One connection a gateway, whatever it runs.
+//
+// Invariants
+//   send() counts a message as accepted only after the hub's PUBACK for it and for all before it.
+//   Every message carries its place in our queue as `$.hop`, so a repetition is not logged twice by the hub.
+//   Nothing waits for ever: each request has a time-out, and the end of the connection rejects all of them.
+
+import { type Identity, identityKey } from '../model/address.ts';
+import { errorMessage, type WeirError } from '../model/errors.ts';
+import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
+import type { Message } from '../model/message.ts';
+import { type Twin, withoutCarrierKeys } from '../model/twin.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
+import type { Entropy } from '../platform/entropy.ts';
+import type { Log } from '../platform/log.ts';
+import type { Counter, Metrics } from '../platform/metrics.ts';
+import type { Connection, Network, TlsContext } from '../platform/net.ts';
+import { encodePropertyBag } from '../protocol/iothub/property-bag.ts';
+import { sasResource } from '../protocol/iothub/sas.ts';
+import {
+  desiredPatchFilter,
+  methodRequestFilter,
+  methodResponseTopic,
+  parseServerTopic,
+  telemetryTopic,
+  twinGetTopic,
+  twinPatchTopic,
+  twinResponseFilter,
+} from '../protocol/iothub/topics.ts';
+import { formatUsername } from '../protocol/iothub/username.ts';
+import { MqttClient } from '../protocol/mqtt/client.ts';
+import { backoffDelays, type BackoffOptions } from './backoff.ts';
+import { malformedResponseError, offlineError, refusedError } from './errors.ts';
+import { type LinkEvent, type LinkPhase, linkTransition } from './link-state.ts';
+import type { DesiredChange, LinkStatus, MethodAnswer, MethodCall, OutgoingMessage, TokenSigner } from './ports.ts';
+import { Requests } from './requests.ts';
+import { upstreamInflightMax, upstreamRequestsPendingMax, upstreamRequestTimeoutMs } from '../limits.ts';
+
+export interface LinkOptions {
+  /** The hub's own name: part of user name and token, also when another host is dialled. */
+  readonly hubHostname: string;
+  readonly dialHost: string;
+  readonly dialPort: number;
+  /** Undefined: plain TCP, for a broker on the same machine only. */
+  readonly tls: TlsContext | undefined;
+  /** Who connects: `<device>/$edgeHub`. */
+  readonly identity: Identity;
+  readonly keepAliveSeconds: number;
+  readonly tokenLifeSeconds: number;
+  readonly backoff: BackoffOptions;
+  /** Name of the stream our queue's offsets count in: unique to one life of the store. */
+  readonly streamName: () => string;
+}
+
+export interface LinkPorts {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly signToken: TokenSigner;
+}
+
+const tickMs = 1000;
+/** A token is renewed when this part of its life is over. */
+const renewAtPart = 0.75;
+const msPerSecond = 1000;
+const noContent = 204;
+const ok = 200;
+const methodNotFound = 404;
+const methodFailed = 500;
+
+export class UpstreamLink {
+  readonly #ports: LinkPorts;
+  readonly #options: LinkOptions;
+  readonly #requests: Requests;
+  readonly #sent: Counter;
+  #phase: LinkPhase = 'stopped';
+  #sinceMs = 0;
+  #lastError: string | undefined;
+  #delays: Generator<number, never, void>;
+  #session: { readonly client: MqttClient; readonly connection: Connection } | undefined;
+  #retryTimer: Timer | undefined;
+  #tickTimer: Timer | undefined;
+  #renewTimer: Timer | undefined;
+  readonly #stateListeners: ((connected: boolean) => void)[] = [];
+  readonly #desiredListeners: ((change: DesiredChange) => void)[] = [];
+  #methodListener: ((call: MethodCall) => Promise<MethodAnswer>) | undefined;
+
+  constructor(ports: LinkPorts, options: LinkOptions) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#requests = new Requests(ports.clock, { timeoutMs: upstreamRequestTimeoutMs, pendingMax: upstreamRequestsPendingMax });
+    this.#delays = backoffDelays(options.backoff, ports.entropy.fraction);
+    this.#sent = ports.metrics.counter('upstream_messages_sent_total');
+  }
+
+  start(): void {
+    this.#handle('start');
+  }
+
+  async close(): Promise<void> {
+    this.#session?.client.disconnect();
+    this.#handle('stop');
+  }
+
+  status(): LinkStatus {
+    return { state: this.#phase === 'stopped' ? 'disabled' : this.#phase, sinceMs: this.#sinceMs, lastError: this.#lastError };
+  }
+
+  get connected(): boolean {
+    return this.#phase === 'connected';
+  }
+
+  /** Called with true after each successful connect, with false after each loss. */
+  onState(listener: (connected: boolean) => void): void {
+    this.#stateListeners.push(listener);
+  }
+
+  onDesired(listener: (change: DesiredChange) => void): void {
+    this.#desiredListeners.push(listener);
+  }
+
+  /** The one who answers direct methods that come from the hub. */
+  answerMethods(listener: (call: MethodCall) => Promise<MethodAnswer>): void {
+    this.#methodListener = listener;
+  }
+
+  /** Resolves when messages may be sent; at once when connected, or when `signal` is aborted. */
+  ready(signal: AbortSignal): Promise<void> {
+    if (this.connected || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        const index = this.#stateListeners.indexOf(onState);
+        if (index >= 0) this.#stateListeners.splice(index, 1);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const onState = (connected: boolean): void => {
+        if (connected) done();
+      };
+      this.#stateListeners.push(onState);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+
+  /** Sends in order; resolves with how many from the front the hub acknowledged. Rejects when none was. */
+  async send(batch: readonly OutgoingMessage[]): Promise<number> {
+    const session = this.#session;
+    if (session === undefined || !this.connected) throw offlineError('Sending messages');
+    const results = await Promise.allSettled(batch.map((outgoing) => session.client.publish({ ...this.#wire(outgoing), qos: 1 })));
+    const failedAt = results.findIndex((result) => result.status === 'rejected');
+    const accepted = failedAt === -1 ? results.length : failedAt;
+    this.#sent.add(accepted);
+    if (accepted === 0 && batch.length > 0) throw offlineError('Sending messages');
+    return accepted;
+  }
+
+  async twin(identity: Identity): Promise<Twin> {
+    const what = `Reading the twin of ${identityKey(identity)}`;
+    const answer = await this.#requests.ask(what, (rid) => this.#publish(twinGetTopic(rid, this.#onBehalfOf(identity)), ''));
+    if (answer.status !== ok) throw refusedError(what, answer.status, problemText(answer.payload));
+    return parseTwin(what, answer.payload);
+  }
+
+  /** Merges `patch` into the hub's copy of the reported properties; resolves with their new version when the hub tells it. */
+  async patchReported(identity: Identity, patch: JsonObject): Promise<number | undefined> {
+    const what = `Reporting properties of ${identityKey(identity)}`;
+    const answer = await this.#requests.ask(what, (rid) => this.#publish(twinPatchTopic(rid, this.#onBehalfOf(identity)), JSON.stringify(patch)));
+    if (answer.status !== noContent && answer.status !== ok) throw refusedError(what, answer.status, problemText(answer.payload));
+    return answer.version;
+  }
+
+  #onBehalfOf(identity: Identity): Identity | undefined {
+    return identityKey(identity) === identityKey(this.#options.identity) ? undefined : identity;
+  }
+
+  async #publish(topic: string, text: string): Promise<void> {
+    const session = this.#session;
+    if (session === undefined || !this.connected) throw offlineError(`Publishing on ${topic}`);
+    await session.client.publish({ topic, payload: Buffer.from(text), qos: 1 });
+  }
+
+  #wire({ offset, message }: OutgoingMessage): { readonly topic: string; readonly payload: Uint8Array } {
+    const bag = encodePropertyBag({
+      system: originOf(message),
+      properties: message.properties,
+      output: message.output,
+      hop: { stream: this.#options.streamName(), sequence: offset },
+    });
+    return { topic: telemetryTopic(message.sender, bag), payload: message.body };
+  }
+
+  #handle(event: LinkEvent): void {
+    const { phase, effects } = linkTransition(this.#phase, event);
+    const before = this.#phase;
+    this.#phase = phase;
+    if (phase !== before) this.#sinceMs = this.#ports.clock.wallMs();
+    for (const effect of effects) {
+      if (effect === 'hang-up') this.#hangUp();
+      else if (effect === 'dial') this.#dial();
+      else if (effect === 'arm') this.#arm();
+      else this.#settle();
+    }
+    if (phase === 'connected' && before !== 'connected') this.#announce(true);
+    if (before === 'connected' && phase !== 'connected') this.#announce(false);
+  }
+
+  #announce(connected: boolean): void {
+    for (const listener of [...this.#stateListeners]) listener(connected);
+  }
+
+  #arm(): void {
+    const delayMs = this.#delays.next().value;
+    this.#ports.log.info('the hub is out of reach, trying again', { host: this.#options.dialHost, port: this.#options.dialPort, inMs: delayMs, reason: this.#lastError });
+    this.#retryTimer = this.#ports.clock.setTimer(delayMs, () => this.#handle('due'));
+  }
+
+  #settle(): void {
+    this.#lastError = undefined;
+    this.#delays = backoffDelays(this.#options.backoff, this.#ports.entropy.fraction);
+    this.#ports.log.info('connected to the hub', { host: this.#options.dialHost, port: this.#options.dialPort });
+    this.#renewTimer = this.#ports.clock.setTimer(this.#options.tokenLifeSeconds * renewAtPart * msPerSecond, () => this.#handle('renew'));
+  }
+
+  #hangUp(): void {
+    this.#retryTimer?.cancel();
+    this.#renewTimer?.cancel();
+    this.#tickTimer?.cancel();
+    const session = this.#session;
+    this.#session = undefined;
+    session?.client.closed();
+    session?.connection.end();
+    session?.connection.destroy();
+    this.#requests.rejectAll();
+  }
+
+  #dial(): void {
+    const { hubHostname, dialHost, dialPort, tls, identity, keepAliveSeconds, tokenLifeSeconds } = this.#options;
+    const expirySeconds = Math.floor(this.#ports.clock.wallMs() / msPerSecond) + tokenLifeSeconds;
+    const isCurrent = (): boolean => this.#session?.client === client;
+    const lost = (reason: string): void => {
+      if (!isCurrent()) return;
+      this.#lastError = reason;
+      this.#handle('lost');
+    };
+    const client: MqttClient = new MqttClient(
+      {
+        clientId: identityKey(identity),
+        username: formatUsername(hubHostname, identity),
+        password: this.#ports.signToken(sasResource(hubHostname, identity), expirySeconds),
+        keepAliveSeconds,
+        cleanSession: true,
+        inflightMax: upstreamInflightMax,
+      },
+      { send: (bytes) => void connection.write(bytes), close: () => connection.destroy() },
+      {
+        onConnected: () => this.#subscribe(client, lost),
+        onMessage: (message) => this.#receive(message),
+        onFailed: (error: WeirError) => lost(error.message),
+      },
+      this.#ports.clock.monotonicMs,
+    );
+    const connection = this.#ports.network.dial(
+      { kind: 'tcp', host: dialHost, port: dialPort, ...(tls === undefined ? {} : { tls: { context: tls, serverName: dialHost } }) },
+      {
+        onOpen: () => client.start(),
+        onData: (chunk, length) => client.receive(chunk, length),
+        onDrain: () => undefined,
+        onClose: (error) => lost(error === undefined ? 'the hub closed the connection' : error.message),
+      },
+    );
+    this.#session = { client, connection };
+    this.#armTick(client);
+  }
+
+  #armTick(client: MqttClient): void {
+    this.#tickTimer = this.#ports.clock.setTimer(tickMs, () => {
+      if (this.#session?.client !== client) return;
+      this.#armTick(client);
+      client.tick();
+    });
+  }
+
+  #subscribe(client: MqttClient, lost: (reason: string) => void): void {
+    const filters = [twinResponseFilter, desiredPatchFilter, methodRequestFilter].map((filter) => ({ filter, qos: 0 as const }));
+    client.subscribe(filters).then(
+      () => {
+        if (this.#session?.client === client) this.#handle('accepted');
+      },
+      (error: unknown) => lost(errorMessage(error)),
+    );
+  }
+
+  #receive({ topic, payload }: { readonly topic: string; readonly payload: Buffer }): void {
+    const parsed = parseServerTopic(topic);
+    if (parsed?.kind === 'twin-response') {
+      this.#requests.answered(parsed.rid, { status: parsed.status, version: parsed.version, payload });
+    } else if (parsed?.kind === 'desired-patch') {
+      this.#receiveDesired(parsed.onBehalfOf ?? this.#options.identity, { payload, version: parsed.version });
+    } else if (parsed?.kind === 'method-request') {
+      this.#answerMethod(parsed.onBehalfOf ?? this.#options.identity, { payload, name: parsed.name, rid: parsed.rid });
+    } else {
+      this.#ports.log.warn('the hub sent a message on a topic that is not understood', { topic });
+      this.#ports.metrics.counter('upstream_messages_unknown_total').add();
+    }
+  }
+
+  #receiveDesired(identity: Identity, { payload, version }: { readonly payload: Buffer; readonly version: number }): void {
+    const parsed = parseJson(payload.toString('utf8'));
+    if (!parsed.ok || !isJsonObject(parsed.value)) {
+      this.#ports.log.warn('a desired property patch is not a JSON object; the whole twin will be read on the next connect', { identity: identityKey(identity) });
+      return;
+    }
+    for (const listener of this.#desiredListeners) listener({ identity, patch: withoutCarrierKeys(parsed.value), version });
+  }
+
+  #answerMethod(identity: Identity, { payload, name, rid }: { readonly payload: Buffer; readonly name: string; readonly rid: string }): void {
+    const parsed = payload.length === 0 ? { ok: true as const, value: null } : parseJson(payload.toString('utf8'));
+    const answering: Promise<MethodAnswer> =
+      this.#methodListener === undefined || !parsed.ok
+        ? Promise.resolve({ status: parsed.ok ? methodNotFound : methodFailed, payload: { message: parsed.ok ? `No method ${name}.` : 'The payload is not JSON.' } })
+        : this.#methodListener({ identity, name, payload: parsed.value });
+    answering
+      .catch((error: unknown): MethodAnswer => ({ status: methodFailed, payload: { message: errorMessage(error) } }))
+      .then((answer) => this.#publish(methodResponseTopic(answer.status, rid), JSON.stringify(answer.payload)))
+      .catch((error: unknown) => this.#ports.log.warn('the answer to a direct method was lost with the link', { method: name, reason: errorMessage(error) }));
+  }
+}
+
+/** System properties as they are sent on: the time of acceptance at the gateway travels as creation time, unless the sender gave one. */
+function originOf(message: Message): Readonly<Record<string, string>> {
+  if (message.system['creationTime'] !== undefined) return message.system;
+  return { ...message.system, creationTime: new Date(message.enqueuedMs).toISOString() };
+}
+
+function parseTwin(what: string, payload: Buffer): Twin {
+  const parsed = parseJson(payload.toString('utf8'));
+  if (!parsed.ok) throw malformedResponseError(what, parsed.reason);
+  const { value } = parsed;
+  if (!isJsonObject(value) || !isJsonObject(value['desired']) || !isJsonObject(value['reported'])) throw malformedResponseError(what, 'desired and reported are expected');
+  return { desired: parseSection(value['desired']), reported: parseSection(value['reported']) };
+}
+
+function parseSection(section: JsonObject): Twin['desired'] {
+  const version = section['$version'];
+  return { properties: withoutCarrierKeys(section), version: typeof version === 'number' ? version : 0 };
+}
+
+function problemText(payload: Buffer): string {
+  const parsed = parseJson(payload.toString('utf8'));
+  if (parsed.ok && isJsonObject(parsed.value) && typeof parsed.value['message'] === 'string') return parsed.value['message'];
+  return payload.length === 0 ? 'no reason given' : payload.toString('utf8');
+}

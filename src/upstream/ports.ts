@@ -1,0 +1,38 @@
+// What the link needs from outside: a token to show, and the messages it is given to send.
+
+import type { Identity } from '../model/address.ts';
+import type { JsonObject, JsonValue } from '../model/json.ts';
+import type { Message } from '../model/message.ts';
+
+/** Signs `resource` until `expirySeconds` (Unix time) with the device's key: a SharedAccessSignature. */
+export type TokenSigner = (resource: string, expirySeconds: number) => string;
+
+/** A message and its place in the queue it comes from. */
+export interface OutgoingMessage {
+  readonly offset: number;
+  readonly message: Message;
+}
+
+export interface DesiredChange {
+  readonly identity: Identity;
+  readonly patch: JsonObject;
+  readonly version: number;
+}
+
+export interface MethodCall {
+  readonly identity: Identity;
+  readonly name: string;
+  readonly payload: JsonValue;
+}
+
+export interface MethodAnswer {
+  readonly status: number;
+  readonly payload: JsonValue;
+}
+
+export interface LinkStatus {
+  readonly state: 'disabled' | 'waiting' | 'connecting' | 'connected';
+  /** Wall time of the last change of state, milliseconds since 1970 UTC. */
+  readonly sinceMs: number;
+  readonly lastError: string | undefined;
+}
