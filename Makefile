@@ -1,0 +1,141 @@
+# The index of habits. `make` alone prints what can be made.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+TARGETS  := x64 arm64 armv7
+triplet_x64   := x86_64-linux-gnu
+triplet_arm64 := aarch64-linux-gnu
+triplet_armv7 := arm-linux-gnueabihf
+gyp_x64   := x64
+gyp_arm64 := arm64
+gyp_armv7 := arm
+
+OUT      := out
+STEP     := native/pack/step.sh
+SOURCES  := $(shell find src -type f 2>/dev/null)
+SHIM_C   := $(wildcard native/weir-shim/*.c)
+SHIM_H   := $(wildcard native/weir-shim/*.h)
+BINARIES := $(TARGETS:%=$(OUT)/weir-linux-%)
+MODULES  := node_modules/.weir-setup
+JOBS     := $(shell nproc 2>/dev/null || echo 2)
+CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
+
+.PHONY: help setup build $(TARGETS:%=build-%) dev check format test test-unit test-e2e test-board \
+	demo footprint clean distclean
+
+help: ## print this list
+	@echo "weir: make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 16
+	@echo "V=1 shows the output of every step; otherwise it is in out/log/."
+
+setup: ## install what this machine lacks (Debian packages as root, npm packages); seconds when nothing does
+	@native/pack/setup.sh
+
+# The long compilations run side by side; sub-makes are told so, the order of the big steps is not left to luck.
+build: setup ## build out/weir-linux-x64, -arm64 and -armv7, and out/SHA256SUMS
+	@$(MAKE) --no-print-directory -j$(JOBS) commit-stamp && $(MAKE) --no-print-directory -j$(JOBS) $(BINARIES)
+	@$(MAKE) --no-print-directory $(OUT)/SHA256SUMS
+
+build-x64: setup ## build out/weir-linux-x64 alone
+	@$(MAKE) --no-print-directory commit-stamp && $(MAKE) --no-print-directory -j$(JOBS) $(OUT)/weir-linux-x64
+
+build-arm64: setup ## build out/weir-linux-arm64 alone
+	@$(MAKE) --no-print-directory commit-stamp && $(MAKE) --no-print-directory -j$(JOBS) $(OUT)/weir-linux-arm64
+
+build-armv7: setup ## build out/weir-linux-armv7 alone
+	@$(MAKE) --no-print-directory commit-stamp && $(MAKE) --no-print-directory -j$(JOBS) $(OUT)/weir-linux-armv7
+
+dev: setup ## build the native parts that the sources use in this tree (out/host), as tests need them
+	@$(MAKE) --no-print-directory -j$(JOBS) $(OUT)/host/peercred.node $(OUT)/host/weir-shim $(OUT)/host/store-thread.cjs
+
+check: setup ## formatter, linter, types, import table, style: all that is decided without running anything
+	@native/check/check.sh
+
+format: setup ## format the sources and apply the linter's safe fixes
+	@npx --no-install biome check --write .
+
+test: ## everything, from nothing: setup, build, check, all tests; ends with "N passed, N failed"
+	@native/pack/test.sh all
+
+test-unit: ## the tests that need no executable
+	@native/pack/test.sh unit
+
+test-e2e: ## the tests that run out/weir-linux-x64
+	@native/pack/test.sh e2e
+
+test-board: ## the tests that run the arm64 and armv7 executables under qemu-user
+	@native/pack/test.sh board
+
+demo: build-x64 ## watch it work: hub, gateway, Modbus plant, an outage, a crash, and a proof that nothing was lost
+	@node native/demo/demo.mjs $(if $(KEEP),--keep)
+
+footprint: build-x64 ## measure executable size, cold start and memory of out/weir-linux-x64
+	@node native/footprint.mjs $(if $(JSON),--json)
+
+clean: ## remove what was built, keep what was downloaded
+	@rm -rf $(OUT)/build $(OUT)/host $(OUT)/log $(OUT)/weir-linux-* $(OUT)/SHA256SUMS .tap .tsimp
+
+distclean: clean ## remove downloads and node_modules too
+	@rm -rf $(OUT) node_modules
+
+# ---- what follows are files ----
+
+.PHONY: commit-stamp
+commit-stamp:
+	@native/pack/commit.sh
+
+$(MODULES): package-lock.json package.json
+	@native/pack/setup.sh && touch $@
+
+$(OUT)/build/commit.json:
+	@native/pack/commit.sh
+
+# $(call native_rules,TARGET): the runtime, the addons and the shim of one target.
+define native_rules
+$(OUT)/build/$(1)/node: native/pack/targets.json native/pack/fetch-node.mjs
+	@$(STEP) "Node runtime for $(1)" node native/pack/fetch-node.mjs $(1) && touch $$@
+
+$(OUT)/build/$(1)/better_sqlite3.node: $(OUT)/build/$(1)/node package-lock.json $(wildcard native/better-sqlite3/*)
+	@$(STEP) "SQLite addon for $(1)" native/better-sqlite3/build.sh $(triplet_$(1)) $(gyp_$(1)) \
+		$(CURDIR)/$(OUT)/build/$(1)/nodedir $(CURDIR)/$(OUT)/build/$(1)/work $(CURDIR)/$$@
+
+$(OUT)/build/$(1)/peercred.node: $(OUT)/build/$(1)/node native/peercred/peercred.c
+	@$(STEP) "peer credentials addon for $(1)" $(triplet_$(1))-gcc $(CFLAGS_C) -shared -fPIC -s \
+		-I$(OUT)/build/$(1)/nodedir/include/node native/peercred/peercred.c -o $$@
+
+$(OUT)/build/$(1)/weir-shim: $(SHIM_C) $(SHIM_H) Makefile
+	@mkdir -p $$(@D)
+	@$(STEP) "weir-shim for $(1)" $(triplet_$(1))-gcc $(CFLAGS_C) -static -s $(SHIM_C) -o $$@
+
+$(OUT)/build/$(1)/symbols: $(OUT)/build/$(1)/better_sqlite3.node $(OUT)/build/$(1)/peercred.node native/pack/symbols.mjs
+	@$(STEP) "library versions needed on $(1)" node native/pack/symbols.mjs $(triplet_$(1)) \
+		$(OUT)/build/$(1)/better_sqlite3.node $(OUT)/build/$(1)/peercred.node && touch $$@
+
+$(OUT)/build/$(1)/weir.cjs: $(SOURCES) $(OUT)/build/commit.json package-lock.json package.json LICENSE \
+		native/pack/bundle.mjs native/pack/licences.mjs $(OUT)/build/$(1)/symbols $(OUT)/build/$(1)/weir-shim
+	@$(STEP) "bundle for $(1)" node native/pack/bundle.mjs $(1)
+
+$(OUT)/weir-linux-$(1): $(OUT)/build/$(1)/weir.cjs sea-config.json native/pack/sea.mjs
+	@$(STEP) "executable for $(1)" node native/pack/sea.mjs $(1)
+endef
+$(foreach target,$(TARGETS),$(eval $(call native_rules,$(target))))
+
+$(OUT)/SHA256SUMS: $(BINARIES)
+	@cd $(OUT) && sha256sum $(notdir $(BINARIES)) > SHA256SUMS.tmp && mv SHA256SUMS.tmp SHA256SUMS && cat SHA256SUMS
+
+NODE_HEADERS := $(OUT)/build/x64/nodedir/include/node
+
+$(OUT)/host/peercred.node: native/peercred/peercred.c | $(OUT)/build/x64/node
+	@mkdir -p $(@D)
+	@$(STEP) "peer credentials addon for this machine" gcc $(CFLAGS_C) -shared -fPIC \
+		-I$(NODE_HEADERS) native/peercred/peercred.c -o $@
+
+$(OUT)/host/weir-shim: $(SHIM_C) $(SHIM_H)
+	@mkdir -p $(@D)
+	@$(STEP) "weir-shim for this machine" gcc $(CFLAGS_C) -static -s $(SHIM_C) -o $@
+
+$(OUT)/host/store-thread.cjs: $(SOURCES) native/pack/bundle.mjs LICENSE
+	@$(STEP) "store thread for this machine" node native/pack/bundle.mjs host
