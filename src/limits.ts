@@ -174,3 +174,53 @@ export const moduleGraceMsMax = 3_600_000;
 export const shimLineBytesMax = 4096;
 /** Failures remembered for the pacing of restarts. */
 export const restartHistoryMax = 16;
+
+// ── broker ── and MQTT ──
+
+/** Longest MQTT string or binary field, by its two-byte length. */
+export const mqttStringBytesMax = 65_535;
+/** Largest packet id; 0 is none. */
+export const packetIdMax = 65_535;
+/** Levels of one topic: bounds the walk through the subscription tree, which visits up to three branches a level. */
+export const topicLevelsMax = 64;
+/** One MQTT packet: fixed header, topic, packet id and the largest message. */
+export const packetBytesMax = 5 + 2 + mqttStringBytesMax + 2 + messageBytesMax;
+/** Messages that wait inside an MQTT client for a place in its window; more are rejected. */
+export const mqttClientWaitingMax = 10_000;
+/** How long an MQTT client waits for CONNACK. */
+export const mqttClientConnectMsMax = 30_000;
+/** How long an MQTT client waits for PINGRESP before it gives the connection up, at most. */
+export const mqttClientAckWaitMsMax = 20_000;
+
+assert(packetBytesMax <= 268_435_460, 'the remaining length of a packet fits its four bytes');
+
+// ── store ──
+
+/** One stored record: a message of the largest size with its names, ids and lengths. */
+export const storeRecordBytesMax = messageBytesMax + 65_536;
+/** Messages waiting for a commit before another is refused: a stalled disk must not fill the memory of a Pi Zero. */
+export const storePendingBytesMax = 16_777_216;
+/** Queues of one store. Ten bits of the outbox key. */
+export const storeQueuesMax = 1023;
+/** Targets of one message: every queue there is. */
+export const storeTargetsMax = storeQueuesMax;
+/** Highest offset of one queue: 43 bits of the outbox key, 27 years at ten thousand messages a second. */
+export const storeOffsetMax = 2 ** 43 - 1;
+/** Senders' streams remembered for recognising repetitions; the one unused for longest is forgotten first. */
+export const storeStreamsMax = 4096;
+/** One state document: a deployment with a thousand modules is far below. */
+export const storeStateBytesMax = 1_048_576;
+/** State documents, and twins: one per module and per part of the runtime. */
+export const storeDocumentsMax = 4096;
+/** Rows looked at by one read or one sweep: bounds the time in which the store thread answers nobody else. */
+export const storeScanRowsMax = 4096;
+/** Damaged files kept for the curious; the oldest goes first. */
+export const storeQuarantineFilesMax = 3;
+/** A file up to this size is checked page by page at the start: about a second on a slow SD card. */
+export const storeCheckBytesMax = 33_554_432;
+/** The smallest quota that makes sense: several of the largest messages. */
+export const storeQuotaBytesMin = 1_048_576;
+
+assert(storeRecordBytesMax * 2 <= storeQuotaBytesMin, 'the quota holds more than one message of any size');
+assert(storeRecordBytesMax <= storePendingBytesMax, 'any message may wait for its commit');
+assert((storeQueuesMax + 1) * (storeOffsetMax + 1) <= 2 ** 53, 'outbox keys are exact numbers');

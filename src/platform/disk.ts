@@ -14,6 +14,8 @@ export interface FileFacts {
   readonly uid: number;
   readonly modifiedMs: number;
   readonly isDirectory: boolean;
+  /** Tells a file from another one that took its name. */
+  readonly inode: number;
 }
 
 export interface Disk {
@@ -65,7 +67,7 @@ export function systemDisk(): Disk {
     async facts(_operation, path) {
       try {
         const found = await stat(path);
-        return { bytes: found.size, mode: found.mode & 0o7777, uid: found.uid, modifiedMs: found.mtimeMs, isDirectory: found.isDirectory() };
+        return { bytes: found.size, mode: found.mode & 0o7777, uid: found.uid, modifiedMs: found.mtimeMs, isDirectory: found.isDirectory(), inode: found.ino };
       } catch (error) {
         if (isMissing(error)) return undefined;
         throw error;

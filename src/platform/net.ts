@@ -6,9 +6,10 @@
 //
 // Plain sockets read into one shared buffer through net.Socket's `onread`; TLS decrypts into buffers of its own.
 
-import { existsSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, unlinkSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { createServer, type Server, Socket, type SocketConstructorOpts } from 'node:net';
+import { basename, dirname } from 'node:path';
 import { connect as connectTls, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { errorCode, WeirError } from '../model/errors.ts';
 
@@ -92,6 +93,8 @@ export interface NetworkOptions {
 
 const readBufferBytes = 65_536;
 const listenBacklog = 4096;
+/** sun_path holds 108 bytes with the final zero. */
+const unixPathBytesMax = 107;
 
 export function systemNetwork(options: NetworkOptions = {}): Network {
   const readBuffer = Buffer.allocUnsafeSlow(readBufferBytes);
@@ -225,9 +228,24 @@ function dial(endpoint: DialEndpoint, { sink, readBuffer }: { readonly sink: Con
   } as unknown as SocketConstructorOpts);
   attachEvents(socket, sink);
   socket.once('connect', () => sink.onOpen?.());
-  if (endpoint.kind === 'unix') socket.connect({ path: endpoint.path });
+  if (endpoint.kind === 'unix') connectUnix(socket, endpoint.path);
   else socket.connect({ host: endpoint.host, port: endpoint.port, noDelay: true });
   return new StreamConnection(socket, { remote, peer: undefined });
+}
+
+/** A path too long for sockaddr_un is reached through the directory's descriptor, whose own path is short. */
+function connectUnix(socket: Socket, path: string): void {
+  if (Buffer.byteLength(path) <= unixPathBytesMax) {
+    socket.connect({ path });
+    return;
+  }
+  try {
+    const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+    socket.once('close', () => closeSync(directory));
+    socket.connect({ path: `/proc/self/fd/${directory}/${basename(path)}` });
+  } catch (error) {
+    socket.destroy(error instanceof Error ? error : undefined);
+  }
 }
 
 function isIpAddress(name: string): boolean {

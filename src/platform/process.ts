@@ -3,21 +3,24 @@
 // Pids are reused, so a process is known by pid AND start time (field 22 of /proc/<pid>/stat, clock ticks since
 // boot) AND boot id. A pid alone identifies nobody.
 
-import { spawn } from 'node:child_process';
+import { type StdioOptions, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 
 export interface SpawnRequest {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** A file that receives what the process writes to stderr; emptied first. Without it stderr goes nowhere. */
+  readonly errorsTo?: string;
 }
 
 export interface Processes {
-  /** Starts a process in its own session, detached from ours, with no standard streams. Rejects when it cannot be executed. */
+  /** Starts a process in its own session, detached from ours, without stdin and stdout. Rejects when it cannot be executed. */
   spawnDetached(request: SpawnRequest): Promise<{ readonly pid: number }>;
   /** Start time of a live process in clock ticks since boot; undefined when there is none (zombies count as none). */
   startTicks(pid: number): Promise<number | undefined>;
+  /** A negative pid means the process group of that number. False when there is none, or it is not ours to signal. */
   signal(pid: number, name: 'SIGTERM' | 'SIGKILL' | 'SIGHUP'): boolean;
   /** Changes with every boot of the machine. */
   bootId(): string;
@@ -30,21 +33,13 @@ export interface Processes {
 
 const startTicksField = 19;
 const bytesPerKib = 1024;
+const privateFileMode = 0o600;
 
 export function systemProcesses(): Processes {
   return {
     pid: process.pid,
     executable: process.execPath,
-    spawnDetached: ({ command, env, cwd }) =>
-      new Promise((resolve, reject) => {
-        const [file, ...args] = command;
-        const child = spawn(file ?? '', args, { detached: true, stdio: 'ignore', env: { ...env }, ...(cwd === undefined ? {} : { cwd }) });
-        child.once('error', reject);
-        child.once('spawn', () => {
-          child.unref();
-          resolve({ pid: child.pid ?? 0 });
-        });
-      }),
+    spawnDetached,
     async startTicks(pid) {
       try {
         const text = await readFile(`/proc/${pid}/stat`, 'utf8');
@@ -72,4 +67,22 @@ export function systemProcesses(): Processes {
       }
     },
   };
+}
+
+async function spawnDetached({ command, env, cwd, errorsTo }: SpawnRequest): Promise<{ readonly pid: number }> {
+  const [file, ...args] = command;
+  const errors = errorsTo === undefined ? undefined : await open(errorsTo, 'w', privateFileMode);
+  try {
+    return await new Promise((resolve, reject) => {
+      const stdio: StdioOptions = ['ignore', 'ignore', errors?.fd ?? 'ignore'];
+      const child = spawn(file ?? '', args, { detached: true, stdio, env: { ...env }, ...(cwd === undefined ? {} : { cwd }) });
+      child.once('error', reject);
+      child.once('spawn', () => {
+        child.unref();
+        resolve({ pid: child.pid ?? 0 });
+      });
+    });
+  } finally {
+    await errors?.close();
+  }
 }
