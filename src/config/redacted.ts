@@ -1,0 +1,68 @@
+// A configuration as it may be shown: in logs, on the admin socket, in a support bundle. Keys are masked.
+//
+// Built field by field from the schema's names, so that a new field is invisible until somebody decided how
+// to show it; never by deleting from a copy.
+
+import { stringify } from 'smol-toml';
+import type { JsonObject } from '../model/json.ts';
+import type { Config, Provisioning, TcpAddress } from './schema.ts';
+import { formatBytes, formatDurationMs } from './units.ts';
+
+export const maskedSecret = '********';
+
+const msPerSecond = 1_000;
+
+/** The effective values under the keys of config.toml; absent ones are left out. */
+export function redactedConfig(config: Config): JsonObject {
+  return withoutUndefined({
+    hostname: config.hostname,
+    parent_hostname: config.provisioning.source === 'manual' ? config.provisioning.gatewayHostname : undefined,
+    trust_bundle_cert: config.trustBundleCert === undefined ? undefined : `file://${encodeURI(config.trustBundleCert)}`,
+    data_dir: config.dataDir,
+    run_dir: config.runDir,
+    provisioning: redactedProvisioning(config.provisioning),
+    log: { level: config.log.level },
+    listeners: withoutUndefined({
+      tcp: addressText('tcp', config.listeners.tcp),
+      tls: addressText('tls', config.listeners.tls),
+    }),
+    store: {
+      quota: formatBytes(config.store.quotaBytes),
+      commit_delay: formatDurationMs(config.store.commitDelayMs),
+      time_to_live: formatDurationMs(config.store.timeToLiveSecs * msPerSecond),
+    },
+    modules: withoutUndefined({
+      grace: formatDurationMs(config.modules.graceMs),
+      log_size: formatBytes(config.modules.logBytesMax),
+      log_files: config.modules.logFiles,
+      user: config.modules.user,
+    }),
+  });
+}
+
+/** redactedConfig as TOML text. */
+export function formatRedacted(redacted: JsonObject): string {
+  return `${stringify(redacted).trimEnd()}\n`;
+}
+
+function redactedProvisioning(provisioning: Provisioning): JsonObject {
+  if (provisioning.source === 'none') return { source: 'none' };
+  return {
+    source: provisioning.source,
+    iothub_hostname: provisioning.hubHostname,
+    iothub_port: provisioning.hubPort,
+    device_id: provisioning.deviceId,
+    authentication: { method: 'sas', device_id_pk: { value: maskedSecret } },
+  };
+}
+
+function addressText(scheme: 'tcp' | 'tls', address: TcpAddress | undefined): string | undefined {
+  if (address === undefined) return undefined;
+  return `${scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
+function withoutUndefined(fields: Readonly<Record<string, JsonObject[string] | undefined>>): JsonObject {
+  return Object.fromEntries(
+    Object.entries(fields).filter((entry): entry is [string, JsonObject[string]] => entry[1] !== undefined),
+  );
+}

@@ -1,0 +1,259 @@
+// Every key of config.toml: its name, what is allowed, what holds without it, what it means; and Config, the
+// frozen result.
+//
+// Keys are named as in Azure IoT Edge's config.toml where the concept is the same (hostname, parent_hostname,
+// trust_bundle_cert, [provisioning]), so that an existing file is a good start. Keys of Azure's that have no
+// counterpart here are known by name and warned about, not refused.
+//
+// docs/configuration.md describes exactly this list; a test compares them.
+
+import {
+  configCommitDelayMsMax,
+  configGraceMsMax,
+  configLogBytesMax,
+  configLogBytesMin,
+  configLogFilesMax,
+  configQuotaBytesMax,
+  configQuotaBytesMin,
+  configTimeToLiveSecsMax,
+} from '../limits.ts';
+import type { LogLevel } from '../platform/log.ts';
+import { formatBytes, formatDurationMs } from './units.ts';
+
+export interface TcpAddress {
+  readonly host: string;
+  /** 0 lets the system choose: for tests. */
+  readonly port: number;
+}
+
+export interface ManualProvisioning {
+  readonly source: 'manual';
+  readonly hubHostname: string;
+  readonly hubPort: number;
+  readonly deviceId: string;
+  /** Base64, checked to be decodable. A secret: see redactedConfig. */
+  readonly deviceKeyBase64: string;
+  /** The gateway through which the hub is reached (nested edge). */
+  readonly gatewayHostname: string | undefined;
+}
+
+export type Provisioning = { readonly source: 'none' } | ManualProvisioning;
+
+export interface Config {
+  readonly hostname: string;
+  readonly dataDir: string;
+  readonly runDir: string;
+  /** The file these values come from. */
+  readonly path: string | undefined;
+  readonly provisioning: Provisioning;
+  /** Path of a PEM file with the trust anchors for the link to the hub; undefined means the system's roots. */
+  readonly trustBundleCert: string | undefined;
+  readonly log: { readonly level: LogLevel };
+  readonly listeners: {
+    readonly unix: true;
+    readonly tcp: TcpAddress | undefined;
+    readonly tls: TcpAddress | undefined;
+  };
+  readonly store: {
+    readonly quotaBytes: number;
+    readonly commitDelayMs: number;
+    readonly timeToLiveSecs: number;
+  };
+  readonly modules: {
+    readonly graceMs: number;
+    readonly logBytesMax: number;
+    readonly logFiles: number;
+    readonly user: string | undefined;
+  };
+}
+
+export const defaultConfigPath = '/etc/weir/config.toml';
+export const defaultDataDir = '/var/lib/weir';
+export const defaultRunDir = '/run/weir';
+
+/** MQTT over TLS, as IoT Hub listens. */
+export const defaultHubPort = 8883;
+
+export const logLevelNames = ['debug', 'info', 'warn', 'error'] as const satisfies readonly LogLevel[];
+
+export const defaultLogLevel: LogLevel = 'info';
+export const defaultQuotaBytes = 536_870_912;
+export const defaultCommitDelayMs = 20;
+/** Two hours, in milliseconds: what IoT Edge's timeToLiveSecs is when a manifest does not say. */
+export const defaultTimeToLiveMs = 7_200_000;
+export const defaultGraceMs = 10_000;
+export const defaultLogBytes = 1_048_576;
+export const defaultLogFiles = 4;
+
+export interface SettingDescription {
+  readonly key: string;
+  readonly allowed: string;
+  /** What holds when the key is absent. */
+  readonly fallback: string;
+  readonly meaning: string;
+}
+
+/** From one millisecond to the longest time to live, in milliseconds. */
+export const timeToLiveMsMax = configTimeToLiveSecsMax * 1_000;
+
+const range = (low: string, high: string): string => `from ${low} to ${high}`;
+
+export const settings: readonly SettingDescription[] = [
+  {
+    key: 'hostname',
+    allowed: 'a host name of at most 64 characters, such as "gateway-1.plant.example"',
+    fallback: "the machine's host name",
+    meaning: 'The name under which modules and leaf devices reach this gateway; it is in its server certificate.',
+  },
+  {
+    key: 'parent_hostname',
+    allowed: 'a host name',
+    fallback: 'none: the hub is reached directly',
+    meaning: 'The gateway above this one, through which the hub is reached.',
+  },
+  {
+    key: 'trust_bundle_cert',
+    allowed: 'a file URI of a PEM file, such as "file:///etc/weir/hub-ca.pem"',
+    fallback: "the system's certificate authorities",
+    meaning: 'The certificate authorities that may vouch for the hub.',
+  },
+  {
+    key: 'data_dir',
+    allowed: 'an absolute path',
+    fallback: defaultDataDir,
+    meaning: 'Where messages, twins, keys and logs are kept. --data-dir wins over it.',
+  },
+  {
+    key: 'run_dir',
+    allowed: 'an absolute path of at most 80 characters',
+    fallback: defaultRunDir,
+    meaning: 'Where the sockets and the state of running modules are. --run-dir wins over it.',
+  },
+  {
+    key: 'provisioning.source',
+    allowed: '"manual" or "none"',
+    fallback: '"none", or "manual" when connection_string is given',
+    meaning: 'How this gateway gets its identity at the hub; "none" runs without a hub.',
+  },
+  {
+    key: 'provisioning.connection_string',
+    allowed: '"HostName=…;DeviceId=…;SharedAccessKey=…", or { uri = "file:///…" } with that text in a file',
+    fallback: 'none',
+    meaning: 'Hub, device and key in one text, as `weir hub device connection-string` and Azure give it.',
+  },
+  {
+    key: 'provisioning.iothub_hostname',
+    allowed: 'a host name, such as "hub.example" or "10.0.0.2"',
+    fallback: 'none',
+    meaning: 'The hub, when there is no connection string.',
+  },
+  {
+    key: 'provisioning.iothub_port',
+    allowed: 'a port number from 1 to 65535',
+    fallback: String(defaultHubPort),
+    meaning: "The hub's port for MQTT over TLS, when it is not the usual one.",
+  },
+  {
+    key: 'provisioning.device_id',
+    allowed: "1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '",
+    fallback: 'none',
+    meaning: 'The name of this gateway in the registry of the hub, when there is no connection string.',
+  },
+  {
+    key: 'provisioning.authentication.method',
+    allowed: '"sas"',
+    fallback: '"sas"',
+    meaning: 'How this gateway proves who it is: with a symmetric key.',
+  },
+  {
+    key: 'provisioning.authentication.device_id_pk',
+    allowed: '{ value = "base64 key" } or { uri = "file:///…" }',
+    fallback: 'none',
+    meaning: 'The symmetric key of the device.',
+  },
+  {
+    key: 'log.level',
+    allowed: logLevelNames.map((level) => `"${level}"`).join(', '),
+    fallback: `"${defaultLogLevel}"`,
+    meaning: 'The least severe line that is written.',
+  },
+  {
+    key: 'listeners.tcp',
+    allowed: '"tcp://host:port" with an IP address or host name, such as "tcp://127.0.0.1:1883"',
+    fallback: 'off',
+    meaning: 'MQTT without TLS. Only a loopback address is reasonable.',
+  },
+  {
+    key: 'listeners.tls',
+    allowed: '"tls://host:port" with an IP address or host name, such as "tls://0.0.0.0:8883"',
+    fallback: 'off',
+    meaning: 'MQTT over TLS for leaf devices and modules in containers.',
+  },
+  {
+    key: 'store.quota',
+    allowed: `a size with its unit ${range(formatBytes(configQuotaBytesMin), formatBytes(configQuotaBytesMax))}, such as "512MiB"`,
+    fallback: formatBytes(defaultQuotaBytes),
+    meaning: 'Most disk space for messages that wait. When it is full, the oldest go first and are counted.',
+  },
+  {
+    key: 'store.commit_delay',
+    allowed: `a duration with its unit ${range('0ms', formatDurationMs(configCommitDelayMsMax))}, such as "20ms"`,
+    fallback: formatDurationMs(defaultCommitDelayMs),
+    meaning: 'How long a message may wait for others to share one flush to disk. Longer spares flash.',
+  },
+  {
+    key: 'store.time_to_live',
+    allowed: 'a duration with its unit from 1s to 24855d, such as "7d"',
+    fallback: formatDurationMs(defaultTimeToLiveMs),
+    meaning: 'How long messages are kept until a deployment says otherwise (timeToLiveSecs).',
+  },
+  {
+    key: 'modules.grace',
+    allowed: `a duration with its unit ${range('0ms', formatDurationMs(configGraceMsMax))}, such as "10s"`,
+    fallback: formatDurationMs(defaultGraceMs),
+    meaning: 'Time a module has to stop by itself after SIGTERM.',
+  },
+  {
+    key: 'modules.log_size',
+    allowed: `a size with its unit ${range(formatBytes(configLogBytesMin), formatBytes(configLogBytesMax))}, such as "1MiB"`,
+    fallback: formatBytes(defaultLogBytes),
+    meaning: "Most bytes in one of a module's log files.",
+  },
+  {
+    key: 'modules.log_files',
+    allowed: `a whole number from 1 to ${configLogFilesMax}`,
+    fallback: String(defaultLogFiles),
+    meaning: 'How many log files are kept for a module, with the current one.',
+  },
+  {
+    key: 'modules.user',
+    allowed: 'the name of a user of this machine',
+    fallback: 'the user that runs weir',
+    meaning: 'Who modules run as.',
+  },
+];
+
+/** Keys and tables of Azure's config.toml that mean nothing here. */
+export const azureOnlyKeys: readonly string[] = [
+  'agent',
+  'allow_elevated_docker_permissions',
+  'auto_reprovisioning_mode',
+  'aziot_keys',
+  'cert_issuance',
+  'cloud_retries',
+  'cloud_timeout_sec',
+  'connect',
+  'edge_ca',
+  'homedir',
+  'image_garbage_collection',
+  'imported_master_encryption_key',
+  'listen',
+  'localid',
+  'manifest_trust_bundle_cert',
+  'moby_runtime',
+  'preloaded_certs',
+  'preloaded_keys',
+  'prefer_module_identity_cache',
+  'tpm',
+  'watchdog',
+];

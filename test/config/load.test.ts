@@ -1,0 +1,329 @@
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { ConfigError, loadConfig, locate, readConfig, redactedConfig } from '../../src/config/index.ts';
+import { formatRedacted } from '../../src/config/redacted.ts';
+import { settings } from '../../src/config/schema.ts';
+import { systemDisk } from '../../src/platform/disk.ts';
+
+const disk = systemDisk();
+const key = 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ=';
+
+function written(
+  t: Test,
+  text: string,
+  files: Record<string, string> = {},
+): { readonly dir: string; readonly configPath: string } {
+  const dir = t.testdir({ 'config.toml': text.replaceAll('DIR', ''), ...files });
+  const configPath = join(dir, 'config.toml');
+  writeFileSync(configPath, text.replaceAll('DIR', dir));
+  chmodSync(configPath, 0o600);
+  return { dir, configPath };
+}
+
+t.test('an empty file gives the defaults', async (t) => {
+  const { configPath } = written(t, '');
+  const config = await loadConfig({ configPath, disk });
+  t.match(config, {
+    dataDir: '/var/lib/weir',
+    runDir: '/run/weir',
+    path: configPath,
+    provisioning: { source: 'none' },
+    trustBundleCert: undefined,
+    log: { level: 'info' },
+    listeners: { unix: true, tcp: undefined, tls: undefined },
+    store: { quotaBytes: 536_870_912, commitDelayMs: 20, timeToLiveSecs: 7_200 },
+    modules: { graceMs: 10_000, logBytesMax: 1_048_576, logFiles: 4, user: undefined },
+  });
+  t.ok(config.hostname.length > 0, 'the host name is that of the machine');
+  t.ok(Object.isFrozen(config) && Object.isFrozen(config.store), 'it is frozen');
+});
+
+t.test('every key is taken, and the command line wins over the file', async (t) => {
+  const { configPath, dir } = written(
+    t,
+    `hostname = "gw-1.plant.example"
+parent_hostname = "upper.example"
+trust_bundle_cert = "file://DIR/ca%20file.pem"
+data_dir = "/data"
+run_dir = "/run/a"
+[provisioning]
+source = "manual"
+iothub_hostname = "hub.example"
+iothub_port = 9883
+device_id = "gw-1"
+[provisioning.authentication]
+method = "sas"
+device_id_pk = { uri = "file://DIR/key" }
+[log]
+level = "debug"
+[listeners]
+tcp = "tcp://127.0.0.1:1883"
+tls = "tls://[::]:8883"
+[store]
+quota = "64MiB"
+commit_delay = "200ms"
+time_to_live = "7d"
+[modules]
+grace = "3s"
+log_size = "64KiB"
+log_files = 2
+user = "weir"
+`,
+    { 'ca file.pem': '-----BEGIN CERTIFICATE-----\n', key: `${key}\n` },
+  );
+  chmodSync(join(dir, 'key'), 0o600);
+  const reading = await readConfig({ configPath, runDir: '/run/b', disk });
+  t.equal(reading.error, undefined);
+  t.same(reading.warnings, []);
+  t.same(reading.config, {
+    hostname: 'gw-1.plant.example',
+    dataDir: '/data',
+    runDir: '/run/b',
+    path: configPath,
+    provisioning: {
+      source: 'manual',
+      hubHostname: 'hub.example',
+      hubPort: 9883,
+      deviceId: 'gw-1',
+      deviceKeyBase64: key,
+      gatewayHostname: 'upper.example',
+    },
+    trustBundleCert: join(dir, 'ca file.pem'),
+    log: { level: 'debug' },
+    listeners: { unix: true, tcp: { host: '127.0.0.1', port: 1883 }, tls: { host: '::', port: 8883 } },
+    store: { quotaBytes: 67_108_864, commitDelayMs: 200, timeToLiveSecs: 604_800 },
+    modules: { graceMs: 3_000, logBytesMax: 65_536, logFiles: 2, user: 'weir' },
+  });
+});
+
+t.test('a connection string is enough for a manual provisioning', async (t) => {
+  const { configPath } = written(
+    t,
+    `[provisioning]\nconnection_string = "HostName=127.0.0.1;DeviceId=gw;SharedAccessKey=${key};Port=18883"\n`,
+  );
+  const config = await loadConfig({ configPath, disk });
+  t.same(config.provisioning, {
+    source: 'manual',
+    hubHostname: '127.0.0.1',
+    hubPort: 18_883,
+    deviceId: 'gw',
+    deviceKeyBase64: key,
+    gatewayHostname: undefined,
+  });
+});
+
+interface BadRow {
+  readonly toml: string;
+  readonly at: string;
+  readonly key: string;
+  readonly says: RegExp;
+}
+
+const bad: readonly BadRow[] = [
+  { toml: 'hostname = 7', at: ':1:1', key: 'hostname', says: /7 is not a text/ },
+  { toml: 'hostname = "a b"', at: ':1:1', key: 'hostname', says: /"a b" is not allowed.*host name/ },
+  { toml: '\ndata_dir = "var"', at: ':2:1', key: 'data_dir', says: /absolute path/ },
+  { toml: `run_dir = "/${'r'.repeat(90)}"`, at: ':1:1', key: 'run_dir', says: /at most 80/ },
+  { toml: '[store]\nquota = 64', at: ':2:1', key: 'store.quota', says: /64 has no unit.*"512MiB"/ },
+  { toml: '[store]\nquota = "64"', at: ':2:1', key: 'store.quota', says: /"64" is not a size/ },
+  { toml: '[store]\nquota = "1KiB"', at: ':2:1', key: 'store.quota', says: /less than 1MiB/ },
+  { toml: '[store]\n  commit_delay = "2s"', at: ':2:3', key: 'store.commit_delay', says: /more than 1s/ },
+  { toml: 'store = 3', at: ':1:1', key: 'store', says: /table/ },
+  { toml: '[modules]\nlog_files = 100', at: ':2:1', key: 'modules.log_files', says: /from 1 to 99/ },
+  { toml: '[modules]\nlog_files = 1.5', at: ':2:1', key: 'modules.log_files', says: /not within/ },
+  { toml: '[modules]\nuser = "a b"', at: ':2:1', key: 'modules.user', says: /user of this machine/ },
+  { toml: '[log]\nlevel = "loud"', at: ':2:1', key: 'log.level', says: /"debug", "info", "warn", "error"/ },
+  {
+    toml: '[listeners]\ntcp = "127.0.0.1:1883"',
+    at: ':2:1',
+    key: 'listeners.tcp',
+    says: /tcp:\/\/host:port/,
+  },
+  {
+    toml: '[listeners]\ntcp = "tls://127.0.0.1:1883"',
+    at: ':2:1',
+    key: 'listeners.tcp',
+    says: /not an address/,
+  },
+  {
+    toml: '[listeners]\ntls = "tls://0.0.0.0:70000"',
+    at: ':2:1',
+    key: 'listeners.tls',
+    says: /not an address/,
+  },
+  { toml: 'trust_bundle_cert = "/etc/ca.pem"', at: ':1:1', key: 'trust_bundle_cert', says: /file URI/ },
+  {
+    toml: 'trust_bundle_cert = "file:///nonexistent/ca.pem"',
+    at: ':1:1',
+    key: 'trust_bundle_cert',
+    says: /does not exist/,
+  },
+  {
+    toml: '[provisioning]\nsource = "dps"',
+    at: ':2:1',
+    key: 'provisioning.source',
+    says: /not supported.*"manual" or "none"/,
+  },
+  {
+    toml: '[provisioning]\nsource = "manual"',
+    at: ':1:2',
+    key: 'provisioning.iothub_hostname',
+    says: /is missing/,
+  },
+  {
+    toml: '[provisioning]\nconnection_string = "HostName=h;SharedAccessKey=TOPSECRET"',
+    at: ':2:1',
+    key: 'provisioning.connection_string',
+    says: /no DeviceId/,
+  },
+  {
+    toml: '[provisioning]\nconnection_string = "HostName=h;DeviceId=d"',
+    at: ':2:1',
+    key: 'provisioning.connection_string',
+    says: /no SharedAccessKey/,
+  },
+  {
+    toml: '[provisioning]\nconnection_string = "HostName=h;DeviceId=d;SharedAccessKey=TOPSECRET"',
+    at: ':2:1',
+    key: 'provisioning.connection_string',
+    says: /not base64|bytes long/,
+  },
+  {
+    toml: '[provisioning]\nconnection_string = { vlaue = "TOPSECRET" }',
+    at: ':2:1',
+    key: 'provisioning.connection_string',
+    says: /not shown/,
+  },
+  {
+    toml: '[provisioning]\nconnection_string = { uri = "file:///nonexistent/TOP" }',
+    at: ':2:1',
+    key: 'provisioning.connection_string',
+    says: /does not exist/,
+  },
+];
+
+for (const [index, { toml, at, key: badKey, says }] of bad.entries()) {
+  t.test(`a bad ${badKey} is refused with its place (row ${index})`, async (t) => {
+    const { configPath } = written(t, toml);
+    const error = await loadConfig({ configPath, disk }).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    if (!(error instanceof ConfigError)) return t.fail('a ConfigError is thrown');
+    t.equal(error.code, 'CONFIG_INVALID');
+    const problem = error.problems.find((candidate) => candidate.key === badKey);
+    t.equal(problem?.where, `${configPath}${at}`);
+    t.match(`${problem?.message} ${problem?.mend}`, says);
+    t.notMatch(error.message, /TOPSECRET/, 'no message holds the secret');
+  });
+}
+
+t.test('all problems are told at once', async (t) => {
+  const { configPath } = written(t, 'hostname = 1\n[store]\nquota = "x"\n[log]\nlevel = 3\n');
+  const { error } = await readConfig({ configPath, disk });
+  t.same(
+    error?.problems.map((problem) => problem.key),
+    ['hostname', 'log.level', 'store.quota'],
+  );
+  t.equal(error?.message.split('\n').length, 3);
+});
+
+t.test('text that is not TOML is refused with line and column and without its content', async (t) => {
+  const { configPath } = written(t, 'hostname = "a"\nconnection_string = "TOPSECRET\n');
+  const error = (await readConfig({ configPath, disk })).error;
+  t.equal(error?.code, 'CONFIG_SYNTAX');
+  t.match(error?.message, /config\.toml:2:\d+: this is not valid TOML/);
+  t.notMatch(error?.message, /TOPSECRET/);
+});
+
+t.test('a missing file names the command that writes one', async (t) => {
+  const configPath = join(t.testdir(), 'none.toml');
+  await t.rejects(loadConfig({ configPath, disk }), { code: 'CONFIG_MISSING', message: /weir config init/ });
+});
+
+t.test('a directory in the place of the file is refused', async (t) => {
+  await t.rejects(loadConfig({ configPath: t.testdir(), disk }), { code: 'CONFIG_UNREADABLE' });
+});
+
+t.test('a file without end is refused before it is read', async (t) => {
+  const { configPath } = written(t, `#${'x'.repeat(1_100_000)}`);
+  await t.rejects(loadConfig({ configPath, disk }), { code: 'CONFIG_UNREADABLE', message: /larger/ });
+});
+
+t.test('unknown keys are warned about with the nearest known one, and nothing else happens', async (t) => {
+  const { configPath } = written(
+    t,
+    'hostnmae = "x"\nquota = "1GiB"\n[agent]\nname = "edgeAgent"\n[stroe]\nquota = "9MiB"\n[store]\nzzz = 1\n',
+  );
+  const warnings: string[] = [];
+  const config = await loadConfig({
+    configPath,
+    disk,
+    onWarning: ({ key: warned, mend }) => warnings.push(`${warned}: ${mend}`),
+  });
+  t.same(warnings, [
+    'hostnmae: Did you mean hostname?',
+    'quota: Did you mean store.quota?',
+    'agent: It may be removed.',
+    'stroe.quota: Did you mean store.quota?',
+    'store.zzz: See docs/configuration.md.',
+  ]);
+  t.equal(config.store.quotaBytes, 536_870_912);
+});
+
+t.test('a secret that others can read is warned about', async (t) => {
+  const { configPath, dir } = written(t, '[provisioning]\nconnection_string = { uri = "file://DIR/cs" }\n', {
+    cs: `HostName=h;DeviceId=d;SharedAccessKey=${key}\n`,
+  });
+  chmodSync(join(dir, 'cs'), 0o644);
+  const fromFile = await readConfig({ configPath, disk });
+  t.equal(fromFile.error, undefined);
+  t.match(fromFile.warnings[0], { key: 'provisioning.connection_string', mend: /chmod 600/ });
+
+  writeFileSync(
+    configPath,
+    `[provisioning]\nconnection_string = { value = "HostName=h;DeviceId=d;SharedAccessKey=${key}" }\n`,
+  );
+  chmodSync(configPath, 0o644);
+  const inline = await readConfig({ configPath, disk });
+  t.match(inline.warnings[0], { mend: /chmod 640/ });
+  chmodSync(configPath, 0o640);
+  t.same((await readConfig({ configPath, disk })).warnings, []);
+});
+
+t.test('the directories are found even when the file is broken', async (t) => {
+  const { configPath } = written(t, 'run_dir = "/run/x"\nhostname = 3\n');
+  t.same(await locate({ configPath, disk }), { dataDir: '/var/lib/weir', runDir: '/run/x' });
+  t.same(await locate({ configPath, disk, runDir: '/run/y' }), {
+    dataDir: '/var/lib/weir',
+    runDir: '/run/y',
+  });
+  writeFileSync(configPath, '= broken');
+  t.same(await locate({ configPath, disk }), { dataDir: '/var/lib/weir', runDir: '/run/weir' });
+});
+
+t.test('what is shown never holds a key, and reads as the same configuration', async (t) => {
+  const { configPath, dir } = written(
+    t,
+    `[provisioning]\nconnection_string = "HostName=h;DeviceId=d;SharedAccessKey=${key}"\n[store]\nquota = "64MiB"\n`,
+  );
+  const config = await loadConfig({ configPath, disk });
+  const text = formatRedacted(redactedConfig(config));
+  t.notMatch(text, new RegExp(key));
+  t.match(text, /quota = "64MiB"/);
+  const again = join(dir, 'again.toml');
+  writeFileSync(again, text.replace('********', key));
+  chmodSync(again, 0o600);
+  const second = await loadConfig({ configPath: again, disk });
+  t.same({ ...second, path: undefined }, { ...config, path: undefined });
+});
+
+t.test('the documentation describes exactly the keys that exist', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/configuration.md'), 'utf8');
+  for (const { key: described, fallback } of settings) {
+    const row = page.split('\n').find((line) => line.startsWith(`| \`${described}\` |`));
+    t.ok(row, `${described} has a row`);
+    t.ok(row?.includes(fallback.replaceAll('"', '')) || row?.includes(fallback), `${described} tells its default`);
+  }
+});
