@@ -1,0 +1,65 @@
+// What can go wrong when speaking MQTT as a client, and when reading packets of anybody.
+//
+// A ProtocolProblem is a value, not an exception: malformed bytes from outside are an ordinary event, and the
+// one who reads them decides what it means (the broker closes that connection, the client its link).
+
+import { WeirError } from '../../model/errors.ts';
+
+/** Why a sequence of bytes is not the MQTT it claims to be. The texts are stable: they are metric labels. */
+export type ProtocolProblem =
+  | 'malformed-length'
+  | 'packet-too-large'
+  | 'malformed-packet'
+  | 'malformed-topic'
+  | 'malformed-filter'
+  | 'unexpected-packet'
+  | 'invalid-packet-id';
+
+/** MQTT_LINK_LOST · MQTT_REFUSED · MQTT_PROTOCOL_ERROR · MQTT_TIMEOUT · MQTT_QUEUE_FULL · MQTT_MESSAGE_INVALID · MQTT_CONSUMER_FAILED */
+export class MqttError extends WeirError {}
+
+export function linkLost(clientId: string): MqttError {
+  return new MqttError({
+    code: 'MQTT_LINK_LOST',
+    message: `The MQTT connection of ${clientId} ended before the other side acknowledged. Send again after reconnecting.`,
+    retryable: true,
+    fields: { client: clientId },
+  });
+}
+
+export function protocolError(clientId: string, detail: string): MqttError {
+  return new MqttError({
+    code: 'MQTT_PROTOCOL_ERROR',
+    message: `The server of ${clientId} broke the MQTT protocol (${detail}). Is this an MQTT 3.1.1 server?`,
+    retryable: true,
+    fields: { client: clientId, detail },
+  });
+}
+
+const refusals: Readonly<Record<number, string>> = {
+  1: 'unacceptable protocol version',
+  2: 'identifier rejected',
+  3: 'server unavailable',
+  4: 'bad user name or password',
+  5: 'not authorized',
+};
+
+/** CONNACK return code 1 to 5 (MQTT 3.1.1 §3.2.2.3). Only `server unavailable` is worth trying again unchanged. */
+export function connectionRefused(clientId: string, returnCode: number): MqttError {
+  const reason = refusals[returnCode] ?? `unknown return code ${returnCode}`;
+  return new MqttError({
+    code: 'MQTT_REFUSED',
+    message: `The server refused the connection of ${clientId}: ${reason}. Check the identity, its key and the clock.`,
+    retryable: returnCode === 3,
+    fields: { client: clientId, returnCode },
+  });
+}
+
+export function timedOut(clientId: string, what: string): MqttError {
+  return new MqttError({
+    code: 'MQTT_TIMEOUT',
+    message: `The server of ${clientId} did not answer ${what} in time: the connection is given up as dead.`,
+    retryable: true,
+    fields: { client: clientId, what },
+  });
+}
