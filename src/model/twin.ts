@@ -39,12 +39,21 @@ export function mergePatch(target: JsonObject, patch: JsonObject): JsonObject {
   return merged;
 }
 
-/** One patch that does what `first` and then `second` do. Unlike mergePatch, nulls stay: they still have to delete. */
-export function composePatches(first: JsonObject, second: JsonObject): JsonObject {
+/**
+ * One patch that does what `first` and then `second` do; undefined when no single patch can: an object that comes
+ * after a null or a value would have to replace, and a merge patch only merges objects.
+ */
+export function composePatches(first: JsonObject, second: JsonObject): JsonObject | undefined {
   const composed: Record<string, JsonValue> = { ...first };
   for (const [key, value] of Object.entries(second)) {
     const before = composed[key];
-    composed[key] = isJsonObject(value) && isJsonObject(before) ? composePatches(before, value) : value;
+    if (!isJsonObject(value) || before === undefined) {
+      composed[key] = value;
+      continue;
+    }
+    const inner = isJsonObject(before) ? composePatches(before, value) : undefined;
+    if (inner === undefined) return undefined;
+    composed[key] = inner;
   }
   return composed;
 }

@@ -8,8 +8,6 @@ export interface TwinRecord {
   /** Identity key: `device` or `device/module`. */
   readonly key: string;
   readonly twin: Twin;
-  /** Reported changes that the hub has not acknowledged, as one merge patch. */
-  readonly pendingReported: JsonObject | undefined;
 }
 
 export interface TwinTable {

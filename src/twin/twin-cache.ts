@@ -4,14 +4,16 @@
 // twin-sync.ts. Serves offline whatever it last saw.
 //
 // Invariants
-//   patchReported() resolves after the merged twin and the patch still owed to the hub are on stable storage.
+//   patchReported() resolves after the merged twin is on stable storage.
+//   What is owed to the hub is the difference between what it is known to have and what is reported here, made
+//   when it is sent: patches cannot be added up (null, then an object), differences need not be.
 //   desired properties change only by what the hub sent; reported ones only by what their owner sent, except on
 //   the very first contact, when the hub's reported properties are the base.
 //   Saves of one twin reach the table in the order of the changes.
 
 import { type Identity, identityKey, parseIdentityKey } from '../model/address.ts';
 import type { JsonObject } from '../model/json.ts';
-import { composePatches, diffPatch, emptyTwin, mergePatch, type Twin, type TwinSection } from '../model/twin.ts';
+import { diffPatch, emptyTwin, mergePatch, type Twin, type TwinSection } from '../model/twin.ts';
 import { twinSectionBytesMax } from '../limits.ts';
 import { patchInvalidError, sectionTooLargeError } from './errors.ts';
 import { findPatchProblem } from './patch-rules.ts';
@@ -27,14 +29,15 @@ export interface DesiredNews {
 interface Entry {
   readonly identity: Identity;
   twin: Twin;
-  pendingReported: JsonObject | undefined;
+  /** The reported properties the hub is known to have. Empty after a start: the hub is read before anything is sent. */
+  acknowledged: JsonObject;
 }
 
 export class TwinCache {
   readonly #table: TwinTable;
   readonly #entries = new Map<string, Entry>();
   readonly #desiredListeners: ((news: DesiredNews) => void)[] = [];
-  readonly #pendingListeners: ((identity: Identity) => void)[] = [];
+  readonly #owedListeners: ((identity: Identity) => void)[] = [];
 
   constructor(table: TwinTable) {
     this.#table = table;
@@ -44,7 +47,7 @@ export class TwinCache {
   async start(): Promise<void> {
     for (const record of await this.#table.twins()) {
       const identity = parseIdentityKey(record.key);
-      if (identity !== undefined) this.#entries.set(record.key, { identity, twin: record.twin, pendingReported: record.pendingReported });
+      if (identity !== undefined) this.#entries.set(record.key, { identity, twin: record.twin, acknowledged: {} });
     }
   }
 
@@ -56,17 +59,21 @@ export class TwinCache {
     return this.#entries.get(identityKey(identity))?.twin ?? emptyTwin;
   }
 
-  pendingReported(identity: Identity): JsonObject | undefined {
-    return this.#entries.get(identityKey(identity))?.pendingReported;
+  /** The patch that brings the hub's reported properties up to date; undefined when they are. */
+  owedReported(identity: Identity): JsonObject | undefined {
+    const entry = this.#entries.get(identityKey(identity));
+    if (entry === undefined) return undefined;
+    const owed = diffPatch(entry.acknowledged, entry.twin.reported.properties);
+    return Object.keys(owed).length === 0 ? undefined : owed;
   }
 
   onDesired(listener: (news: DesiredNews) => void): void {
     this.#desiredListeners.push(listener);
   }
 
-  /** Called when reported properties wait for the hub. */
-  onPending(listener: (identity: Identity) => void): void {
-    this.#pendingListeners.push(listener);
+  /** Called when something is owed to the hub. */
+  onOwed(listener: (identity: Identity) => void): void {
+    this.#owedListeners.push(listener);
   }
 
   /** Merges what the owner reports. Resolves with the new version of the reported section once it is durable. */
@@ -79,9 +86,8 @@ export class TwinCache {
     if (bytes > twinSectionBytesMax) throw sectionTooLargeError(bytes, twinSectionBytesMax);
     const version = entry.twin.reported.version + 1;
     entry.twin = { ...entry.twin, reported: { properties, version } };
-    entry.pendingReported = composePatches(entry.pendingReported ?? {}, patch);
     await this.#save(entry);
-    for (const listener of this.#pendingListeners) listener(identity);
+    for (const listener of this.#owedListeners) listener(identity);
     return version;
   }
 
@@ -95,26 +101,22 @@ export class TwinCache {
     return true;
   }
 
-  /** The whole twin as the hub has it. Resolves with the reported patch that would bring the hub up to date, if any. */
-  async reconcile(identity: Identity, hub: Twin): Promise<JsonObject | undefined> {
+  /** The whole twin as the hub has it: its desired properties hold here, and it is known what it has of the reported ones. */
+  async reconcile(identity: Identity, hub: Twin): Promise<void> {
     const entry = this.#entry(identity);
     const firstContact = entry.twin.desired.version === 0;
     if (firstContact) {
-      const properties = mergePatch(hub.reported.properties, entry.pendingReported ?? {});
+      const properties = mergePatch(hub.reported.properties, entry.twin.reported.properties);
       entry.twin = { ...entry.twin, reported: { properties, version: Math.max(entry.twin.reported.version, hub.reported.version) } };
     }
-    const owed = diffPatch(hub.reported.properties, entry.twin.reported.properties);
-    entry.pendingReported = Object.keys(owed).length === 0 ? undefined : owed;
+    entry.acknowledged = hub.reported.properties;
     await this.#changeDesired(entry, hub.desired);
-    return entry.pendingReported;
   }
 
-  /** The hub has `patch`. What was reported since stays owed. */
-  async acknowledgeReported(identity: Identity, patch: JsonObject): Promise<void> {
+  /** The hub has merged `patch`. */
+  acknowledgeReported(identity: Identity, patch: JsonObject): void {
     const entry = this.#entry(identity);
-    if (entry.pendingReported !== patch) return;
-    entry.pendingReported = undefined;
-    await this.#save(entry);
+    entry.acknowledged = mergePatch(entry.acknowledged, patch);
   }
 
   /** The identity is no longer on this device. */
@@ -137,14 +139,14 @@ export class TwinCache {
     const key = identityKey(identity);
     let entry = this.#entries.get(key);
     if (entry === undefined) {
-      entry = { identity, twin: emptyTwin, pendingReported: undefined };
+      entry = { identity, twin: emptyTwin, acknowledged: {} };
       this.#entries.set(key, entry);
     }
     return entry;
   }
 
   #save(entry: Entry): Promise<void> {
-    const record: TwinRecord = { key: identityKey(entry.identity), twin: entry.twin, pendingReported: entry.pendingReported };
+    const record: TwinRecord = { key: identityKey(entry.identity), twin: entry.twin };
     return this.#table.saveTwin(record);
   }
 }

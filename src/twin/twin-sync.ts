@@ -40,7 +40,7 @@ export class TwinSync {
 
   constructor(ports: TwinSyncPorts) {
     this.#ports = ports;
-    ports.cache.onPending((identity) => this.#mark(identity, { send: true }));
+    ports.cache.onOwed((identity) => this.#mark(identity, { send: true }));
   }
 
   /** Takes an identity under care; its twin is read as soon as the link is up. */
@@ -119,10 +119,10 @@ export class TwinSync {
     if (work.needsRead) {
       const hub = await source.twin(work.identity);
       work.needsRead = false;
-      work.needsSend = (await cache.reconcile(work.identity, hub)) !== undefined;
+      await cache.reconcile(work.identity, hub);
     }
-    const owed = cache.pendingReported(work.identity);
     work.needsSend = false;
+    const owed = cache.owedReported(work.identity);
     if (owed === undefined) return;
     try {
       await source.patchReported(work.identity, owed);
@@ -130,9 +130,7 @@ export class TwinSync {
       work.needsSend = true;
       throw error;
     }
-    await cache.acknowledgeReported(work.identity, owed);
-    // The record was replaced by a report that came meanwhile: what is owed now holds both; sending it again is harmless.
-    work.needsSend = cache.pendingReported(work.identity) !== undefined;
+    cache.acknowledgeReported(work.identity, owed);
   }
 
   #armRetry(): void {
