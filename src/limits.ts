@@ -114,6 +114,8 @@ export const moduleTokenLifeMs = 3_600_000;
 export const moduleTokenRenewMs = 2_700_000;
 /** Answer to a twin request; IoT Hub's SDKs wait as long. */
 export const moduleTwinTimeoutMs = 30_000;
+/** Reported patches of one module that cannot be merged into one and wait for the hub; beyond it the oldest is given up. */
+export const moduleReportsPendingMax = 16;
 /** What a module may take to empty its outbox after SIGTERM; below the supervisor's grace before SIGKILL. */
 export const moduleDrainMs = 5000;
 /** Longest pause between two attempts to reach the broker: it is on the same machine. */
