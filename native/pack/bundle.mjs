@@ -44,7 +44,10 @@ const NO_BINDINGS = `module.exports = () => { throw new TypeError('pass nativeBi
 const nativePlugin = {
   name: 'native-through-one-door',
   setup(builder) {
-    builder.onResolve({ filter: /^(node-gyp-build|bindings)$/ }, (args) => ({ path: args.path, namespace: 'native-door' }));
+    builder.onResolve({ filter: /^(node-gyp-build|bindings)$/ }, (args) => ({
+      path: args.path,
+      namespace: 'native-door',
+    }));
     builder.onLoad({ filter: /.*/, namespace: 'native-door' }, (args) => ({
       contents: args.path === 'bindings' ? NO_BINDINGS : LAZY_SERIALPORT,
       loader: 'js',
@@ -67,8 +70,10 @@ function bundle(entry, outfile, define) {
     platform: 'node',
     target: 'node20.11',
     format: 'cjs',
-    minifyWhitespace: true,
+    // Lines stay: an uncaught error prints the line it came from, and that must not be the whole program.
     minifySyntax: true,
+    // A packed program with a code cache has no import(); require serves the built-in modules as well.
+    supported: { 'dynamic-import': false },
     legalComments: 'none',
     sourcemap: 'external',
     sourcesContent: false,
@@ -91,7 +96,10 @@ async function bundleHost() {
   const here = JSON.stringify(pathToFileURL(path.join(root, 'src/platform/native.ts')).href);
   if (!fs.existsSync(path.join(root, 'src/store-thread.ts'))) return;
   const made = await bundle('src/store-thread.ts', path.join(outDir, 'store-thread.cjs'), { 'import.meta.url': here });
-  fs.writeFileSync(path.join(outDir, 'licences.txt'), licenceText({ root, metafiles: [made.metafile], nodeLicence: undefined }));
+  fs.writeFileSync(
+    path.join(outDir, 'licences.txt'),
+    licenceText({ root, metafiles: [made.metafile], nodeLicence: undefined }),
+  );
 }
 
 /** Part name -> file, in the order they are laid down. */
@@ -103,7 +111,8 @@ function nativeParts() {
     'weir-shim': path.join(outDir, 'weir-shim'),
   };
   const texts = path.join(root, 'src/cli/assets');
-  if (fs.existsSync(texts)) for (const text of fs.readdirSync(texts).sort()) parts[`text/${text}`] = path.join(texts, text);
+  if (fs.existsSync(texts))
+    for (const text of fs.readdirSync(texts).sort()) parts[`text/${text}`] = path.join(texts, text);
   return parts;
 }
 
@@ -118,7 +127,10 @@ async function bundleTarget() {
     target: `linux-${name}`,
     builtAt: stamp.committedAt,
   };
-  const defineFor = (known) => ({ WEIR_BUILD: JSON.stringify({ ...buildInfo, assets: known }), 'import.meta.url': 'undefined' });
+  const defineFor = (known) => ({
+    WEIR_BUILD: JSON.stringify(JSON.stringify({ ...buildInfo, assets: known })),
+    'import.meta.url': 'undefined',
+  });
 
   const threadFile = path.join(outDir, 'store-thread.cjs');
   const thread = await bundle('src/store-thread.ts', threadFile, defineFor({ ...assets }));
@@ -140,7 +152,7 @@ async function bundleTarget() {
       nodeLicence: fs.readFileSync(path.join(outDir, 'node-licence.txt'), 'utf8'),
     }),
   );
-  addText('licences.txt', licences);
+  addText('text/licences.txt', licences);
   await bundle(entry, path.join(outDir, 'weir.cjs'), defineFor(assets));
   writeJson(path.join(outDir, 'assets.json'), parts);
 }

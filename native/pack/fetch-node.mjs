@@ -65,7 +65,8 @@ async function pinnedArchive() {
 }
 
 async function chosenArchive(source, sha256) {
-  if (!/^[0-9a-f]{64}$/.test(sha256 ?? '')) fail(`NODE_ARCHIVE_${name} needs NODE_ARCHIVE_${name}_SHA256, 64 hex digits`);
+  if (!/^[0-9a-f]{64}$/.test(sha256 ?? ''))
+    fail(`NODE_ARCHIVE_${name} needs NODE_ARCHIVE_${name}_SHA256, 64 hex digits`);
   let file = path.resolve(source);
   if (/^https?:/.test(source)) {
     file = path.join(cacheDir, `node-${sha256}`);
@@ -75,14 +76,17 @@ async function chosenArchive(source, sha256) {
         execFileSync('curl', ['-fsSL', '-o', file, source], { stdio: 'inherit' }),
       );
   }
-  if (digest('sha256', 'hex', file) !== sha256) fail(`${source} does not have the SHA-256 ${sha256}; nothing of it was used`);
+  if (digest('sha256', 'hex', file) !== sha256)
+    fail(`${source} does not have the SHA-256 ${sha256}; nothing of it was used`);
   return file;
 }
 
 fs.mkdirSync(cacheDir, { recursive: true });
 fs.mkdirSync(buildDir, { recursive: true });
 const source = process.env[`NODE_ARCHIVE_${name}`];
-const archive = source ? await chosenArchive(source, process.env[`NODE_ARCHIVE_${name}_SHA256`]) : await pinnedArchive();
+const archive = source
+  ? await chosenArchive(source, process.env[`NODE_ARCHIVE_${name}_SHA256`])
+  : await pinnedArchive();
 
 const nodeDir = path.join(buildDir, 'nodedir');
 fs.rmSync(nodeDir, { recursive: true, force: true });

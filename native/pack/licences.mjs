@@ -21,7 +21,9 @@ function packageDirs(root, metafiles) {
 
 function packageNotice(dir) {
   const manifest = JSON.parse(fs.readFileSync(path.join(dir, 'package.json'), 'utf8'));
-  const files = fs.readdirSync(dir).filter((file) => LICENCE_FILE.test(file) && fs.statSync(path.join(dir, file)).isFile());
+  const files = fs
+    .readdirSync(dir)
+    .filter((file) => LICENCE_FILE.test(file) && fs.statSync(path.join(dir, file)).isFile());
   if (files.length === 0 && manifest.license === undefined) throw new TypeError(`${dir} states no licence`);
   const texts = files.map((file) => fs.readFileSync(path.join(dir, file), 'utf8').trim());
   const author = typeof manifest.author === 'string' ? manifest.author : (manifest.author?.name ?? '');
@@ -44,7 +46,9 @@ changed library. The licence's text follows.`;
 
 function lesserLicence() {
   const file = '/usr/share/common-licenses/LGPL-2.1';
-  return fs.existsSync(file) ? fs.readFileSync(file, 'utf8').trim() : 'https://www.gnu.org/licenses/old-licenses/lgpl-2.1.txt';
+  return fs.existsSync(file)
+    ? fs.readFileSync(file, 'utf8').trim()
+    : 'https://www.gnu.org/licenses/old-licenses/lgpl-2.1.txt';
 }
 
 /** @param {{root: string, metafiles: object[], nodeLicence: string | undefined}} given */

@@ -24,15 +24,19 @@ function makeBlob() {
   const config = JSON.parse(fs.readFileSync(path.join(root, 'sea-config.json'), 'utf8'));
   const own = {
     ...config,
-    main: path.join(buildDir, 'weir.cjs'),
-    output: path.join(buildDir, 'weir.blob'),
-    useCodeCache: config.useCodeCache && target.codeCache,
+    // Relative, so that stack traces on a board do not name a folder of the build machine.
+    main: 'weir.cjs',
+    output: 'weir.blob',
   };
-  const file = path.join(buildDir, 'sea-config.json');
-  fs.writeFileSync(file, JSON.stringify(own));
-  const [program, ...args] = [...target.emulator, path.join(buildDir, 'node'), '--experimental-sea-config', file];
-  execFileSync(program, args, { stdio: 'inherit', env: { ...process.env, NODE_OPTIONS: '' } });
-  return fs.readFileSync(own.output);
+  fs.writeFileSync(path.join(buildDir, 'sea-config.json'), JSON.stringify(own));
+  const [program, ...args] = [
+    ...target.emulator,
+    path.join(buildDir, 'node'),
+    '--experimental-sea-config',
+    'sea-config.json',
+  ];
+  execFileSync(program, args, { cwd: buildDir, stdio: 'inherit', env: { ...process.env, NODE_OPTIONS: '' } });
+  return fs.readFileSync(path.join(buildDir, own.output));
 }
 
 function appendArchive(file, parts) {

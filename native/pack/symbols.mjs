@@ -22,7 +22,10 @@ function newer(version, limit) {
 const [triplet, ...files] = process.argv.slice(2);
 let bad = 0;
 for (const file of files) {
-  const dump = execFileSync(`${triplet}-objdump`, ['-T', file], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const dump = execFileSync(`${triplet}-objdump`, ['-T', file], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   for (const line of dump.split('\n')) {
     const found = /\*UND\*.*\(?\b(GLIBC|GLIBCXX|CXXABI)_([0-9.]+)\)?\s+(\S+)$/.exec(line);
     if (found === null || !newer(found[2], LIMITS[found[1]])) continue;

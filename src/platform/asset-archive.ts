@@ -54,8 +54,7 @@ function locate(fd: number, file: string, name: string): readonly [number, numbe
   const indexBytes = trailer.readUInt32LE(0);
   if (trailer.readUInt32LE(4) !== FORMAT_VERSION) throw damaged(file, 'its archive has an unknown format');
   const indexStart = fileBytes - TRAILER_BYTES - indexBytes;
-  if (indexBytes > INDEX_BYTES_MAX || indexStart < 0)
-    throw damaged(file, 'the index of its archive is cut off');
+  if (indexBytes > INDEX_BYTES_MAX || indexStart < 0) throw damaged(file, 'the index of its archive is cut off');
   let index: unknown;
   try {
     index = JSON.parse(readExactly(fd, indexStart, indexBytes).toString('utf8'));
@@ -83,8 +82,7 @@ export function readAsset(file: string, name: string, sha256: string): Buffer {
   try {
     const [offset, length] = locate(fd, file, name);
     const bytes = readExactly(fd, offset, length);
-    if (sha256Hex(bytes) !== sha256)
-      throw damaged(file, `the part ${name} does not have the digest it was built with`);
+    if (sha256Hex(bytes) !== sha256) throw damaged(file, `the part ${name} does not have the digest it was built with`);
     return bytes;
   } finally {
     fs.closeSync(fd);

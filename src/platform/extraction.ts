@@ -55,8 +55,7 @@ function candidates(environment: ExtractionEnvironment): Candidate[] {
     found.push({ root: SYSTEM_ROOT, ordered: false });
   const cache = environment['XDG_CACHE_HOME'];
   const home = environment['HOME'];
-  if (cache !== undefined && path.isAbsolute(cache))
-    found.push({ root: path.join(cache, 'weir'), ordered: false });
+  if (cache !== undefined && path.isAbsolute(cache)) found.push({ root: path.join(cache, 'weir'), ordered: false });
   else if (home !== undefined && path.isAbsolute(home))
     found.push({ root: path.join(home, '.cache/weir'), ordered: false });
   // The owner and mode of this one are checked like all others, so that nobody can lay it out for us.
@@ -80,18 +79,13 @@ function claimPrivateDir(dir: string): void {
   fs.accessSync(dir, fs.constants.W_OK);
   const parent = fs.statSync(path.dirname(dir));
   const sticky = (parent.mode & fs.constants.S_IFMT) === fs.constants.S_IFDIR && (parent.mode & 0o1000) !== 0;
-  if ((parent.mode & OTHERS_WRITE_BITS) !== 0 && !sticky)
-    throw refuse('others may write to the directory above it');
+  if ((parent.mode & OTHERS_WRITE_BITS) !== 0 && !sticky) throw refuse('others may write to the directory above it');
 }
 
 function hasDigest(file: string, sha256: string): boolean {
   try {
     const stat = fs.lstatSync(file);
-    return (
-      stat.isFile() &&
-      (stat.mode & PERMISSION_BITS) === FILE_MODE &&
-      sha256Hex(fs.readFileSync(file)) === sha256
-    );
+    return stat.isFile() && (stat.mode & PERMISSION_BITS) === FILE_MODE && sha256Hex(fs.readFileSync(file)) === sha256;
   } catch {
     return false;
   }

@@ -22,7 +22,13 @@ import { extractAsset } from './extraction.ts';
 import { NativeError } from './native-error.ts';
 import type { ThreadSource } from './thread.ts';
 
-declare const WEIR_BUILD: (BuildInfo & { readonly assets: Readonly<Record<string, string>> }) | undefined;
+/** JSON of a PackedBuild. */
+declare const WEIR_BUILD: string | undefined;
+
+interface PackedBuild extends BuildInfo {
+  /** Part name -> SHA-256, 64 lower-case hex digits. */
+  readonly assets: Readonly<Record<string, string>>;
+}
 
 export interface BuildInfo {
   /** The version of package.json. */
@@ -39,8 +45,8 @@ export type NativeAddonName = 'better_sqlite3' | 'serialport' | 'peercred';
 
 const loaded = new Map<NativeAddonName, unknown>();
 
-function packed(): (BuildInfo & { readonly assets: Readonly<Record<string, string>> }) | undefined {
-  return typeof WEIR_BUILD === 'undefined' ? undefined : WEIR_BUILD;
+function packed(): PackedBuild | undefined {
+  return typeof WEIR_BUILD === 'undefined' ? undefined : (JSON.parse(WEIR_BUILD) as PackedBuild);
 }
 
 /** The top of the development tree: two folders above this file, unless WEIR_DEV_ROOT says otherwise. */
@@ -52,8 +58,7 @@ function developmentRoot(): string {
 
 function developmentFile(relative: string): string {
   const file = path.join(developmentRoot(), relative);
-  if (!fs.existsSync(file))
-    throw new NativeError('PLATFORM_ASSET_MISSING', `${file} is missing; run: make dev`);
+  if (!fs.existsSync(file)) throw new NativeError('PLATFORM_ASSET_MISSING', `${file} is missing; run: make dev`);
   return file;
 }
 
@@ -145,11 +150,8 @@ export function licenceNotices(): string {
 /** A text of src/cli/assets/ by its file name (the systemd unit, the sample configuration). */
 export function embeddedText(name: string): string {
   const build = packed();
-  if (build !== undefined)
-    return packedAsset(`text/${name}`, digestOf(build.assets, `text/${name}`)).toString('utf8');
+  if (build !== undefined) return packedAsset(`text/${name}`, digestOf(build.assets, `text/${name}`)).toString('utf8');
   const file =
-    name === 'licences.txt'
-      ? developmentFile('out/host/licences.txt')
-      : developmentFile(`src/cli/assets/${name}`);
+    name === 'licences.txt' ? developmentFile('out/host/licences.txt') : developmentFile(`src/cli/assets/${name}`);
   return fs.readFileSync(file, 'utf8');
 }
