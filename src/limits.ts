@@ -226,3 +226,10 @@ export const storeQuotaBytesMin = 1_048_576;
 assert(storeRecordBytesMax * 2 <= storeQuotaBytesMin, 'the quota holds more than one message of any size');
 assert(storeRecordBytesMax <= storePendingBytesMax, 'any message may wait for its commit');
 assert((storeQueuesMax + 1) * (storeOffsetMax + 1) <= 2 ** 53, 'outbox keys are exact numbers');
+
+// ── admin socket ──
+
+/** Lines that one request for a module's log may ask for with `tail`. */
+export const adminLogTailLinesMax = 1_000_000;
+/** One read of a log file. The shim cuts lines at 8 KiB, so each read holds whole lines. */
+export const adminLogSliceBytes = 65_536;

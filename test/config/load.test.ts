@@ -210,7 +210,7 @@ for (const [index, { toml, at, key: badKey, says }] of bad.entries()) {
       () => undefined,
       (thrown: unknown) => thrown,
     );
-    if (!(error instanceof ConfigError)) return t.fail('a ConfigError is thrown');
+    if (!(error instanceof ConfigError)) throw error ?? new Error('nothing was thrown');
     t.equal(error.code, 'CONFIG_INVALID');
     const problem = error.problems.find((candidate) => candidate.key === badKey);
     t.equal(problem?.where, `${configPath}${at}`);

@@ -1,0 +1,136 @@
+// The other end of the admin socket, for the command line.
+//
+// Turns a socket that nobody serves into ADMIN_NOT_RUNNING with the mend, and an answered error back into an
+// error with the daemon's own code. The answers of our own daemon are trusted to have the shape of ports.ts.
+
+import { WeirError } from '../model/errors.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../model/json.ts';
+import type { Http, HttpCall } from '../platform/http.ts';
+import type { MetricSample } from '../platform/metrics.ts';
+import { AdminError, AnsweredError } from './errors.ts';
+import type { LogRequest, ModuleReport, QueueReport, StatusReport } from './ports.ts';
+
+const statusErrorMin = 400;
+
+export class AdminClient {
+  readonly #http: Http;
+  readonly #runDir: string;
+
+  constructor(http: Http, runDir: string) {
+    this.#http = http;
+    this.#runDir = runDir;
+  }
+
+  get socketPath(): string {
+    return `${this.#runDir}/admin.sock`;
+  }
+
+  status(signal?: AbortSignal): Promise<StatusReport> {
+    return this.#get<StatusReport>('/status', signal);
+  }
+
+  modules(): Promise<readonly ModuleReport[]> {
+    return this.#get<readonly ModuleReport[]>('/modules');
+  }
+
+  queues(): Promise<readonly QueueReport[]> {
+    return this.#get<readonly QueueReport[]>('/queues');
+  }
+
+  metrics(): Promise<readonly MetricSample[]> {
+    return this.#get<readonly MetricSample[]>('/metrics');
+  }
+
+  config(): Promise<JsonObject> {
+    return this.#get<JsonObject>('/config');
+  }
+
+  version(): Promise<JsonObject> {
+    return this.#get<JsonObject>('/version');
+  }
+
+  async restartModule(name: string): Promise<void> {
+    const path = `/modules/${encodeURIComponent(name)}/restart`;
+    const answer = await this.#reach(() => this.#http.call({ ...this.#call(path), method: 'POST' }));
+    throwIfRefused(answer.status, answer.body);
+  }
+
+  /** Pieces of whole lines. Ends quietly when `signal` is aborted. */
+  async *logs(request: LogRequest): AsyncIterable<string> {
+    const query = new URLSearchParams();
+    if (request.tail !== undefined) query.set('tail', String(request.tail));
+    if (request.sinceMs !== undefined) query.set('since', String(request.sinceMs));
+    if (request.follow === true) query.set('follow', 'true');
+    const path = `/modules/${encodeURIComponent(request.name)}/logs?${query}`;
+    try {
+      const { status, body } = await this.#reach(() =>
+        this.#http.stream({ ...this.#call(path), signal: request.signal }),
+      );
+      if (status >= statusErrorMin) {
+        let text = '';
+        for await (const piece of body) text += piece;
+        throwIfRefused(status, text);
+      }
+      yield* body;
+    } catch (error) {
+      if (!request.signal.aborted) throw error;
+    }
+  }
+
+  async #get<Answer>(path: string, signal?: AbortSignal): Promise<Answer> {
+    const { status, body } = await this.#reach(() =>
+      this.#http.call({ ...this.#call(path), ...(signal === undefined ? {} : { signal }) }),
+    );
+    throwIfRefused(status, body);
+    const parsed = parseJson(body);
+    if (parsed.ok) return parsed.value as JsonValue as Answer;
+    throw new AdminError(
+      'ADMIN_BAD_ANSWER',
+      `${this.socketPath} answered with something that is not JSON: ${parsed.reason}.`,
+    );
+  }
+
+  #call(path: string): HttpCall {
+    return { socketPath: this.socketPath, method: 'GET', path };
+  }
+
+  async #reach<Answer>(call: () => Promise<Answer>): Promise<Answer> {
+    try {
+      return await call();
+    } catch (cause) {
+      throw this.#explained(cause);
+    }
+  }
+
+  #explained(cause: unknown): unknown {
+    if (!(cause instanceof WeirError) || cause.code !== 'PLATFORM_HTTP_FAILED') return cause;
+    const errno = cause.fields['errno'];
+    if (errno === 'EACCES' || errno === 'EPERM') {
+      return new AdminError(
+        'ADMIN_FORBIDDEN',
+        `${this.socketPath} may not be used by this user. Use sudo, or join the group that owns it.`,
+        cause,
+      );
+    }
+    if (errno === 'ENOENT' || errno === 'ECONNREFUSED' || errno === 'ENOTDIR') {
+      return new AdminError(
+        'ADMIN_NOT_RUNNING',
+        `weir is not running on ${this.#runDir}. Start it: systemctl start weir, or weir run.`,
+        cause,
+      );
+    }
+    return cause;
+  }
+}
+
+function throwIfRefused(status: number, body: string): void {
+  if (status < statusErrorMin) return;
+  const parsed = parseJson(body);
+  const answer = parsed.ok && isJsonObject(parsed.value) ? parsed.value : {};
+  const { code, message } = answer as { readonly code?: JsonValue; readonly message?: JsonValue };
+  throw new AnsweredError({
+    status,
+    code: typeof code === 'string' ? code : 'ADMIN_BAD_ANSWER',
+    message: typeof message === 'string' ? message : `The daemon answered with status ${status}.`,
+  });
+}

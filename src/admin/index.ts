@@ -1,0 +1,7 @@
+// The door of admin/: the socket operators use, its client, and the reader of module logs.
+
+export { AdminClient } from './client.ts';
+export { AdminError, AnsweredError } from './errors.ts';
+export { loggedModules, ModuleLog } from './module-log.ts';
+export type { AdminDevice, LogRequest, ModuleReport, QueueReport, StatusReport } from './ports.ts';
+export { AdminServer } from './server.ts';

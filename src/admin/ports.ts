@@ -1,0 +1,100 @@
+// What the admin socket tells and needs, in its own words. The root plugs the device in.
+//
+// The reports are the JSON of the socket and of the command line's --json: names are stable, times are wall
+// times in milliseconds since 1970 UTC, sizes are bytes. Null means "does not apply now".
+
+import type { JsonObject } from '../model/json.ts';
+import type { MetricSample } from '../platform/metrics.ts';
+
+export type HubState = 'disabled' | 'connecting' | 'connected' | 'waiting';
+
+export interface HubReport {
+  /** Empty when there is no hub. */
+  readonly hostname: string;
+  readonly state: HubState;
+  /** When it came into this state. */
+  readonly sinceMs: number;
+  readonly lastError?: string | undefined;
+}
+
+export interface DeploymentReport {
+  /** `$version` of the desired properties that were judged last; 0 when none ever arrived. */
+  readonly version: number;
+  /** 200 applied, 400 malformed, 412 unknown schema, 417 empty, 500 failed, 406 not known yet. */
+  readonly code: number;
+  readonly description: string;
+}
+
+export interface QueueReport {
+  /** `$upstream` or `<module>/inputs/<input>`. */
+  readonly queue: string;
+  readonly messages: number;
+  readonly bytes: number;
+  readonly oldestEnqueuedMs?: number | undefined;
+  /** Messages that were given up, by reason (quota, ttl_expiry, purged). */
+  readonly dropped: Readonly<Record<string, number>>;
+}
+
+export interface ModuleReport {
+  readonly name: string;
+  readonly runtimeStatus: 'unknown' | 'backoff' | 'running' | 'unhealthy' | 'stopped' | 'failed';
+  readonly pid: number | null;
+  /** Of the last end. */
+  readonly exitCode: number;
+  readonly statusDescription: string;
+  readonly restartCount: number;
+  readonly startedAtMs: number | null;
+  readonly exitedAtMs: number | null;
+  readonly nextStartAtMs: number | null;
+}
+
+export interface StoreReport {
+  readonly fileBytes: number;
+  /** Paths of damaged files that were put aside. */
+  readonly quarantined: readonly string[];
+}
+
+export interface StatusReport {
+  readonly version: string;
+  readonly uptimeMs: number;
+  /** Empty when the gateway has no identity at a hub. */
+  readonly deviceId: string;
+  readonly hub: HubReport;
+  readonly deployment: DeploymentReport;
+  /** Connected MQTT clients. */
+  readonly clients: number;
+  readonly queues: readonly QueueReport[];
+  readonly modules: readonly ModuleReport[];
+  readonly store: StoreReport;
+  /** Proportional memory of all processes of weir itself; null when the kernel does not tell. */
+  readonly memoryPssBytes: number | null;
+}
+
+export interface LogRequest {
+  readonly name: string;
+  /** Only the last lines, this many. */
+  readonly tail?: number | undefined;
+  /** Only lines stamped at or after this wall time. */
+  readonly sinceMs?: number | undefined;
+  /** Goes on with new lines until the signal. */
+  readonly follow?: boolean | undefined;
+  /** The reader left. */
+  readonly signal: AbortSignal;
+}
+
+/** The device behind the socket. */
+export interface AdminDevice {
+  status(): Promise<StatusReport>;
+  /** Stops and starts a module again. Rejects ADMIN_NO_SUCH_MODULE or a WeirError of its own. */
+  restartModule(name: string): Promise<void>;
+  /** Whole lines, oldest first, in pieces of any number of lines. */
+  logs(request: LogRequest): AsyncIterable<string>;
+  /** The configuration in force, with secrets masked. */
+  config(): JsonObject;
+  /** What `weir version --json` tells, of the running process. */
+  version(): JsonObject;
+}
+
+export interface MetricSource {
+  snapshot(): readonly MetricSample[];
+}

@@ -1,0 +1,168 @@
+// The admin socket: HTTP/1.1 over a unix socket, for operators and for the command line.
+//
+//   GET  /status  /modules  /queues  /metrics  /config  /version     JSON
+//   POST /modules/{name}/restart                                     202, no content
+//   GET  /modules/{name}/logs?tail=N&since=MS&follow=true            text/plain, oldest line first
+//
+// Who may connect may do everything: the socket's mode (0660) and its directory decide. Owns the mapping from
+// requests to the device's ports and from errors to status and JSON; knows nothing of what is behind the ports.
+
+import { adminLogTailLinesMax, httpBodyBytesMax } from '../limits.ts';
+import { isValidId } from '../model/address.ts';
+import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
+import type { Http, HttpRequest, HttpResponse, HttpServer } from '../platform/http.ts';
+import type { Log } from '../platform/log.ts';
+import { AdminError } from './errors.ts';
+import type { AdminDevice, LogRequest, MetricSource } from './ports.ts';
+
+export interface AdminServerPorts {
+  readonly http: Http;
+  readonly log: Log;
+  readonly metrics: MetricSource;
+  readonly device: AdminDevice;
+}
+
+/** Owner and group. */
+const socketMode = 0o660;
+
+const statusOk = 200;
+const statusAccepted = 202;
+const statusMethodNotAllowed = 405;
+const statusErrorMin = 400;
+const statusErrorMax = 599;
+const statusInternal = 500;
+
+export class AdminServer {
+  readonly #ports: AdminServerPorts;
+  readonly #socketPath: string;
+  #server: HttpServer | undefined;
+
+  constructor(ports: AdminServerPorts, options: { readonly socketPath: string }) {
+    this.#ports = ports;
+    this.#socketPath = options.socketPath;
+  }
+
+  /** Rejects PLATFORM_LISTEN_FAILED. */
+  async start(): Promise<void> {
+    this.#server = await this.#ports.http.serve({
+      endpoint: { kind: 'unix', path: this.#socketPath, mode: socketMode },
+      handler: (request) => this.#handle(request),
+      bodyBytesMax: httpBodyBytesMax,
+    });
+  }
+
+  /** Ends streamed logs, too. */
+  async close(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    await server?.close();
+  }
+
+  async #handle(request: HttpRequest): Promise<HttpResponse> {
+    try {
+      return await this.#route(request);
+    } catch (error) {
+      const status = error instanceof WeirError ? Number(error.fields['status']) : statusInternal;
+      const isStatus = status >= statusErrorMin && status <= statusErrorMax;
+      if (!isStatus || status >= statusInternal) {
+        this.#ports.log.warn('request failed', {
+          path: `/${request.segments.join('/')}`,
+          code: errorCode(error),
+          reason: errorMessage(error),
+        });
+      }
+      return json({ code: errorCode(error), message: errorMessage(error) }, isStatus ? status : statusInternal);
+    }
+  }
+
+  async #route(request: HttpRequest): Promise<HttpResponse> {
+    const [first, name, verb, ...rest] = request.segments;
+    if (first === 'modules' && name !== undefined) {
+      if (rest.length === 0 && verb === 'restart') return allow(request, 'POST', () => this.#restart(name));
+      if (rest.length === 0 && verb === 'logs') return allow(request, 'GET', () => this.#logs(name, request));
+    } else if (name === undefined) {
+      const resource = this.#resource(first ?? '');
+      if (resource !== undefined) return allow(request, 'GET', async () => json(await resource()));
+    }
+    throw new AdminError('ADMIN_NOT_FOUND', `There is nothing at /${request.segments.join('/')} on the admin socket.`);
+  }
+
+  #resource(name: string): (() => unknown) | undefined {
+    const { device, metrics } = this.#ports;
+    switch (name) {
+      case 'status':
+        return () => device.status();
+      case 'modules':
+        return async () => (await device.status()).modules;
+      case 'queues':
+        return async () => (await device.status()).queues;
+      case 'metrics':
+        return () => metrics.snapshot();
+      case 'config':
+        return () => device.config();
+      case 'version':
+        return () => device.version();
+      default:
+        return undefined;
+    }
+  }
+
+  async #restart(name: string): Promise<HttpResponse> {
+    await this.#ports.device.restartModule(checkedName(name));
+    return { status: statusAccepted };
+  }
+
+  async #logs(name: string, request: HttpRequest): Promise<HttpResponse> {
+    const body = this.#ports.device.logs({
+      name: checkedName(name),
+      tail: wholeNumber(request.query, 'tail', adminLogTailLinesMax),
+      sinceMs: wholeNumber(request.query, 'since', Number.MAX_SAFE_INTEGER),
+      follow: request.query.get('follow') === 'true',
+      signal: request.signal,
+    } satisfies LogRequest);
+    return {
+      status: statusOk,
+      headers: { 'content-type': 'text/plain; charset=utf-8' },
+      body: await started(body),
+    };
+  }
+}
+
+/** Fetches the first piece before the status is sent, so that a log that cannot be read is an error and not an empty log. */
+async function started(pieces: AsyncIterable<string>): Promise<AsyncIterable<string>> {
+  const iterator = pieces[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  return (async function* () {
+    try {
+      for (let piece = first; piece.done !== true; piece = await iterator.next()) yield piece.value;
+    } finally {
+      await iterator.return?.();
+    }
+  })();
+}
+
+function allow(request: HttpRequest, method: string, answer: () => Promise<HttpResponse>): Promise<HttpResponse> {
+  if (request.method === method) return answer();
+  const message = `${request.method} is not allowed here, use ${method}.`;
+  return Promise.resolve({
+    ...json({ code: 'ADMIN_BAD_REQUEST', message }, statusMethodNotAllowed),
+    headers: { allow: method },
+  });
+}
+
+function checkedName(name: string): string {
+  if (isValidId(name)) return name;
+  throw new AdminError('ADMIN_BAD_REQUEST', `'${name}' is not a module name.`);
+}
+
+function wholeNumber(query: URLSearchParams, name: string, max: number): number | undefined {
+  const text = query.get(name);
+  if (text === null) return undefined;
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  if (value <= max) return value;
+  throw new AdminError('ADMIN_BAD_REQUEST', `${name}=${text} is not a whole number from 0 to ${max}.`);
+}
+
+function json(value: unknown, status = statusOk): HttpResponse {
+  return { status, body: JSON.stringify(value) };
+}
