@@ -1,0 +1,257 @@
+// The service API: HTTP over the hub's unix socket, with the paths and bodies of Azure's service API.
+//
+//   GET    /devices?top=&after=                       devices, by id; `after` pages
+//   PUT    /devices/{d}                               create; with If-Match change
+//   GET    DELETE /devices/{d}
+//   GET    /devices/{d}/modules
+//   PUT    GET DELETE /devices/{d}/modules/{m}
+//   POST   /devices/{d}/applyConfigurationContent     204; with ?outcome=true 200 and what changed
+//   GET    PATCH /twins/{d}[/modules/{m}]
+//   GET    /events?from=&device=&follow=true          JSON lines (event-json.ts)
+//   GET    /status
+//
+// Whoever may open the socket (mode 0600) may do everything: the file system is the access control here.
+// Owns routing and the socket; what things mean is registry, twins, deployments and event-log.
+
+import { httpBodyBytesMax, hubFollowersMax } from '../limits.ts';
+import type { Identity } from '../model/address.ts';
+import { errorMessage } from '../model/errors.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../model/json.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Entropy } from '../platform/entropy.ts';
+import type { Http, HttpRequest, HttpResponse, HttpServer } from '../platform/http.ts';
+import type { Log } from '../platform/log.ts';
+import { bodyInvalid, errorResponse, isInternal, requestUnknown } from './api-errors.ts';
+import {
+  deviceJson,
+  etagOf,
+  moduleJson,
+  readIdentitySettings,
+  readTwinPatch,
+  twinJson,
+  twinVersionOf,
+} from './api-shapes.ts';
+import type { Deployments } from './deployments.ts';
+import { invalidArgument, limitReached } from './errors.ts';
+import type { EventLog } from './event-log.ts';
+import { eventStream } from './event-stream.ts';
+import type { Presence } from './ports.ts';
+import type { IdentityRecord, Registry } from './registry.ts';
+import type { Twins } from './twins.ts';
+
+export interface HubApiPorts {
+  readonly http: Http;
+  readonly registry: Registry;
+  readonly twins: Twins;
+  readonly deployments: Deployments;
+  readonly eventLog: EventLog;
+  readonly presence: Presence;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly log: Log;
+  /** Facts only the composition root knows: host name, ports, where the CA certificate lies. */
+  readonly facts: () => JsonObject;
+}
+
+const socketMode = 0o600;
+
+export class HubApi {
+  readonly #ports: HubApiPorts;
+  readonly #socketPath: string;
+  #server: HttpServer | undefined;
+  #followers = 0;
+
+  constructor(ports: HubApiPorts, options: { readonly socketPath: string }) {
+    this.#ports = ports;
+    this.#socketPath = options.socketPath;
+  }
+
+  async start(): Promise<void> {
+    this.#server = await this.#ports.http.serve({
+      endpoint: { kind: 'unix', path: this.#socketPath, mode: socketMode },
+      bodyBytesMax: httpBodyBytesMax,
+      handler: (request) => this.handle(request),
+    });
+  }
+
+  /** Ends all streams and stops answering. */
+  async close(): Promise<void> {
+    await this.#server?.close();
+    this.#server = undefined;
+  }
+
+  /** Answers one request; every failure becomes an answer. */
+  async handle(request: HttpRequest): Promise<HttpResponse> {
+    const { log, clock, entropy } = this.#ports;
+    try {
+      return this.#route(request);
+    } catch (error) {
+      const trackingId = entropy.uuid();
+      if (isInternal(error)) {
+        log.error('a request failed', {
+          method: request.method,
+          path: request.segments.join('/'),
+          trackingId,
+          detail: errorMessage(error),
+        });
+      }
+      return errorResponse(error, { trackingId, nowMs: clock.wallMs() });
+    }
+  }
+
+  #route(request: HttpRequest): HttpResponse {
+    const { method, segments } = request;
+    const [root, deviceId, third, fourth, ...rest] = segments;
+    if (rest.length === 0 && root === 'devices' && deviceId !== undefined) {
+      if (third === undefined) return this.#device(request, deviceId);
+      if (third === 'modules' && fourth === undefined && method === 'GET') return this.#modules(deviceId);
+      if (third === 'modules' && fourth !== undefined) return this.#module(request, { deviceId, moduleId: fourth });
+      if (third === 'applyConfigurationContent' && fourth === undefined && method === 'POST')
+        return this.#apply(request, deviceId);
+    }
+    if (rest.length === 0 && root === 'twins' && deviceId !== undefined) {
+      if (third === undefined) return this.#twin(request, { deviceId });
+      if (third === 'modules' && fourth !== undefined) return this.#twin(request, { deviceId, moduleId: fourth });
+    }
+    if (segments.length === 1 && method === 'GET') {
+      if (root === 'devices') return this.#devices(request);
+      if (root === 'events') return this.#events(request);
+      if (root === 'status') return this.#status();
+    }
+    throw requestUnknown(method, `/${segments.join('/')}`);
+  }
+
+  #devices({ query }: HttpRequest): HttpResponse {
+    const top = query.get('top');
+    if (top !== null && !/^[1-9]\d{0,5}$/.test(top)) throw invalidArgument(`top=${top} must be a whole number from 1.`);
+    const devices = this.#ports.registry.devices({
+      after: query.get('after') ?? '',
+      ...(top === null ? {} : { top: Number(top) }),
+    });
+    return json(devices.map((record) => deviceJson(this.#presented(record))));
+  }
+
+  #device(request: HttpRequest, deviceId: string): HttpResponse {
+    const { registry } = this.#ports;
+    const ifMatch = etagOf(request.headers['if-match']);
+    if (request.method === 'GET') return this.#deviceAnswer(registry.get({ deviceId }));
+    if (request.method === 'DELETE') {
+      registry.delete({ deviceId }, ifMatch);
+      return { status: 204 };
+    }
+    if (request.method !== 'PUT') throw requestUnknown(request.method, `/devices/${deviceId}`);
+    const settings = readIdentitySettings(readObject(request.body), { deviceId });
+    return this.#deviceAnswer(
+      ifMatch === undefined
+        ? registry.createDevice(deviceId, settings)
+        : registry.update({ deviceId }, settings, ifMatch),
+    );
+  }
+
+  #modules(deviceId: string): HttpResponse {
+    return json(this.#ports.registry.modules(deviceId).map((record) => moduleJson(this.#presented(record))));
+  }
+
+  #module(request: HttpRequest, identity: { readonly deviceId: string; readonly moduleId: string }): HttpResponse {
+    const { registry } = this.#ports;
+    const { deviceId, moduleId } = identity;
+    const ifMatch = etagOf(request.headers['if-match']);
+    if (request.method === 'GET') return this.#moduleAnswer(registry.get(identity));
+    if (request.method === 'DELETE') {
+      registry.delete(identity, ifMatch);
+      return { status: 204 };
+    }
+    if (request.method !== 'PUT') throw requestUnknown(request.method, `/devices/${deviceId}/modules/${moduleId}`);
+    const settings = readIdentitySettings(readObject(request.body), identity);
+    return this.#moduleAnswer(
+      ifMatch === undefined
+        ? registry.createModule(deviceId, moduleId, settings)
+        : registry.update(identity, settings, ifMatch),
+    );
+  }
+
+  #apply(request: HttpRequest, deviceId: string): HttpResponse {
+    const parsed = parseJson(request.body);
+    if (!parsed.ok) throw bodyInvalid(parsed.reason);
+    const outcome = this.#ports.deployments.apply(deviceId, parsed.value);
+    return request.query.get('outcome') === 'true' ? json({ ...outcome }) : { status: 204 };
+  }
+
+  #twin(request: HttpRequest, identity: Identity): HttpResponse {
+    const { registry, twins } = this.#ports;
+    const record = registry.get(identity);
+    if (request.method === 'GET') return this.#twinAnswer(record);
+    if (request.method !== 'PATCH') throw requestUnknown(request.method, `/${request.segments.join('/')}`);
+    twins.patch(identity, readTwinPatch(readObject(request.body)), twinVersionOf(request.headers['if-match']));
+    return this.#twinAnswer(record);
+  }
+
+  #events({ query, signal }: HttpRequest): HttpResponse {
+    const { eventLog, clock } = this.#ports;
+    const follow = query.get('follow') === 'true';
+    const afterOffset = eventLog.positionOf(query.get('from') ?? (follow ? 'latest' : 'earliest'));
+    if (this.#followers >= hubFollowersMax) {
+      throw limitReached(
+        `${hubFollowersMax} readers follow the event log already. End one of them.`,
+        'ThrottlingException',
+      );
+    }
+    const lines = eventStream({
+      eventLog,
+      clock,
+      afterOffset,
+      deviceId: query.get('device') ?? undefined,
+      follow,
+      signal,
+    });
+    return { status: 200, headers: { 'content-type': 'application/x-ndjson' }, body: this.#counted(lines) };
+  }
+
+  async *#counted(lines: AsyncIterable<string>): AsyncGenerator<string, void, undefined> {
+    this.#followers += 1;
+    try {
+      yield* lines;
+    } finally {
+      this.#followers -= 1;
+    }
+  }
+
+  #status(): HttpResponse {
+    const { registry, eventLog, facts } = this.#ports;
+    const { firstOffset, nextOffset, events, bytes, dropped, repeated } = eventLog.facts();
+    return json({
+      ...facts(),
+      devices: registry.deviceCount(),
+      readers: this.#followers,
+      eventLog: { firstOffset, nextOffset, events, bytes, dropped, repeated },
+    });
+  }
+
+  #presented(record: IdentityRecord): { readonly record: IdentityRecord; readonly isConnected: boolean } {
+    return { record, isConnected: this.#ports.presence.isConnected(record.identity) };
+  }
+
+  #deviceAnswer(record: IdentityRecord): HttpResponse {
+    return json(deviceJson(this.#presented(record)), record.etag);
+  }
+
+  #moduleAnswer(record: IdentityRecord): HttpResponse {
+    return json(moduleJson(this.#presented(record)), record.etag);
+  }
+
+  #twinAnswer(record: IdentityRecord): HttpResponse {
+    const twin = twinJson(this.#ports.twins.read(record.identity), this.#presented(record));
+    return json(twin, String(twin['etag']));
+  }
+}
+
+function json(value: JsonValue | object, etag?: string): HttpResponse {
+  return { status: 200, headers: etag === undefined ? {} : { etag: `"${etag}"` }, body: JSON.stringify(value) };
+}
+
+function readObject(body: string): JsonObject {
+  const parsed = parseJson(body === '' ? '{}' : body);
+  if (!parsed.ok) throw bodyInvalid(parsed.reason);
+  if (!isJsonObject(parsed.value)) throw bodyInvalid('it must be an object');
+  return parsed.value;
+}

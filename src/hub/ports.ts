@@ -1,0 +1,54 @@
+// What the hub needs from outside, in its own words. cloud.ts plugs in identity/, the broker and the database.
+//
+// Admission has the broker's shape, TokenVerifier that of identity/sas-token; both are met structurally.
+
+import type { Identity } from '../model/address.ts';
+import type { JsonObject } from '../model/json.ts';
+
+export type TokenVerdict =
+  | { readonly ok: true; readonly expiresAtMs: number }
+  | { readonly ok: false; readonly detail: string };
+
+/** Checks a SAS token against keys, host names and the identity that presents it; constant time in the keys. */
+export type TokenVerifier = (
+  token: string,
+  claim: {
+    readonly keys: readonly Buffer[];
+    readonly hostnames: readonly string[];
+    readonly identity: Identity;
+    readonly nowMs: number;
+  },
+) => TokenVerdict;
+
+/** What the authenticator is told about a CONNECT. */
+export interface ConnectClaim {
+  readonly clientId: string;
+  readonly username: string | undefined;
+  readonly password: Uint8Array | undefined;
+  readonly remote: string;
+}
+
+export type HubAdmission =
+  | {
+      readonly admitted: true;
+      readonly principal: { readonly name: string; readonly identity: Identity };
+      readonly expiresAtMs: number | undefined;
+    }
+  | {
+      readonly admitted: false;
+      readonly reason: 'identifier-rejected' | 'unavailable' | 'bad-credentials' | 'not-authorized';
+      readonly detail: string;
+    };
+
+/** Who is connected right now; the broker knows. */
+export interface Presence {
+  isConnected(identity: Identity): boolean;
+}
+
+/** A change of desired properties, to be told to the module or device it concerns. */
+export interface DesiredChange {
+  readonly identity: Identity;
+  /** Merge patch from the old to the new properties; null deletes. */
+  readonly patch: JsonObject;
+  readonly version: number;
+}
