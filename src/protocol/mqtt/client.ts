@@ -27,14 +27,7 @@ import {
 import type { WeirError } from '../../model/errors.ts';
 import { AckOrder } from './ack-order.ts';
 import { connectionRefused, linkLost, MqttError, protocolError, timedOut } from './errors.ts';
-import {
-  flagsMask,
-  lengthFieldBytes,
-  lengthFieldValue,
-  PacketCarry,
-  packetType,
-  typeShift,
-} from './frame.ts';
+import { flagsMask, lengthFieldBytes, lengthFieldValue, PacketCarry, packetType, typeShift } from './frame.ts';
 import { decodePacket, encodeAck, encodePacket } from './packet.ts';
 import { PublishView, publishBytes, readUint16, writePublish } from './publish.ts';
 import { isValidTopicFilter, isValidTopicName } from './topic.ts';
@@ -59,11 +52,7 @@ export interface MqttClientLink {
 export interface MqttClientEvents {
   onConnected(sessionPresent: boolean): void;
   /** `payload` is a copy. QoS 1 is acknowledged when the returned promise resolves; when it rejects, the link ends unacknowledged. */
-  onMessage(message: {
-    readonly topic: string;
-    readonly payload: Buffer;
-    readonly qos: 0 | 1;
-  }): void | Promise<void>;
+  onMessage(message: { readonly topic: string; readonly payload: Buffer; readonly qos: 0 | 1 }): void | Promise<void>;
   /** CONNACK refusal, protocol error, dead peer: the client has called link.close(). */
   onFailed(error: WeirError): void;
 }
@@ -109,12 +98,7 @@ export class MqttClient {
   #sentMs = 0;
   #pingSentMs: number | undefined;
 
-  constructor(
-    options: MqttClientOptions,
-    link: MqttClientLink,
-    events: MqttClientEvents,
-    nowMs: () => number,
-  ) {
+  constructor(options: MqttClientOptions, link: MqttClientLink, events: MqttClientEvents, nowMs: () => number) {
     assert(options.inflightMax >= 1 && options.inflightMax < packetIdMax, 'inflightMax fits the packet ids');
     this.#options = options;
     this.#link = link;
@@ -181,18 +165,13 @@ export class MqttClient {
    * QoS 1 resolves on PUBACK, QoS 0 when the packet was handed over. Waits inside for CONNACK and for a free place.
    * Rejects: MQTT_LINK_LOST when the connection ends first, MQTT_QUEUE_FULL, MQTT_MESSAGE_INVALID.
    */
-  publish(message: {
-    readonly topic: string;
-    readonly payload: Uint8Array;
-    readonly qos: 0 | 1;
-  }): Promise<void> {
+  publish(message: { readonly topic: string; readonly payload: Uint8Array; readonly qos: 0 | 1 }): Promise<void> {
     const { clientId } = this.#options;
     if (this.#state === 'ended') return Promise.reject(linkLost(clientId));
     if (!isValidTopicName(message.topic) || message.payload.length > messageBytesMax) {
       return Promise.reject(messageInvalid(clientId, message.topic, message.payload.length));
     }
-    if (this.#waiting.length - this.#waitingHead >= mqttClientWaitingMax)
-      return Promise.reject(queueFull(clientId));
+    if (this.#waiting.length - this.#waitingHead >= mqttClientWaitingMax) return Promise.reject(queueFull(clientId));
     const view = PublishView.of({ ...message, retain: false });
     return new Promise((resolve, reject) => {
       this.#waiting.push({ view, resolve, reject });
@@ -201,13 +180,8 @@ export class MqttClient {
   }
 
   /** Resolves with the granted QoS per filter (128 = refused). Only while connected; rejects as publish() does. */
-  subscribe(
-    filters: readonly { readonly filter: string; readonly qos: 0 | 1 }[],
-  ): Promise<readonly number[]> {
-    assert(
-      filters.length > 0 && filters.every(({ filter }) => isValidTopicFilter(filter)),
-      'filters are valid',
-    );
+  subscribe(filters: readonly { readonly filter: string; readonly qos: 0 | 1 }[]): Promise<readonly number[]> {
+    assert(filters.length > 0 && filters.every(({ filter }) => isValidTopicFilter(filter)), 'filters are valid');
     if (this.#state !== 'connected') return Promise.reject(linkLost(this.#options.clientId));
     const messageId = this.#nextPacketId();
     return new Promise((resolve, reject) => {
@@ -254,10 +228,7 @@ export class MqttClient {
 
   #packet(packet: Buffer): void {
     const fieldBytes = lengthFieldBytes(packet, 1, packet.length);
-    assert(
-      packet.length === 1 + fieldBytes + lengthFieldValue(packet, 1, fieldBytes),
-      'the carry holds one packet',
-    );
+    assert(packet.length === 1 + fieldBytes + lengthFieldValue(packet, 1, fieldBytes), 'the carry holds one packet');
     const type = (packet[0] as number) >> typeShift;
     const bodyAt = 1 + fieldBytes;
     if (this.#state === 'connecting') {
@@ -321,9 +292,7 @@ export class MqttClient {
     const packetId = malformed ? 0 : readUint16(packet, bodyAt);
     const waiter = this.#inflight.get(packetId);
     if (waiter === undefined) {
-      this.#fail(
-        protocolError(this.#options.clientId, `a PUBACK for packet ${packetId}, which is not under way`),
-      );
+      this.#fail(protocolError(this.#options.clientId, `a PUBACK for packet ${packetId}, which is not under way`));
       return;
     }
     this.#inflight.delete(packetId);

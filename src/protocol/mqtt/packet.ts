@@ -19,7 +19,7 @@ import {
   parser,
   writeToStream,
 } from 'mqtt-packet';
-import { packetType, typeShift } from './frame.ts';
+import { lengthFieldBytes, lengthFieldValue, packetType, typeShift } from './frame.ts';
 import { readUint16 } from './publish.ts';
 
 writeToStream.cacheNumbers = false;
@@ -44,6 +44,10 @@ export function decodePacket(bytes: Buffer): Decoded {
     packet: undefined,
     detail: 'not one whole packet',
   };
+  const field = lengthFieldBytes(bytes, 1, bytes.length);
+  if (field < 1 || bytes.length !== 1 + field + lengthFieldValue(bytes, 1, field)) {
+    return { ok: false, detail: result.detail };
+  }
   const reader = parser({ protocolVersion: protocolLevelBefore5 });
   reader.on('packet', (packet) => {
     result.packet = packet;
@@ -53,8 +57,7 @@ export function decodePacket(bytes: Buffer): Decoded {
   });
   try {
     // A copy, because the parser's values are slices of what it was given.
-    if (reader.parse(Buffer.from(bytes)) !== 0)
-      return { ok: false, detail: 'length does not fit the content' };
+    if (reader.parse(Buffer.from(bytes)) !== 0) return { ok: false, detail: 'length does not fit the content' };
   } catch (error) {
     return { ok: false, detail: error instanceof Error ? error.message : String(error) };
   }
@@ -112,6 +115,8 @@ export function writeAck(
 
 function flaw(packet: ControlPacket, bytes: Buffer): string | undefined {
   switch (packet.cmd) {
+    case 'connack':
+      return packet.length === 2 ? undefined : 'length does not fit the content';
     case 'connect':
       return connectFlaw(packet, bytes);
     case 'subscribe':
@@ -129,11 +134,7 @@ function connectFlaw(packet: ConnectPacket, bytes: Buffer): string | undefined {
   const { will, username, password, clientId } = packet;
   if (will !== undefined && (will.qos ?? 0) > willQosMax) return 'will QoS 3';
   if (password !== undefined && username === undefined) return 'password without user name';
-  const fields = [
-    packet.protocolId ?? '',
-    clientId,
-    ...(will === undefined ? [] : [will.topic, will.payload]),
-  ];
+  const fields = [packet.protocolId ?? '', clientId, ...(will === undefined ? [] : [will.topic, will.payload])];
   if (username !== undefined) fields.push(username);
   if (password !== undefined) fields.push(password);
   const fixed = 1 + 1 + 2; // protocol level, connect flags, keep-alive

@@ -143,10 +143,7 @@ export function writePublish(
   const { qos } = header;
   assert(qos === 0 || view.idBytes > 0, 'a QoS is lowered on the way, never raised');
   target[at] =
-    plainPublishByte |
-    (header.duplicate ? duplicateBit : 0) |
-    (qos << qosShift) |
-    (header.retain ? retainBit : 0);
+    plainPublishByte | (header.duplicate ? duplicateBit : 0) | (qos << qosShift) | (header.retain ? retainBit : 0);
   const bodyAt = writeLengthField(target, at + 1, restBytes(view, qos));
   if (qos === 0 && view.idBytes > 0) {
     const idAt = view.payloadAt - packetIdBytes;
