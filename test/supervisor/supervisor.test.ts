@@ -1,0 +1,452 @@
+// The supervisor with everything real: the shim, processes, sockets, files. Only the pacing is fast.
+
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { systemClock } from '../../src/platform/clock.ts';
+import { systemDisk } from '../../src/platform/disk.ts';
+import { systemEntropy } from '../../src/platform/entropy.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { systemNetwork } from '../../src/platform/net.ts';
+import { systemProcesses } from '../../src/platform/process.ts';
+import { defaultPacing, type LaunchSpec, type ModuleObservation, type Pacing, Supervisor } from '../../src/supervisor/index.ts';
+import { shimBinary } from '../support/shim-binary.ts';
+
+const waitMsMax = 15_000;
+const shimPath = shimBinary();
+const fast: Pacing = { ...defaultPacing, firstDelayMs: 20, delayMsMax: 100, brokenFailures: 100 };
+const forever = 'while :; do sleep 0.05; done';
+
+class Site {
+  readonly directory: string;
+  readonly #open = new Set<Supervisor>();
+  lines: string[] = [];
+
+  constructor(test: Test) {
+    this.directory = mkdtempSync(join(tmpdir(), 'weir-supervisor-'));
+    test.teardown(async () => {
+      const last = await this.supervisor();
+      await last.apply([]);
+      await until(last, 'nothing', (all) => all.length === 0);
+      await Promise.all([...this.#open].map((one) => one.close({ stopModules: false })));
+      rmSync(this.directory, { recursive: true, force: true });
+    });
+  }
+
+  /** A new life of the runtime over the same directories. Earlier ones are dropped. */
+  async supervisor(pacing: Pacing = fast): Promise<Supervisor> {
+    for (const earlier of this.#open) await earlier.close({ stopModules: false });
+    const clock = systemClock();
+    const supervisor = new Supervisor({
+      clock,
+      entropy: systemEntropy(),
+      log: createLog({ clock, level: 'debug', write: (line) => void this.lines.push(line) }),
+      disk: systemDisk(),
+      processes: systemProcesses(),
+      network: systemNetwork(),
+      shimPath,
+      runDirectory: join(this.directory, 'run'),
+      logDirectory: join(this.directory, 'log'),
+      pacing,
+    });
+    this.#open.add(supervisor);
+    await supervisor.start();
+    return supervisor;
+  }
+
+  module(name: string): string {
+    return join(this.directory, 'run/modules', name);
+  }
+}
+
+function spec(changes: Partial<LaunchSpec> & { readonly script?: string } = {}): LaunchSpec {
+  const { script = forever, ...rest } = changes;
+  return {
+    name: 'm',
+    generation: '1',
+    command: ['/bin/sh', '-c', script],
+    env: { PATH: '/usr/bin:/bin' },
+    restartPolicy: 'always',
+    wanted: 'running',
+    graceMs: 5000,
+    logBytesMax: 100_000,
+    logFiles: 2,
+    ...rest,
+  };
+}
+
+async function until(supervisor: Supervisor, what: string, holds: (all: readonly ModuleObservation[]) => boolean): Promise<void> {
+  if (holds(supervisor.observe())) return;
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      off();
+      reject(new Error(`did not happen: ${what}; ${JSON.stringify(supervisor.observe())}`));
+    }, waitMsMax);
+    const off = supervisor.onChange(() => {
+      if (!holds(supervisor.observe())) return;
+      clearTimeout(timer);
+      off();
+      resolve();
+    });
+  });
+}
+
+async function module(supervisor: Supervisor, what: Partial<ModuleObservation> | ((one: ModuleObservation) => boolean), name = 'm'): Promise<ModuleObservation> {
+  const holds = typeof what === 'function' ? what : (one: ModuleObservation): boolean => Object.entries(what).every(([key, value]) => one[key as keyof ModuleObservation] === value);
+  const find = (all: readonly ModuleObservation[]): ModuleObservation | undefined => all.find((one) => one.name === name && holds(one));
+  await until(supervisor, `${name}: ${JSON.stringify(what)} ${String(what)}`, (all) => find(all) !== undefined);
+  const found = find(supervisor.observe());
+  if (found === undefined) throw new Error('cannot be: it was there');
+  return found;
+}
+
+const isAlive = (pid: number | null): boolean => {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+async function eventually(what: string, holds: () => boolean): Promise<void> {
+  const deadlineMs = performance.now() + waitMsMax;
+  while (!holds()) {
+    if (performance.now() > deadlineMs) throw new Error(`did not happen: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const state = (site: Site, name = 'm'): { readonly shimPid: number; readonly pid: number } => JSON.parse(readFileSync(join(site.module(name), 'state.json'), 'utf8'));
+
+t.test('a listed module runs, an unlisted one is ended and its traces are removed', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  await supervisor.apply([spec(), spec({ name: '$odd/na me' })]);
+  const running = await module(supervisor, { runtimeStatus: 'running' });
+  t.match(running, { generation: '1', exitCode: 0, statusDescription: 'running', restartCount: 0, lastRestartAtMs: null, exitedAtMs: null, adopted: false });
+  t.ok(isAlive(running.pid));
+  const odd = await module(supervisor, { runtimeStatus: 'running' }, '$odd/na me');
+  t.ok(existsSync(site.module('%24odd%2Fna%20me')));
+  await supervisor.apply([spec()]);
+  await until(supervisor, 'the odd one is gone', (all) => all.length === 1);
+  t.notOk(isAlive(odd.pid));
+  t.same(readdirSync(join(site.directory, 'run/modules')), ['m']);
+  t.same(readdirSync(join(site.directory, 'log')), ['m.log']);
+  t.equal((await module(supervisor, {})).pid, running.pid);
+});
+
+t.test('applying the same again changes nothing', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  await supervisor.apply([spec()]);
+  const { pid } = await module(supervisor, { runtimeStatus: 'running' });
+  let changes = 0;
+  supervisor.onChange(() => (changes += 1));
+  await supervisor.apply([spec()]);
+  await supervisor.apply([spec({ restartPolicy: 'never', graceMs: 1 })]);
+  t.equal(changes, 0);
+  t.equal((await module(supervisor, {})).pid, pid);
+});
+
+t.test('a changed generation is restarted, at once', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  await supervisor.apply([spec()]);
+  const before = await module(supervisor, { runtimeStatus: 'running' });
+  await supervisor.apply([spec({ generation: '2' })]);
+  const after = await module(supervisor, (one) => one.runtimeStatus === 'running' && one.generation === '2' && one.pid !== null);
+  t.not(after.pid, before.pid);
+  t.notOk(isAlive(before.pid));
+  t.equal(after.restartCount, 0, 'a new generation begins its count anew');
+});
+
+t.test('a module is stopped and started again as wanted', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  await supervisor.apply([spec()]);
+  const { pid } = await module(supervisor, { runtimeStatus: 'running' });
+  await supervisor.apply([spec({ wanted: 'stopped' })]);
+  const stopped = await module(supervisor, { runtimeStatus: 'stopped' });
+  t.match(stopped, { pid: null, exitCode: 143, statusDescription: 'stopped as wanted' });
+  t.notOk(isAlive(pid));
+  await t.rejects(supervisor.restart('m'), { code: 'SUPERVISOR_MODULE_NOT_WANTED' });
+  await supervisor.apply([spec()]);
+  await module(supervisor, { runtimeStatus: 'running' });
+});
+
+t.test('a module that fails is tried again, with its count and its code', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  const waits: ModuleObservation[] = [];
+  supervisor.onChange(() => waits.push(...supervisor.observe().filter((one) => one.runtimeStatus === 'backoff')));
+  await supervisor.apply([spec({ script: 'exit 3' })]);
+  const third = await module(supervisor, (one) => one.restartCount >= 3);
+  t.equal(third.exitCode, 3);
+  t.type(third.lastRestartAtMs, 'number');
+  const wait = waits[0];
+  t.match(wait, { pid: null, exitCode: 3, statusDescription: 'exited with code 3; waiting before the next start' });
+  t.type(wait?.nextStartAtMs, 'number');
+});
+
+t.test('policies and exit codes are followed', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor({ ...fast, brokenFailures: 3, brokenDelayMs: 3_600_000 });
+  await supervisor.apply([
+    spec({ name: 'once', script: 'exit 0', restartPolicy: 'on-failure' }),
+    spec({ name: 'never', script: 'exit 1', restartPolicy: 'never' }),
+    spec({ name: 'misconfigured', script: 'exit 78' }),
+    spec({ name: 'absent', command: ['/does/not/exist'], restartPolicy: 'never' }),
+    spec({ name: 'broken', script: 'exit 1' }),
+  ]);
+  t.match(await module(supervisor, { runtimeStatus: 'stopped' }, 'once'), { exitCode: 0, restartCount: 0, statusDescription: 'finished: exited with code 0' });
+  t.match(await module(supervisor, { runtimeStatus: 'failed' }, 'never'), { exitCode: 1, nextStartAtMs: null });
+  t.match(await module(supervisor, { runtimeStatus: 'failed' }, 'misconfigured'), { exitCode: 78, restartCount: 0 });
+  t.match(await module(supervisor, { runtimeStatus: 'failed' }, 'absent'), { exitCode: 127, statusDescription: /cannot execute for \/does\/not\/exist: No such file/ });
+  const broken = await module(supervisor, { runtimeStatus: 'failed' }, 'broken');
+  t.equal(broken.restartCount, 2);
+  t.ok((broken.nextStartAtMs ?? 0) > Date.now() + 2_000_000);
+  await supervisor.apply([spec({ name: 'broken', generation: '2' })]);
+  await module(supervisor, { runtimeStatus: 'running', generation: '2' }, 'broken');
+  await supervisor.apply([spec({ name: 'broken', generation: '2' }), spec({ name: 'once', script: 'exit 0', restartPolicy: 'on-failure' })]);
+});
+
+t.test('an operator restarts a module, whatever its phase', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  await supervisor.apply([spec(), spec({ name: 'once', script: 'exit 0', restartPolicy: 'never' })]);
+  const before = await module(supervisor, { runtimeStatus: 'running' });
+  await supervisor.restart('m');
+  const after = await module(supervisor, (one) => one.runtimeStatus === 'running' && one.pid !== before.pid && one.pid !== null);
+  t.equal(after.restartCount, 1);
+  await module(supervisor, { runtimeStatus: 'stopped' }, 'once');
+  await supervisor.restart('once');
+  await module(supervisor, { runtimeStatus: 'stopped', restartCount: 1 }, 'once');
+  await t.rejects(supervisor.restart('nobody'), { code: 'SUPERVISOR_MODULE_UNKNOWN' });
+});
+
+t.test('the next life of the runtime adopts what runs, and hears its end', async (t) => {
+  const site = new Site(t);
+  const first = await site.supervisor();
+  await first.apply([spec()]);
+  const { pid, startedAtMs } = await module(first, { runtimeStatus: 'running' });
+  await first.close({ stopModules: false });
+  t.ok(isAlive(pid), 'it runs on');
+  const second = await site.supervisor();
+  t.match(second.observe(), [{ name: 'm', pid, generation: '1', runtimeStatus: 'running', adopted: true, startedAtMs, restartCount: 0 }]);
+  await second.apply([spec()]);
+  t.equal((await module(second, {})).pid, pid, 'the same deployment leaves it alone');
+  process.kill(pid ?? 0, 'SIGKILL');
+  const again = await module(second, (one) => one.runtimeStatus === 'running' && one.pid !== pid && one.pid !== null);
+  t.match(again, { adopted: false, exitCode: 137, restartCount: 1 });
+});
+
+t.test('an end while nobody watched is found and counted', async (t) => {
+  const site = new Site(t);
+  const first = await site.supervisor();
+  await first.apply([spec()]);
+  const { pid } = await module(first, { runtimeStatus: 'running' });
+  await first.close({ stopModules: false });
+  process.kill(pid ?? 0, 'SIGKILL');
+  await eventually('the record of the end', () => existsSync(join(site.module('m'), 'exit.json')));
+  const second = await site.supervisor();
+  t.match(second.observe(), [{ runtimeStatus: 'unknown', exitCode: 137, pid: null }]);
+  const seen: string[] = [];
+  second.onChange(() => seen.push(second.observe()[0]?.runtimeStatus ?? ''));
+  await second.apply([spec()]);
+  await module(second, { runtimeStatus: 'running', restartCount: 1 });
+  t.ok(seen.includes('backoff'), 'as an end like any other');
+});
+
+t.test('what finished by itself is not begun again by the next life', async (t) => {
+  const site = new Site(t);
+  const once = spec({ script: 'echo ran', restartPolicy: 'never' });
+  const first = await site.supervisor();
+  await first.apply([once]);
+  await module(first, { runtimeStatus: 'stopped' });
+  await first.close({ stopModules: true });
+  const second = await site.supervisor();
+  await second.apply([once]);
+  t.match(second.observe(), [{ runtimeStatus: 'stopped', restartCount: 0, exitCode: 0 }]);
+  await second.apply([{ ...once, generation: '2' }]);
+  await module(second, { runtimeStatus: 'stopped', generation: '2' });
+  t.equal(readFileSync(join(site.directory, 'log/m.log'), 'utf8').trim().split('\n').length, 2);
+});
+
+t.test('a wait goes on in the next life', async (t) => {
+  const site = new Site(t);
+  const slow: Pacing = { ...defaultPacing, firstDelayMs: 3_600_000, delayMsMax: 3_600_000 };
+  const first = await site.supervisor(slow);
+  await first.apply([spec({ script: 'exit 1' })]);
+  const { nextStartAtMs } = await module(first, { runtimeStatus: 'backoff' });
+  const second = await site.supervisor(slow);
+  await second.apply([spec({ script: 'exit 1' })]);
+  const waiting = await module(second, { runtimeStatus: 'backoff' });
+  t.ok(Math.abs((waiting.nextStartAtMs ?? 0) - (nextStartAtMs ?? 0)) < 1000);
+});
+
+t.test('what is not wanted any more after a life without us is ended; what changed is restarted', async (t) => {
+  const site = new Site(t);
+  const first = await site.supervisor();
+  await first.apply([spec({ name: 'goes' }), spec({ name: 'changes' })]);
+  const goes = await module(first, { runtimeStatus: 'running' }, 'goes');
+  const changes = await module(first, { runtimeStatus: 'running' }, 'changes');
+  const second = await site.supervisor();
+  await second.apply([spec({ name: 'changes', generation: '2' })]);
+  await module(second, (one) => one.runtimeStatus === 'running' && one.generation === '2' && one.pid !== changes.pid && one.pid !== null, 'changes');
+  await until(second, 'goes is gone', (all) => all.length === 1);
+  t.notOk(isAlive(goes.pid));
+  t.notOk(isAlive(changes.pid));
+});
+
+t.test('a module whose record is damaged is restarted, because nobody knows what it is', async (t) => {
+  const site = new Site(t);
+  const first = await site.supervisor();
+  await first.apply([spec()]);
+  const { pid } = await module(first, { runtimeStatus: 'running' });
+  await first.close({ stopModules: false });
+  writeFileSync(join(site.module('m'), 'supervision.json'), '{"half a re');
+  const second = await site.supervisor();
+  t.match(second.observe(), [{ runtimeStatus: 'running', pid, generation: '' }]);
+  await second.apply([spec()]);
+  await module(second, (one) => one.runtimeStatus === 'running' && one.generation === '1' && one.pid !== pid && one.pid !== null);
+  t.notOk(isAlive(pid));
+});
+
+t.test('a killed shim takes its module and the children with it; the module is started again', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  await supervisor.apply([spec({ script: 'sleep 1000 & echo $! > $HOME/child; wait', env: { PATH: '/usr/bin:/bin', HOME: site.directory } })]);
+  const before = await module(supervisor, { runtimeStatus: 'running' });
+  await eventually('the child', () => existsSync(join(site.directory, 'child')) && readFileSync(join(site.directory, 'child'), 'utf8') !== '');
+  const child = Number(readFileSync(join(site.directory, 'child'), 'utf8'));
+  process.kill(state(site).shimPid, 'SIGKILL');
+  const after = await module(supervisor, (one) => one.runtimeStatus === 'running' && one.pid !== before.pid && one.pid !== null);
+  t.match(after, { exitCode: 137, restartCount: 1 });
+  t.notOk(isAlive(before.pid));
+  await eventually('the child is gone', () => !isAlive(child));
+});
+
+t.test('a shim that was killed while nobody watched is found out; a reused pid is left alone', async (t) => {
+  const site = new Site(t);
+  const first = await site.supervisor();
+  await first.apply([spec()]);
+  const { pid } = await module(first, { runtimeStatus: 'running' });
+  const { shimPid } = state(site);
+  await first.close({ stopModules: false });
+  process.kill(shimPid, 'SIGKILL');
+  await eventually('both are gone', () => !isAlive(pid) && !isAlive(shimPid));
+  // The pids of the record now belong to somebody else: to this test.
+  const record = JSON.parse(readFileSync(join(site.module('m'), 'state.json'), 'utf8')) as Record<string, unknown>;
+  writeFileSync(join(site.module('m'), 'state.json'), JSON.stringify({ ...record, shimPid: process.pid, pid: process.pid }));
+  const second = await site.supervisor();
+  t.match(second.observe(), [{ runtimeStatus: 'unknown', exitCode: 137, pid: null }]);
+  await second.apply([spec()]);
+  await module(second, { runtimeStatus: 'running', restartCount: 1 });
+});
+
+t.test('records of an earlier boot are history', async (t) => {
+  const site = new Site(t);
+  const first = await site.supervisor();
+  await first.apply([spec({ script: 'exit 1', restartPolicy: 'never' })]);
+  await module(first, { runtimeStatus: 'failed' });
+  await first.close({ stopModules: false });
+  for (const name of ['supervision.json', 'state.json']) {
+    const path = join(site.module('m'), name);
+    writeFileSync(path, JSON.stringify({ ...(JSON.parse(readFileSync(path, 'utf8')) as object), bootId: 'another' }));
+  }
+  const second = await site.supervisor();
+  t.match(second.observe(), [{ runtimeStatus: 'unknown', exitCode: 0, generation: '' }]);
+  await second.apply([spec()]);
+  await module(second, { runtimeStatus: 'running', restartCount: 0 });
+});
+
+t.test('a shim that nobody knows of is ended before the module is started', async (t) => {
+  const site = new Site(t);
+  const first = await site.supervisor();
+  await first.apply([spec()]);
+  const { pid } = await module(first, { runtimeStatus: 'running' });
+  await first.close({ stopModules: false });
+  // As after a runtime killed between the spawn and the greeting, then upgraded to one that lost the directory's list.
+  rmSync(join(site.module('m'), 'ctl.sock'));
+  const second = await site.supervisor();
+  await second.apply([spec()]);
+  const after = await module(second, (one) => one.runtimeStatus === 'running' && one.pid !== pid && one.pid !== null);
+  t.notOk(isAlive(pid), 'two lives of a module never run together');
+  t.ok(isAlive(after.pid));
+});
+
+t.test('closing with the modules ends them, and the next life starts them again', async (t) => {
+  const site = new Site(t);
+  const first = await site.supervisor();
+  await first.apply([spec(), spec({ name: 'stubborn', script: `trap "" TERM; ${forever}`, graceMs: 100 })]);
+  const pids = [await module(first, { runtimeStatus: 'running' }), await module(first, { runtimeStatus: 'running' }, 'stubborn')].map((one) => one.pid);
+  await first.close({ stopModules: true });
+  for (const pid of pids) t.notOk(isAlive(pid));
+  await t.rejects(first.apply([]), { code: 'SUPERVISOR_CLOSED' });
+  const second = await site.supervisor();
+  await second.apply([spec()]);
+  await module(second, { runtimeStatus: 'running' });
+});
+
+t.test('a module listed again while it is being removed runs', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  await supervisor.apply([spec()]);
+  const before = await module(supervisor, { runtimeStatus: 'running' });
+  const removed = supervisor.apply([]);
+  const listed = supervisor.apply([spec()]);
+  await Promise.all([removed, listed]);
+  await module(supervisor, (one) => one.runtimeStatus === 'running' && one.pid !== before.pid && one.pid !== null);
+});
+
+t.test('a specification that cannot be followed changes nothing', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  await supervisor.apply([spec()]);
+  const { pid } = await module(supervisor, { runtimeStatus: 'running' });
+  const rows: readonly (readonly [readonly LaunchSpec[], RegExp])[] = [
+    [[spec({ name: '' })], /its name is empty/],
+    [[spec(), spec()], /listed twice/],
+    [[spec({ command: [] })], /not an absolute path/],
+    [[spec({ command: ['sh'] })], /"sh" is not an absolute path/],
+    [[spec({ command: ['/bin/sh', 'a\0b'] })], /zero byte/],
+    [[spec({ cwd: 'here' })], /working directory/],
+    [[spec({ uid: 1 })], /uid and gid/],
+    [[spec({ graceMs: -1 })], /grace/],
+    [[spec({ logBytesMax: 10 })], /log file size/],
+    [[spec({ logFiles: 0 })], /number of log files/],
+    [Array.from({ length: 129 }, (_, at) => spec({ name: `m${at}` })), /more than 128/],
+  ];
+  for (const [specs, message] of rows) await t.rejects(supervisor.apply(specs), { code: 'SUPERVISOR_SPEC_INVALID', message });
+  t.equal((await module(supervisor, { runtimeStatus: 'running' })).pid, pid);
+  t.equal(supervisor.observe().length, 1);
+});
+
+t.test('logs are read, followed, and end when the supervisor closes', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  await supervisor.apply([spec({ script: 'echo one; echo two >&2; echo three; while [ ! -e "$HOME/go" ]; do sleep 0.01; done; echo four; sleep 1000', env: { PATH: '/usr/bin:/bin', HOME: site.directory } })]);
+  const follow = supervisor.logs({ name: 'm', follow: true })[Symbol.asyncIterator]();
+  const texts: string[] = [];
+  for (let at = 0; at < 3; at++) texts.push(String((await follow.next()).value).slice(25));
+  t.same(texts.sort(), ['E two', 'O one', 'O three']);
+  const last: string[] = [];
+  for await (const line of supervisor.logs({ name: 'm', tail: 1 })) last.push(line);
+  t.equal(last.length, 1);
+  writeFileSync(join(site.directory, 'go'), '');
+  t.match((await follow.next()).value, /O four$/);
+  await t.rejects(supervisor.logs({ name: 'nobody' })[Symbol.asyncIterator]().next(), { code: 'SUPERVISOR_MODULE_UNKNOWN' });
+  await supervisor.close({ stopModules: false });
+  t.equal((await follow.next()).done, true);
+});
+
+t.test('directories with very long paths work', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  const name = 'n'.repeat(150);
+  await supervisor.apply([spec({ name })]);
+  const { pid } = await module(supervisor, { runtimeStatus: 'running' }, name);
+  const second = await site.supervisor();
+  t.match(second.observe(), [{ name, pid, adopted: true }]);
+});
