@@ -1,10 +1,9 @@
-// A log that keeps its lines, so that a test can ask what was said.
+// A log that keeps its lines instead of writing them.
 
+import type { Clock } from '../../src/platform/clock.ts';
 import { createLog, type Log } from '../../src/platform/log.ts';
-import { SimClock } from './sim-clock.ts';
 
-export function quietLog(): Log & { readonly lines: string[] } {
+export function keptLog(clock: Clock): { readonly log: Log; readonly lines: string[] } {
   const lines: string[] = [];
-  const log = createLog({ clock: new SimClock(), level: 'debug', write: (line) => void lines.push(line) });
-  return Object.assign(log, { lines });
+  return { log: createLog({ clock, level: 'debug', write: (line) => void lines.push(line) }), lines };
 }

@@ -1,0 +1,155 @@
+// Two cursors over bytes, for the store's own formats: one writes into a buffer that grows, one reads.
+//
+// Numbers are little-endian; `varint` is unsigned LEB128 (7 bits a byte, low bits first, at most 5 bytes);
+// `text` is its length in UTF-8 bytes as a varint and then the bytes.
+//
+// The writer's memory is an ArrayBuffer of its own, never a slice of Node's pool, because it is transferred to
+// another thread. The reader throws STORE_RECORD_UNREADABLE at the first byte that is not there.
+
+import { strict as assert } from 'node:assert';
+import { Buffer } from 'node:buffer';
+import { StoreError } from './errors.ts';
+
+const varintBits = 7;
+const varintMore = 0x80;
+const varintMask = 0x7f;
+const varintBytesMax = 5;
+const uint32Bytes = 4;
+const float64Bytes = 8;
+
+export class ByteWriter {
+  #bytes: Buffer;
+  #length = 0;
+
+  constructor(capacity: number) {
+    this.#bytes = Buffer.from(new ArrayBuffer(capacity));
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The memory written to; only the first `length` bytes mean something. The writer must not be used afterwards. */
+  release(): ArrayBuffer {
+    return this.#bytes.buffer as ArrayBuffer;
+  }
+
+  /** Forgets everything from `length` on. */
+  truncate(length: number): void {
+    assert(length <= this.#length);
+    this.#length = length;
+  }
+
+  byte(value: number): void {
+    this.#reserve(1);
+    this.#bytes[this.#length++] = value;
+  }
+
+  uint32(value: number): void {
+    this.#reserve(uint32Bytes);
+    this.#length = this.#bytes.writeUInt32LE(value, this.#length);
+  }
+
+  /** Overwrites four bytes written before: a length that was not known then. */
+  patchUint32(at: number, value: number): void {
+    this.#bytes.writeUInt32LE(value, at);
+  }
+
+  float64(value: number): void {
+    this.#reserve(float64Bytes);
+    this.#length = this.#bytes.writeDoubleLE(value, this.#length);
+  }
+
+  varint(value: number): void {
+    this.#reserve(varintBytesMax);
+    let rest = value;
+    while (rest >= varintMore) {
+      this.#bytes[this.#length++] = (rest & varintMask) | varintMore;
+      rest >>>= varintBits;
+    }
+    this.#bytes[this.#length++] = rest;
+  }
+
+  text(value: string): void {
+    const length = Buffer.byteLength(value);
+    this.varint(length);
+    this.#reserve(length);
+    this.#length += this.#bytes.write(value, this.#length, 'utf8');
+  }
+
+  bytes(value: Uint8Array): void {
+    this.#reserve(value.byteLength);
+    this.#bytes.set(value, this.#length);
+    this.#length += value.byteLength;
+  }
+
+  #reserve(count: number): void {
+    const needed = this.#length + count;
+    if (needed <= this.#bytes.byteLength) return;
+    const larger = Buffer.from(new ArrayBuffer(Math.max(needed, this.#bytes.byteLength * 2)));
+    this.#bytes.copy(larger, 0, 0, this.#length);
+    this.#bytes = larger;
+  }
+}
+
+export class ByteReader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  get remaining(): number {
+    return this.#bytes.byteLength - this.#at;
+  }
+
+  byte(): number {
+    return this.#bytes.readUInt8(this.#take(1));
+  }
+
+  uint32(): number {
+    return this.#bytes.readUInt32LE(this.#take(uint32Bytes));
+  }
+
+  float64(): number {
+    return this.#bytes.readDoubleLE(this.#take(float64Bytes));
+  }
+
+  varint(): number {
+    let value = 0;
+    for (let index = 0; index < varintBytesMax; index++) {
+      const byte = this.byte();
+      value += (byte & varintMask) * 2 ** (varintBits * index);
+      if (byte < varintMore) return value;
+    }
+    throw unreadable('a length runs over five bytes');
+  }
+
+  text(): string {
+    const length = this.varint();
+    const start = this.#take(length);
+    return this.#bytes.toString('utf8', start, start + length);
+  }
+
+  /** A view, not a copy. */
+  bytes(length: number): Buffer {
+    const start = this.#take(length);
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  #take(count: number): number {
+    const start = this.#at;
+    if (start + count > this.#bytes.byteLength)
+      throw unreadable(`${count} bytes wanted at ${start}, ${this.#bytes.byteLength} are there`);
+    this.#at = start + count;
+    return start;
+  }
+}
+
+export function unreadable(why: string): StoreError {
+  return new StoreError({
+    code: 'STORE_RECORD_UNREADABLE',
+    message: `A stored record cannot be read (${why}). It is left out; nothing needs to be done.`,
+  });
+}

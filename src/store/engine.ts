@@ -1,0 +1,303 @@
+// The store's synchronous half: one file, one transaction at a time, on the store thread.
+//
+// Owns the database and what happens when it fails. A commit is everything that waited: messages, confirmations
+// and documents, in one transaction, so that one fsync pays for all of them.
+//
+// Invariants
+//   commit() returns only after the transaction is on storage. The broker's PUBACK stands on it.
+//   The check for repetitions, the message in all its queues and the position of its stream are one transaction:
+//   there is no instant at which one is true without the others.
+//   After any failure nothing of the commit is there.
+//
+// When SQLite fails
+//   damaged     (CORRUPT, NOTADB)  the file goes to quarantine, a fresh one with a new epoch takes its place
+//   io          (IOERR)            the file is closed and opened again with its check; damaged only if that says so,
+//                                  because one bad read of a card must not cost a backlog
+//   full        (FULL)             the commit fails, the file stays as it was
+//   everything else is a bug, ends the thread, and its owner starts another
+
+import { strict as assert } from 'node:assert';
+import { Buffer } from 'node:buffer';
+import { storeQuarantineFilesMax, storeTargetsMax } from '../limits.ts';
+import { errorCode, errorMessage } from '../model/errors.ts';
+import type { Entropy } from '../platform/entropy.ts';
+import type { Sqlite, SqliteDatabase } from '../platform/sqlite.ts';
+import { ByteReader, ByteWriter } from './byte-buffer.ts';
+import { closeQuietly, faultError, faultOf, openFile } from './database-file.ts';
+import { DocumentTable } from './document-table.ts';
+import { StoreError } from './errors.ts';
+import { schemaVersion } from './migrations.ts';
+import { OutboxTable } from './outbox-table.ts';
+import { PositionTable } from './position-table.ts';
+import { readHop } from './record.ts';
+import {
+  type CommitResult,
+  type CommitSpec,
+  type DocumentRow,
+  type Drop,
+  type FileFacts,
+  type Opened,
+  type OpenSpec,
+  outcome,
+  type QueueFacts,
+  type ReadResult,
+  type ReadSpec,
+} from './thread-protocol.ts';
+
+const epochBytes = 8;
+
+interface Tables {
+  readonly database: SqliteDatabase;
+  readonly epoch: string;
+  readonly outbox: OutboxTable;
+  readonly positions: PositionTable;
+  readonly twins: DocumentTable;
+  readonly states: DocumentTable;
+}
+
+export interface EnginePorts {
+  readonly sqlite: Sqlite;
+  readonly entropy: Entropy;
+  /** Called when a fresh file had to take the place of a damaged one while running. */
+  readonly onRenewed: (opened: Opened) => void;
+}
+
+export class Engine {
+  readonly #ports: EnginePorts;
+  readonly #spec: OpenSpec;
+  #tables: Tables | undefined;
+
+  constructor(ports: EnginePorts, spec: OpenSpec) {
+    this.#ports = ports;
+    this.#spec = spec;
+  }
+
+  /** Opens the file, or a fresh one when it is damaged. Throws STORE_SCHEMA_NEWER, STORE_LOCKED, STORE_DISK_FULL, STORE_UNAVAILABLE. */
+  open(): Opened {
+    assert(this.#tables === undefined, 'the engine is open');
+    try {
+      this.#tables = this.#openTables();
+      return { epoch: this.#tables.epoch, quarantined: undefined };
+    } catch (error) {
+      const fault = faultOf(error);
+      if (fault === 'damaged' || fault === 'io') return this.#renew(error);
+      if (fault === 'bug') throw error;
+      throw faultError(fault, this.#spec.path, error);
+    }
+  }
+
+  commit(spec: CommitSpec): CommitResult {
+    return this.#guard((tables) => {
+      const outcomes = new Uint8Array(spec.count);
+      const documentOutcomes = new Uint8Array(spec.documents.length);
+      const appended = new Set<string>();
+      tables.database.transaction(() => {
+        if (spec.epoch === tables.epoch) {
+          for (const { queue, offset } of spec.confirms) tables.outbox.remove(queue, offset);
+        }
+        const reader = new ByteReader(Buffer.from(spec.bytes, 0, spec.byteLength));
+        for (let index = 0; index < spec.count; index++) {
+          outcomes[index] = appendOne(tables, reader, spec.queues, appended);
+        }
+        assert(reader.remaining === 0, 'a commit holds exactly the messages it says');
+        for (const [index, { table, key, document }] of spec.documents.entries()) {
+          const documents = table === 'twin' ? tables.twins : tables.states;
+          if (document === undefined) documents.delete(key);
+          else if (!documents.save(key, document)) documentOutcomes[index] = outcome.refused;
+        }
+        tables.outbox.enforceQuota(this.#spec.quotaBytes, spec.nowMs);
+        tables.outbox.flush();
+        tables.positions.flush();
+      });
+      return { outcomes, documentOutcomes, appended: [...appended], dropped: tables.outbox.takeDrops() };
+    });
+  }
+
+  read(spec: ReadSpec): ReadResult {
+    return this.#guard((tables) => {
+      const found = tables.outbox.read(spec);
+      if (found.gone.size > 0) {
+        tables.database.transaction(() => {
+          for (const [reason, keys] of found.gone) tables.outbox.drop(keys, reason);
+          tables.outbox.flush();
+        });
+      }
+      const writer = new ByteWriter(found.bytes + found.rows.length * readEntryOverheadBytes);
+      for (const { offset, record } of found.rows) {
+        writer.float64(offset);
+        writer.uint32(record.byteLength);
+        writer.bytes(record);
+      }
+      return {
+        count: found.rows.length,
+        byteLength: writer.length,
+        bytes: writer.release(),
+        more: found.rows.length === 0 && found.cut,
+        dropped: tables.outbox.takeDrops(),
+      };
+    });
+  }
+
+  /** Removes some of what has expired, also in queues that nobody reads. */
+  sweep(nowMs: number): readonly Drop[] {
+    return this.#guard((tables) => {
+      tables.database.transaction(() => {
+        if (tables.outbox.sweep(nowMs)) tables.outbox.flush();
+      });
+      return tables.outbox.takeDrops();
+    });
+  }
+
+  queues(): readonly QueueFacts[] {
+    return this.#guard((tables) => tables.outbox.facts());
+  }
+
+  twins(): readonly DocumentRow[] {
+    return this.#guard((tables) => tables.twins.all());
+  }
+
+  state(key: string): string | undefined {
+    return this.#guard((tables) => tables.states.get(key));
+  }
+
+  facts(): FileFacts {
+    const { path, quarantine } = this.#spec;
+    return this.#guard(({ database }) => ({
+      path,
+      fileBytes: this.#ports.sqlite.fileBytes(path),
+      sqliteVersion: database.version,
+      schemaVersion,
+      quarantined: this.#ports.sqlite.asides(path, quarantine),
+    }));
+  }
+
+  /** Leaves one file without a log beside it. */
+  close(): void {
+    const tables = this.#tables;
+    this.#tables = undefined;
+    if (tables === undefined) return;
+    try {
+      tables.database.pragma('wal_checkpoint(TRUNCATE)');
+    } catch (error) {
+      // The log stays beside the file and is played back at the next start: nothing is lost.
+      if (faultOf(error) === 'bug') throw error;
+    } finally {
+      closeQuietly(tables.database);
+    }
+  }
+
+  #guard<T>(work: (tables: Tables) => T): T {
+    const tables = this.#tables ?? this.#reopen();
+    try {
+      return work(tables);
+    } catch (error) {
+      throw this.#recover(tables, error);
+    }
+  }
+
+  /** Brings the engine back to a state in which the next call can work; answers the error for this one. */
+  #recover(tables: Tables, error: unknown): unknown {
+    const fault = faultOf(error);
+    switch (fault) {
+      case 'bug':
+        return error;
+      case 'full':
+      case 'locked':
+        tables.outbox.load();
+        tables.positions.load();
+        return faultError(fault, this.#spec.path, error);
+      case 'io':
+      case 'unreachable':
+        closeQuietly(tables.database);
+        this.#tables = undefined;
+        this.#reopen();
+        return faultError(fault, this.#spec.path, error);
+      case 'damaged':
+        closeQuietly(tables.database);
+        this.#tables = undefined;
+        this.#announceIfRenewed(this.#renew(error));
+        return new StoreError({
+          code: 'STORE_DAMAGED',
+          message: `${this.#spec.path} was damaged (${errorMessage(error)}) and has been moved to quarantine; a fresh file has taken its place. Send again.`,
+          retryable: true,
+          fields: { file: this.#spec.path, sqlite: errorCode(error) },
+          cause: error,
+        });
+    }
+  }
+
+  #reopen(): Tables {
+    this.#announceIfRenewed(this.open());
+    assert(this.#tables !== undefined, 'open() opens or throws');
+    return this.#tables;
+  }
+
+  #announceIfRenewed(opened: Opened): void {
+    if (opened.quarantined !== undefined) this.#ports.onRenewed(opened);
+  }
+
+  #renew(cause: unknown): Opened {
+    const { path, quarantine } = this.#spec;
+    try {
+      const moved = this.#ports.sqlite.setAside(path, quarantine, storeQuarantineFilesMax);
+      this.#tables = this.#openTables();
+      const reason = `${errorCode(cause)}: ${errorMessage(cause)}`;
+      return { epoch: this.#tables.epoch, quarantined: { path: moved, reason } };
+    } catch (error) {
+      const fault = faultOf(error);
+      if (fault === 'bug') throw error;
+      throw faultError(fault === 'damaged' ? 'io' : fault, path, error);
+    }
+  }
+
+  #openTables(): Tables {
+    const database = openFile(this.#ports.sqlite, this.#spec.path);
+    try {
+      const epoch = this.#epochOf(database);
+      const outbox = new OutboxTable(database);
+      const positions = new PositionTable(database);
+      outbox.load();
+      positions.load();
+      const twins = new DocumentTable(database, 'twin');
+      const states = new DocumentTable(database, 'state');
+      return { database, epoch, outbox, positions, twins, states };
+    } catch (error) {
+      closeQuietly(database);
+      throw error;
+    }
+  }
+
+  #epochOf(database: SqliteDatabase): string {
+    const found = database.prepare("SELECT value FROM meta WHERE key = 'epoch'").get();
+    if (found !== undefined) return String(found['value']);
+    const epoch = Buffer.from(this.#ports.entropy.bytes(epochBytes)).toString('hex');
+    database.transaction(() => database.prepare("INSERT INTO meta (key, value) VALUES ('epoch', ?)").run(epoch));
+    return epoch;
+  }
+}
+
+const readEntryOverheadBytes = 12;
+
+function appendOne(
+  { outbox, positions }: Tables,
+  reader: ByteReader,
+  queues: readonly string[],
+  appended: Set<string>,
+): number {
+  const targets = Array.from({ length: reader.varint() }, () => {
+    const queue = queues[reader.varint()];
+    const expiresMs = reader.float64();
+    assert(queue !== undefined, 'a target names a queue of its commit');
+    return { queue, expiresMs: Number.isNaN(expiresMs) ? undefined : expiresMs };
+  });
+  assert(targets.length > 0 && targets.length <= storeTargetsMax, 'a message has targets');
+  const record = reader.bytes(reader.uint32());
+  if (!outbox.admits(targets.map(({ queue }) => queue))) return outcome.refused;
+  const hop = readHop(record);
+  if (hop !== undefined && !positions.advance(hop)) return outcome.duplicate;
+  for (const { queue, expiresMs } of targets) {
+    outbox.append(queue, record, expiresMs);
+    appended.add(queue);
+  }
+  return outcome.stored;
+}

@@ -1,0 +1,70 @@
+// The schema of the store's file, as numbered steps from nothing to today.
+//
+// Owns every CREATE and ALTER. `PRAGMA user_version` is the number of the last step done; each step runs in the
+// transaction that also sets it, so a power cut leaves a whole version. Steps that were released never change:
+// a new need is a new step. A file with a higher number was written by a newer weir and is refused untouched,
+// because this program cannot know what its rows mean.
+//
+//   meta      one row a fact about the file: `epoch`, born with it
+//   queue     what is known of a queue: the next offset (never reused, also when the queue is empty), and the
+//             sums that would otherwise need a walk over the whole outbox
+//   dropped   what left a queue without being delivered, by reason: durable, because it is a loss
+//   outbox    the messages. key = queue id × 2^43 + offset: one integer key keeps a queue together and in order,
+//             and a rowid table keeps records up to a page in the leaf, which a WITHOUT ROWID table does not
+//   position  highest sequence of each sender's stream: the idempotence of the hop before us
+//   twin, state   small JSON documents
+
+import type { SqliteDatabase } from '../platform/sqlite.ts';
+import { StoreError } from './errors.ts';
+
+const steps: readonly string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE queue (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    offset_next INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE dropped (
+    queue_id INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    messages INTEGER NOT NULL,
+    PRIMARY KEY (queue_id, reason)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE outbox (
+    key INTEGER PRIMARY KEY,
+    expires_ms INTEGER,
+    checksum INTEGER NOT NULL,
+    record BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE position (
+    stream TEXT PRIMARY KEY,
+    sequence INTEGER NOT NULL,
+    touched INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE twin (key TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE state (key TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
+];
+
+export const schemaVersion = steps.length;
+
+/** Brings the file to `schemaVersion`. Throws STORE_SCHEMA_NEWER, and then has changed nothing. */
+export function migrate(database: SqliteDatabase, file: string): void {
+  const found = Number(database.pragma('user_version'));
+  if (found > schemaVersion) {
+    throw new StoreError({
+      code: 'STORE_SCHEMA_NEWER',
+      message: `${file} has schema ${found}; this weir knows up to ${schemaVersion}. It was written by a newer weir: install that version again, or move the file away to start with an empty store.`,
+      fields: { file, found, known: schemaVersion },
+    });
+  }
+  for (let version = found; version < schemaVersion; version++) {
+    database.transaction(() => {
+      database.exec(steps[version] as string);
+      database.exec(`PRAGMA user_version = ${version + 1}`);
+    });
+  }
+}

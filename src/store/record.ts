@@ -1,0 +1,137 @@
+// A message as the bytes that lie on disk.
+//
+//   u8    format, 1
+//   u8    flags: 1 hop · 2 moduleId · 4 output
+//   hop         text stream, f64 sequence            when flagged; first, because the store thread needs only this
+//   f64   enqueuedMs
+//   text  deviceId
+//   text  moduleId                                   when flagged
+//   text  output                                     when flagged
+//   varint n, n × (text name, text value)            system properties
+//   varint n, n × (text name, text value)            application properties
+//   …     body: all the rest
+//
+// Numbers are little-endian, `text` is varint byte length and UTF-8 (byte-buffer.ts).
+//
+// Versioned by its first byte: a reader takes every format up to its own and refuses newer ones. Integrity is
+// not this file's concern: the outbox keeps a checksum beside each record.
+
+import type { Buffer } from 'node:buffer';
+import { storeRecordBytesMax } from '../limits.ts';
+import type { Identity } from '../model/address.ts';
+import type { Message, StreamPosition } from '../model/message.ts';
+import { ByteReader, type ByteWriter, unreadable } from './byte-buffer.ts';
+import { StoreError } from './errors.ts';
+
+const format = 1;
+const flagHop = 1;
+const flagModule = 2;
+const flagOutput = 4;
+const streamPattern = /^[A-Za-z0-9._-]{1,64}$/;
+
+type Properties = Readonly<Record<string, string>>;
+
+/**
+ * Appends the record to `writer` and answers its length in bytes.
+ * Throws STORE_RECORD_TOO_LARGE, or STORE_RECORD_UNREADABLE for a hop no receiver could compare; the writer is
+ * then as it was.
+ */
+export function writeRecord(writer: ByteWriter, message: Message): number {
+  const start = writer.length;
+  const { hop, sender, output } = message;
+  if (hop !== undefined && !isComparable(hop))
+    throw unreadable(`its hop is ${JSON.stringify(hop)}, not a stream name and a positive number`);
+  writer.byte(format);
+  writer.byte(
+    (hop === undefined ? 0 : flagHop) |
+      (sender.moduleId === undefined ? 0 : flagModule) |
+      (output === undefined ? 0 : flagOutput),
+  );
+  if (hop !== undefined) {
+    writer.text(hop.stream);
+    writer.float64(hop.sequence);
+  }
+  writer.float64(message.enqueuedMs);
+  writer.text(sender.deviceId);
+  if (sender.moduleId !== undefined) writer.text(sender.moduleId);
+  if (output !== undefined) writer.text(output);
+  writeProperties(writer, message.system);
+  writeProperties(writer, message.properties);
+  writer.bytes(message.body);
+  const length = writer.length - start;
+  if (length <= storeRecordBytesMax) return length;
+  writer.truncate(start);
+  throw new StoreError({
+    code: 'STORE_RECORD_TOO_LARGE',
+    message: `A message of ${length} bytes is larger than ${storeRecordBytesMax} bytes, the most that is stored. Send it in parts.`,
+    fields: { bytes: length, bytesMax: storeRecordBytesMax },
+  });
+}
+
+/** The message of one record. Its body is a view into `bytes`. Throws STORE_RECORD_UNREADABLE. */
+export function readRecord(bytes: Buffer): Message {
+  const reader = new ByteReader(bytes);
+  const flags = readHead(reader);
+  const hop = readHopField(reader, flags);
+  const enqueuedMs = reader.float64();
+  const deviceId = reader.text();
+  const sender: Identity = (flags & flagModule) === 0 ? { deviceId } : { deviceId, moduleId: reader.text() };
+  const output = (flags & flagOutput) === 0 ? undefined : reader.text();
+  const system = readProperties(reader);
+  const properties = readProperties(reader);
+  const body = reader.bytes(reader.remaining);
+  return {
+    sender,
+    system,
+    properties,
+    body,
+    enqueuedMs,
+    ...(output === undefined ? {} : { output }),
+    ...(hop === undefined ? {} : { hop }),
+  };
+}
+
+/** Only the hop of a record: what the store thread compares. */
+export function readHop(bytes: Buffer): StreamPosition | undefined {
+  const reader = new ByteReader(bytes);
+  return readHopField(reader, readHead(reader));
+}
+
+/** Only the time at which the message was accepted. */
+export function readEnqueuedMs(bytes: Buffer): number {
+  const reader = new ByteReader(bytes);
+  readHopField(reader, readHead(reader));
+  return reader.float64();
+}
+
+function isComparable({ stream, sequence }: StreamPosition): boolean {
+  return streamPattern.test(stream) && Number.isSafeInteger(sequence) && sequence >= 1;
+}
+
+function writeProperties(writer: ByteWriter, properties: Properties): void {
+  const entries = Object.entries(properties);
+  writer.varint(entries.length);
+  for (const [name, value] of entries) {
+    writer.text(name);
+    writer.text(value);
+  }
+}
+
+function readHead(reader: ByteReader): number {
+  const found = reader.byte();
+  if (found !== format) throw unreadable(`format ${found}, this program knows ${format}`);
+  return reader.byte();
+}
+
+function readHopField(reader: ByteReader, flags: number): StreamPosition | undefined {
+  if ((flags & flagHop) === 0) return undefined;
+  return { stream: reader.text(), sequence: reader.float64() };
+}
+
+function readProperties(reader: ByteReader): Properties {
+  const count = reader.varint();
+  // Object.fromEntries defines instead of assigning: a property called `__proto__` stays a property.
+  const entries: [string, string][] = [];
+  for (let index = 0; index < count; index++) entries.push([reader.text(), reader.text()]);
+  return Object.fromEntries(entries);
+}

@@ -1,0 +1,318 @@
+// The store as everybody else sees it: asynchronous, durable, on the main thread.
+//
+// Owns the queues' doors (append, read, confirm), twins and state documents. The work is done elsewhere: pace in
+// group-commit.ts, the thread in thread-link.ts, the file in engine.ts on the other side.
+//
+//   append ─► group commit ─► one transferred buffer ─► thread: one transaction, one fsync ─► PUBACK
+//   read   ─► thread ─► one transferred buffer ─► messages whose bodies are views into it
+//
+// Invariants
+//   append() resolves only after the message and the position of its stream are on stable storage.
+//   read() never answers what was confirmed, although the rows may still be there: a floor for each queue stands
+//   in memory from the moment of confirm() on.
+//   A confirmation never reaches a file other than the one its offsets were read from: `epoch` says which.
+//
+// When full: the quota drops what has expired and then the oldest of the largest queue, counted and logged;
+// a full disk or a store that cannot keep up refuses appends with a retryable error and acknowledges nothing.
+
+import { strict as assert } from 'node:assert';
+import { Buffer } from 'node:buffer';
+import { storeQuotaBytesMin, storeStateBytesMax } from '../limits.ts';
+import { errorCode } from '../model/errors.ts';
+import type { JsonObject } from '../model/json.ts';
+import type { Message } from '../model/message.ts';
+import type { Twin } from '../model/twin.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { Counter, Metrics } from '../platform/metrics.ts';
+import type { Thread } from '../platform/thread.ts';
+import { ByteReader } from './byte-buffer.ts';
+import type { AppendOutcome, AppendTarget } from './commit-batch.ts';
+import { DropLog } from './drop-log.ts';
+import { StoreError } from './errors.ts';
+import { GroupCommit } from './group-commit.ts';
+import { readRecord } from './record.ts';
+import { ThreadLink } from './thread-link.ts';
+import type { CommitResult, FileFacts, Opened, QueueFacts, ReadResult } from './thread-protocol.ts';
+import { readTwinDocument, twinDocument } from './twin-document.ts';
+
+/** Between two looks for expired messages in queues that nobody reads. */
+const sweepDelayMs = 60_000;
+
+export interface StorePorts {
+  readonly startThread: () => Thread;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export interface StoreOptions {
+  /** The database file. */
+  readonly path: string;
+  /** Directory for damaged files. */
+  readonly quarantine: string;
+  /** Bytes of all queues together. */
+  readonly quotaBytes: number;
+  /** The longest a message waits for company before it is committed. */
+  readonly commitDelayMs?: number;
+  /** As many messages do not wait any longer. */
+  readonly commitMessages?: number;
+  /** As many bytes do not wait any longer. */
+  readonly commitBytes?: number;
+}
+
+const defaults = { commitDelayMs: 20, commitMessages: 256, commitBytes: 65_536 };
+
+export interface StoredMessage {
+  readonly offset: number;
+  readonly message: Message;
+}
+
+export interface ReadFrom {
+  /** 0 reads from the beginning. */
+  readonly afterOffset: number;
+  readonly messagesMax: number;
+  /** At least one message is answered, however large. */
+  readonly bytesMax: number;
+}
+
+export interface TwinRecord {
+  /** identityKey() of the owner. */
+  readonly key: string;
+  readonly twin: Twin;
+  /** What the owner reported and the cloud has not yet taken. */
+  readonly pendingReported: JsonObject | undefined;
+}
+
+export class Store {
+  readonly #ports: StorePorts;
+  readonly #options: StoreOptions;
+  readonly #link: ThreadLink;
+  readonly #commits: GroupCommit;
+  readonly #drops: DropLog;
+  readonly #floors = new Map<string, number>();
+  readonly #listeners = new Set<(queue: string) => void>();
+  readonly #committed: Counter;
+  readonly #stored: Counter;
+  readonly #duplicates: Counter;
+  readonly #unreadable: Counter;
+  readonly #quarantined: Counter;
+  #epoch: string | undefined;
+  #sweep: Timer | undefined;
+  #sweeping: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(ports: StorePorts, options: StoreOptions) {
+    assert(options.quotaBytes >= storeQuotaBytesMin, `the quota is at least ${storeQuotaBytesMin} bytes`);
+    const { startThread, clock, log, metrics } = ports;
+    const { path, quarantine, quotaBytes } = options;
+    this.#ports = ports;
+    this.#options = options;
+    this.#drops = new DropLog({ clock, log, metrics });
+    this.#link = new ThreadLink(
+      { startThread, clock, log, onOpened: (opened) => this.#opened(opened) },
+      { path, quarantine, quotaBytes },
+    );
+    this.#commits = new GroupCommit(
+      {
+        clock,
+        epoch: () => this.epoch,
+        send: (spec) => this.#link.request('commit', spec, [spec.bytes]),
+        onCommitted: (result) => this.#onCommitted(result),
+      },
+      { ...defaults, ...options },
+    );
+    this.#committed = metrics.counter('store_commits_total');
+    this.#stored = metrics.counter('store_messages_total', { outcome: 'stored' });
+    this.#duplicates = metrics.counter('store_messages_total', { outcome: 'duplicate' });
+    this.#unreadable = metrics.counter('store_messages_total', { outcome: 'unreadable' });
+    this.#quarantined = metrics.counter('store_quarantined_total');
+  }
+
+  /** Opens the file; a damaged one goes to quarantine and a fresh one takes its place. Rejects STORE_SCHEMA_NEWER, and after some attempts STORE_LOCKED, STORE_DISK_FULL, STORE_UNAVAILABLE. */
+  async start(): Promise<void> {
+    await this.#link.start();
+    this.#sweepLater();
+  }
+
+  /** Born with the file: 16 hexadecimal digits. Offsets mean something only together with it. */
+  get epoch(): string {
+    assert(this.#epoch !== undefined, 'the store has been started');
+    return this.#epoch;
+  }
+
+  /**
+   * Resolves after the commit. `duplicate`: the message's hop was not higher than the last of its stream; it is
+   * there already and may be acknowledged. Rejects with a StoreError; then the message is in no queue.
+   */
+  append(message: Message, targets: readonly AppendTarget[]): Promise<AppendOutcome> {
+    return this.#commits.append(message, targets);
+  }
+
+  /** Oldest first. Expired messages are skipped, removed and counted. Empty: nothing is there. */
+  async read(queue: string, from: ReadFrom): Promise<readonly StoredMessage[]> {
+    let { afterOffset } = from;
+    for (;;) {
+      const result = await this.#link.request('read', {
+        ...from,
+        queue,
+        afterOffset: Math.max(afterOffset, this.#floors.get(queue) ?? 0),
+        nowMs: this.#ports.clock.wallMs(),
+      });
+      this.#drops.add(result.dropped);
+      const { messages, lastOffset } = this.#decode(queue, result);
+      if (messages.length > 0 || (result.count === 0 && !result.more)) return messages;
+      afterOffset = Math.max(afterOffset, lastOffset);
+    }
+  }
+
+  /** Everything up to `offset` has arrived: reads skip it from now on; it leaves the disk with a later commit, and then this resolves. */
+  confirm(queue: string, offset: number): Promise<void> {
+    this.#floors.set(queue, Math.max(offset, this.#floors.get(queue) ?? 0));
+    return this.#commits.confirm(queue, offset);
+  }
+
+  /** Called after each commit that put something into a queue. Answers how to stop listening. */
+  onAppended(listener: (queue: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  async queues(): Promise<readonly QueueFacts[]> {
+    await this.#commits.flush();
+    return this.#link.request('queues', null);
+  }
+
+  async twins(): Promise<readonly TwinRecord[]> {
+    await this.#commits.flush();
+    const rows = await this.#link.request('twins', null);
+    return rows.flatMap(({ key, document }) => {
+      const record = readTwinDocument(key, document);
+      if (record === undefined)
+        this.#ports.log.error('a stored twin cannot be read and is fetched anew', { twin: key });
+      return record ?? [];
+    });
+  }
+
+  async saveTwin(record: TwinRecord): Promise<void> {
+    await this.#save('twin', record.key, twinDocument(record));
+  }
+
+  async deleteTwin(key: string): Promise<void> {
+    await this.#commits.save({ table: 'twin', key, document: undefined });
+  }
+
+  async state(key: string): Promise<string | undefined> {
+    await this.#commits.flush();
+    return this.#link.request('state', { key });
+  }
+
+  async saveState(key: string, value: string): Promise<void> {
+    await this.#save('state', key, value);
+  }
+
+  facts(): Promise<FileFacts> {
+    return this.#link.request('facts', null);
+  }
+
+  /** Commits what waits, empties the write-ahead log, closes the file, ends the thread. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#sweep?.cancel();
+    await this.#sweeping;
+    await this.#commits.close();
+    await this.#link.close();
+  }
+
+  #save(table: 'twin' | 'state', key: string, document: string): Promise<void> {
+    const bytes = Buffer.byteLength(document);
+    if (bytes <= storeStateBytesMax) return this.#commits.save({ table, key, document });
+    return Promise.reject(
+      new StoreError({
+        code: 'STORE_DOCUMENT_TOO_LARGE',
+        message: `The ${table} document ${key} has ${bytes} bytes; at most ${storeStateBytesMax} are stored.`,
+        fields: { table, key, bytes },
+      }),
+    );
+  }
+
+  #decode(
+    queue: string,
+    result: ReadResult,
+  ): { readonly messages: readonly StoredMessage[]; readonly lastOffset: number } {
+    const reader = new ByteReader(Buffer.from(result.bytes, 0, result.byteLength));
+    const messages: StoredMessage[] = [];
+    let lastOffset = 0;
+    for (let index = 0; index < result.count; index++) {
+      const offset = reader.float64();
+      const record = reader.bytes(reader.uint32());
+      assert(offset > lastOffset, 'offsets of one queue grow');
+      lastOffset = offset;
+      try {
+        messages.push({ offset, message: readRecord(record) });
+      } catch (error) {
+        // Its checksum was right, so it is not the disk: say so and keep the queue moving.
+        this.#unreadable.add();
+        this.#ports.log.error('a stored message cannot be read and is skipped', {
+          queue,
+          offset,
+          code: errorCode(error),
+        });
+      }
+    }
+    return { messages, lastOffset };
+  }
+
+  #onCommitted(result: CommitResult): void {
+    this.#committed.add();
+    const duplicates = result.outcomes.reduce((sum, code) => sum + (code === 1 ? 1 : 0), 0);
+    this.#duplicates.add(duplicates);
+    this.#stored.add(result.outcomes.length - duplicates);
+    this.#drops.add(result.dropped);
+    for (const queue of result.appended) for (const listener of this.#listeners) listener(queue);
+  }
+
+  #opened({ epoch, quarantined }: Opened): void {
+    if (this.#epoch !== undefined && this.#epoch !== epoch) {
+      this.#floors.clear();
+      this.#epoch = epoch;
+      this.#commits.forgetConfirms();
+    }
+    this.#epoch = epoch;
+    if (quarantined === undefined) return;
+    this.#quarantined.add();
+    this.#ports.log.error('the store file was damaged: moved to quarantine, a fresh one is in use', {
+      file: this.#options.path,
+      quarantined: quarantined.path,
+      reason: quarantined.reason,
+    });
+  }
+
+  #sweepLater(): void {
+    if (this.#closing !== undefined) return;
+    this.#sweep = this.#ports.clock.setTimer(
+      sweepDelayMs,
+      () => {
+        this.#sweeping = this.#sweepOnce();
+      },
+      { background: true },
+    );
+  }
+
+  async #sweepOnce(): Promise<void> {
+    try {
+      const { dropped } = await this.#link.request('sweep', { nowMs: this.#ports.clock.wallMs() });
+      this.#drops.add(dropped);
+    } catch (error) {
+      // Nobody waits for a sweep; the next one comes in a minute.
+      this.#ports.log.debug('looking for expired messages failed', { code: errorCode(error) });
+    }
+    this.#sweepLater();
+  }
+}
