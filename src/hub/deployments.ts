@@ -8,7 +8,7 @@ import { edgeAgentId, edgeHubId } from '../model/address.ts';
 import type { JsonValue } from '../model/json.ts';
 import type { HubDatabase } from './database.ts';
 import { HubError, manifestRefused } from './errors.ts';
-import { type Manifest, parseManifest } from './manifest.ts';
+import { type Manifest, parseManifest } from './manifest/manifest.ts';
 import type { DesiredChange } from './ports.ts';
 import type { Registry } from './registry.ts';
 import type { Twins } from './twins.ts';

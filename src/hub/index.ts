@@ -6,7 +6,7 @@
 // cloud.ts plugs these together with the broker, the certificates and the disk. Everything durable is in one
 // SQLite file (database.ts).
 
-export { HubApi } from './api.ts';
+export { HubApi } from './api/api.ts';
 export { HubAuthenticator } from './authenticator.ts';
 export { openHubDatabase } from './database.ts';
 export { Deployments } from './deployments.ts';

@@ -3,9 +3,9 @@
 // A route is a text or, from schema 1.1 on, {route, priority 0–9, timeToLiveSecs}. Here only its outer form
 // FROM … INTO … is looked at: the gateway's router owns the grammar.
 
-import { isJsonObject, type JsonObject, type JsonValue } from '../model/json.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from '../../model/json.ts';
+import { memberPath } from '../twin-rules.ts';
 import type { ProblemList } from './manifest.ts';
-import { memberPath } from './twin-rules.ts';
 
 interface Place {
   readonly path: string;

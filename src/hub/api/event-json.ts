@@ -7,8 +7,8 @@
 // survives); any other body, and one that is not the JSON it claims to be, is base64 under `bodyBase64`.
 // moduleId and output are left out when there are none.
 
-import { parseJson } from '../model/json.ts';
-import type { LoggedEvent } from './event-log.ts';
+import { parseJson } from '../../model/json.ts';
+import type { LoggedEvent } from '../event-log.ts';
 
 /** Without the line feed. */
 export function eventLine(event: LoggedEvent): string {

@@ -9,16 +9,16 @@
 // The text of a route is only looked at for its outer form; the gateway's router has the grammar and isolates a
 // bad route.
 //
-// The two system modules' rules are in manifest-agent.ts and manifest-hub.ts.
+// The two system modules' rules are in agent.ts and hub.ts.
 
-import { hubModulesPerDeviceMax, hubProblemsMax, twinSectionBytesMax } from '../limits.ts';
-import { edgeAgentId, edgeHubId, isValidId } from '../model/address.ts';
-import { isJsonObject, type JsonObject, type JsonValue } from '../model/json.ts';
-import { mergePatch } from '../model/twin.ts';
-import type { Problem } from './errors.ts';
-import { checkAgent } from './manifest-agent.ts';
-import { checkHub } from './manifest-hub.ts';
-import { memberPath, twinBytes, twinProblems } from './twin-rules.ts';
+import { hubModulesPerDeviceMax, hubProblemsMax, twinSectionBytesMax } from '../../limits.ts';
+import { edgeAgentId, edgeHubId, isValidId } from '../../model/address.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from '../../model/json.ts';
+import { mergePatch } from '../../model/twin.ts';
+import type { Problem } from '../errors.ts';
+import { memberPath, twinBytes, twinProblems } from '../twin-rules.ts';
+import { checkAgent } from './agent.ts';
+import { checkHub } from './hub.ts';
 
 export interface Manifest {
   /** Desired properties by module id; holds $edgeAgent and $edgeHub. */

@@ -4,9 +4,9 @@
 // own delay, and a follower waits for a commit without polling. A reader slower than retention misses what was
 // dropped; the offsets show the hole.
 
-import type { Clock } from '../platform/clock.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { EventLog } from '../event-log.ts';
 import { eventLine } from './event-json.ts';
-import type { EventLog } from './event-log.ts';
 
 export interface EventStreamRequest {
   readonly eventLog: EventLog;

@@ -5,10 +5,10 @@
 // createOptions may be cut into createOptions, createOptions01, createOptions02 …: the pieces must be complete,
 // and together be JSON.
 
-import { edgeAgentId, edgeHubId, isValidId } from '../model/address.ts';
-import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../model/json.ts';
+import { edgeAgentId, edgeHubId, isValidId } from '../../model/address.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../model/json.ts';
+import { memberPath } from '../twin-rules.ts';
 import type { ProblemList } from './manifest.ts';
-import { memberPath } from './twin-rules.ts';
 
 interface Place {
   readonly path: string;

@@ -13,15 +13,22 @@
 // Whoever may open the socket (mode 0600) may do everything: the file system is the access control here.
 // Owns routing and the socket; what things mean is registry, twins, deployments and event-log.
 
-import { httpBodyBytesMax, hubFollowersMax } from '../limits.ts';
-import type { Identity } from '../model/address.ts';
-import { errorMessage } from '../model/errors.ts';
-import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../model/json.ts';
-import type { Clock } from '../platform/clock.ts';
-import type { Entropy } from '../platform/entropy.ts';
-import type { Http, HttpRequest, HttpResponse, HttpServer } from '../platform/http.ts';
-import type { Log } from '../platform/log.ts';
-import { bodyInvalid, errorResponse, isInternal, requestUnknown } from './api-errors.ts';
+import { httpBodyBytesMax, hubFollowersMax } from '../../limits.ts';
+import type { Identity } from '../../model/address.ts';
+import { errorMessage } from '../../model/errors.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../model/json.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Entropy } from '../../platform/entropy.ts';
+import type { Http, HttpRequest, HttpResponse, HttpServer } from '../../platform/http.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Deployments } from '../deployments.ts';
+import { invalidArgument, limitReached } from '../errors.ts';
+import type { EventLog } from '../event-log.ts';
+import type { Presence } from '../ports.ts';
+import type { IdentityRecord, Registry } from '../registry.ts';
+import type { Twins } from '../twins.ts';
+import { bodyInvalid, errorResponse, isInternal, requestUnknown } from './errors.ts';
+import { eventStream } from './event-stream.ts';
 import {
   deviceJson,
   etagOf,
@@ -30,14 +37,7 @@ import {
   readTwinPatch,
   twinJson,
   twinVersionOf,
-} from './api-shapes.ts';
-import type { Deployments } from './deployments.ts';
-import { invalidArgument, limitReached } from './errors.ts';
-import type { EventLog } from './event-log.ts';
-import { eventStream } from './event-stream.ts';
-import type { Presence } from './ports.ts';
-import type { IdentityRecord, Registry } from './registry.ts';
-import type { Twins } from './twins.ts';
+} from './shapes.ts';
 
 export interface HubApiPorts {
   readonly http: Http;

@@ -4,10 +4,10 @@
 // Read: only what this hub can honour. Members that tools send back unchanged (etag, generationId, reported
 // properties) are ignored; an authentication type other than SAS is refused, not silently turned into SAS.
 
-import { isJsonObject, type JsonObject, type JsonValue } from '../model/json.ts';
-import { invalidArgument } from './errors.ts';
-import type { IdentityRecord, IdentitySettings, SymmetricKeys } from './registry.ts';
-import type { TwinDocument, TwinPatch } from './twins.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from '../../model/json.ts';
+import { invalidArgument } from '../errors.ts';
+import type { IdentityRecord, IdentitySettings, SymmetricKeys } from '../registry.ts';
+import type { TwinDocument, TwinPatch } from '../twins.ts';
 
 const neverTime = '0001-01-01T00:00:00Z';
 const versionBytes = 8;

@@ -5,9 +5,9 @@
 //
 // Azure's clients cut `Message` at ';' and ':' to find the code, so the text itself holds no ';'.
 
-import { errorMessage, WeirError } from '../model/errors.ts';
-import type { HttpResponse } from '../platform/http.ts';
-import { HubError } from './errors.ts';
+import { errorMessage, WeirError } from '../../model/errors.ts';
+import type { HttpResponse } from '../../platform/http.ts';
+import { HubError } from '../errors.ts';
 
 export interface ErrorContext {
   readonly trackingId: string;
