@@ -1,0 +1,20 @@
+// What the IoT Hub front needs from outside: a place for telemetry and twins, and the say about who acts for whom.
+//
+// The gateway answers from router/ and twin/, the hub from its event log and registry.
+
+import type { Identity } from '../../model/address.ts';
+import type { JsonObject } from '../../model/json.ts';
+import type { Message } from '../../model/message.ts';
+import type { Twin } from '../../model/twin.ts';
+
+export interface DeviceBackend {
+  /** Resolves after the message is on stable storage; the PUBACK depends on it. */
+  telemetry(message: Message): Promise<void>;
+  twin(identity: Identity): Promise<Twin>;
+  /** Resolves with the new reported version. Throws WeirError with fields.status 400|404|413… for a bad patch. */
+  patchReported(identity: Identity, patch: JsonObject): Promise<number>;
+  connected?(identity: Identity): void;
+  disconnected?(identity: Identity): void;
+  /** May `speaker` act for `owner`? (gateway: never; hub: `$edgeHub` for modules of its device) */
+  mayActFor(speaker: Identity, owner: Identity): boolean;
+}

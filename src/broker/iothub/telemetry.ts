@@ -1,0 +1,62 @@
+// One telemetry publish → one Message, or a typed refusal. Pure.
+//
+// What the sender says about who it is (`$.cdid`, `$.cmid`) is dropped: the sender is the topic's identity, and
+// the front has checked that the connection may speak for it. A retained publish is not retained; as at IoT Hub
+// it carries the property `mqtt-retain` instead.
+
+import { messageBytesMax, propertyBagBytesMax } from '../../limits.ts';
+import type { Identity } from '../../model/address.ts';
+import type { Message } from '../../model/message.ts';
+import { decodePropertyBag, encodePropertyBag } from '../../protocol/iothub/property-bag.ts';
+import { inputTopic } from '../../protocol/iothub/topics.ts';
+import type { InboundPublish } from '../ports.ts';
+import { badPropertiesError, tooLargeError } from './errors.ts';
+
+/** A bag below this cannot grow over propertyBagBytesMax by being written anew: percent-encoding at most triples it. */
+const bagBytesHarmless = Math.floor(propertyBagBytesMax / 3);
+
+/** Throws IOTHUB_PROPERTIES_INVALID, IOTHUB_TOO_LARGE. */
+export function readTelemetry(
+  publish: InboundPublish,
+  topic: { readonly sender: Identity; readonly bag: string },
+  nowMs: number,
+): Message {
+  const bag = decodePropertyBag(topic.bag);
+  if (!bag.ok) throw badPropertiesError(publish.topic, bag.reason);
+  const { connectionDeviceId: _device, connectionModuleId: _module, ...system } = bag.system;
+  const properties = publish.retain ? { ...bag.properties, 'mqtt-retain': 'true' } : bag.properties;
+  const message: Message = {
+    sender: topic.sender,
+    output: bag.output,
+    system,
+    properties,
+    body: publish.payload,
+    enqueuedMs: nowMs,
+    hop: bag.hop,
+  };
+  const bytes = publish.payload.length + textBytes(system) + textBytes(properties);
+  if (bytes > messageBytesMax) throw tooLargeError('The message with its properties', bytes, messageBytesMax);
+  if (topic.bag.length > bagBytesHarmless) {
+    const bagBytes = encodePropertyBag(message).length;
+    if (bagBytes > propertyBagBytesMax)
+      throw tooLargeError('The text of the properties', bagBytes, propertyBagBytesMax);
+  }
+  return message;
+}
+
+/** The topic by which a module's input gets the message: with its sender, without what only the last hop needed. */
+export function inputTopicOf(target: Identity, input: string, message: Message): string {
+  const { deviceId, moduleId } = message.sender;
+  const sender = { connectionDeviceId: deviceId, ...(moduleId === undefined ? {} : { connectionModuleId: moduleId }) };
+  return inputTopic(
+    target,
+    input,
+    encodePropertyBag({ system: { ...message.system, ...sender }, properties: message.properties }),
+  );
+}
+
+function textBytes(properties: Readonly<Record<string, string>>): number {
+  let bytes = 0;
+  for (const [key, value] of Object.entries(properties)) bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
+  return bytes;
+}
