@@ -147,7 +147,10 @@ export const modbusTimeoutMsMax = 60_000;
 export const modbusWritesWaitingMax = 64;
 
 assert(moduleTokenRenewMs < moduleTokenLifeMs, 'a token is renewed before it ends');
-assert(modbusDeviceTagsMax * (2 * modbusStringRegistersMax + 200) <= messageBytesMax, 'the values of one device fit one message');
+assert(
+  modbusDeviceTagsMax * (2 * modbusStringRegistersMax + 200) <= messageBytesMax,
+  'the values of one device fit one message',
+);
 
 // ── agent ──
 
@@ -194,6 +197,56 @@ export const mqttClientConnectMsMax = 30_000;
 /** How long an MQTT client waits for PINGRESP before it gives the connection up, at most. */
 export const mqttClientAckWaitMsMax = 20_000;
 
+/** A CONNECT before anybody is authenticated: the largest will payload and 32 KiB for the texts. */
+export const connectBytesMax = mqttStringBytesMax + 32_768;
+/** Client id, in UTF-8 bytes; IoT Hub's `device/module` takes at most 257. */
+export const clientIdBytesMax = 1024;
+/** Open connections of one broker; more are closed at once. */
+export const brokerConnectionsMax = 32_768;
+/** Persistent sessions whose client is away; the one away longest is dropped. */
+export const brokerSessionsAwayMax = 4096;
+/** From accept to CONNECT and its answer. */
+export const brokerConnectMsMax = 10_000;
+/** From our last byte to the peer's close, before the socket is destroyed. */
+export const brokerLingerMsMax = 2000;
+/** Publishes of one connection that the topic service has not settled yet; then its socket is not read. */
+export const brokerInflightInboundMax = 128;
+/** Messages sent to one client and not acknowledged; further ones queue. 3.1.1 clients cannot name their own number. */
+export const brokerInflightOutboundMax = 128;
+/** QoS 1 and 2 messages queued for one session; the newest is dropped when full. */
+export const brokerQueueMessagesMax = 10_000;
+/** Bytes of these messages, per session. */
+export const brokerQueueBytesMax = 4_194_304;
+/** Bytes of these messages, all sessions together. */
+export const brokerQueueBytesTotalMax = 67_108_864;
+/** Bytes for one client that its socket has not taken; beyond it QoS 0 is dropped, QoS 1 and 2 queue, and its own packets wait. */
+export const brokerOutputBytesMax = 1_048_576;
+/** Bytes that no socket has taken, all clients together; beyond it only clients that owe nothing get more. */
+export const brokerOutputBytesTotalMax = 67_108_864;
+/** Batch buffers kept for reuse, in bytes together. */
+export const brokerPoolBytesMax = 4_194_304;
+/** Input kept while a connection may not be read on: one read of a socket, with room for what TLS had decrypted. */
+export const brokerHeldBytesMax = 262_144;
+/** Subscriptions of one session; more are refused in the SUBACK. */
+export const brokerSubscriptionsPerSessionMax = 1024;
+/** Subscriptions of all sessions; more are refused in the SUBACK. */
+export const brokerSubscriptionsMax = 262_144;
+/** Retained messages; a new topic is not retained when full, an old one may change. */
+export const brokerRetainedMessagesMax = 32_768;
+/** Bytes of retained messages. */
+export const brokerRetainedBytesMax = 33_554_432;
+/** Topics with a resolved list of receivers; all are forgotten when full, and resolved again. */
+export const brokerTopicCacheMax = 8192;
+
+assert(packetBytesMax <= brokerQueueBytesMax, 'whatever fits a packet fits a queue');
+assert(packetBytesMax <= brokerOutputBytesMax, 'whatever fits a packet fits the output of a client');
+assert(packetBytesMax <= brokerRetainedBytesMax, 'whatever fits a packet can be retained');
+assert(connectBytesMax <= packetBytesMax, 'a CONNECT is a packet');
+assert(brokerInflightOutboundMax < packetIdMax, 'the outbound window fits the packet ids');
+assert(
+  brokerQueueBytesMax <= brokerQueueBytesTotalMax && brokerOutputBytesMax <= brokerOutputBytesTotalMax,
+  'one fits all',
+);
 assert(packetBytesMax <= 268_435_460, 'the remaining length of a packet fits its four bytes');
 
 // ── store ──
@@ -246,50 +299,3 @@ export const methodNameMax = 100;
 export const propertyBagBytesMax = 63_488;
 
 assert(propertyBagBytesMax + 2048 <= mqttStringBytesMax + 1, 'a bag fits a topic with four ids and an input name');
-/** A CONNECT before anybody is authenticated: the largest will payload and 32 KiB for the texts. */
-export const connectBytesMax = mqttStringBytesMax + 32_768;
-/** Client id, in UTF-8 bytes; IoT Hub's `device/module` takes at most 257. */
-export const clientIdBytesMax = 1024;
-/** Open connections of one broker; more are closed at once. */
-export const brokerConnectionsMax = 32_768;
-/** Persistent sessions whose client is away; the one away longest is dropped. */
-export const brokerSessionsAwayMax = 4096;
-/** From accept to CONNECT and its answer. */
-export const brokerConnectMsMax = 10_000;
-/** From our last byte to the peer's close, before the socket is destroyed. */
-export const brokerLingerMsMax = 2000;
-/** Publishes of one connection that the topic service has not settled yet; then its socket is not read. */
-export const brokerInflightInboundMax = 128;
-/** Messages sent to one client and not acknowledged; further ones queue. 3.1.1 clients cannot name their own number. */
-export const brokerInflightOutboundMax = 128;
-/** QoS 1 and 2 messages queued for one session; the newest is dropped when full. */
-export const brokerQueueMessagesMax = 10_000;
-/** Bytes of these messages, per session. */
-export const brokerQueueBytesMax = 4_194_304;
-/** Bytes of these messages, all sessions together. */
-export const brokerQueueBytesTotalMax = 67_108_864;
-/** Bytes for one client that its socket has not taken; beyond it QoS 0 is dropped, QoS 1 and 2 queue, and its own packets wait. */
-export const brokerOutputBytesMax = 1_048_576;
-/** Bytes that no socket has taken, all clients together; beyond it only clients that owe nothing get more. */
-export const brokerOutputBytesTotalMax = 67_108_864;
-/** Batch buffers kept for reuse, in bytes together. */
-export const brokerPoolBytesMax = 4_194_304;
-/** Input kept while a connection may not be read on: one read of a socket, with room for what TLS had decrypted. */
-export const brokerHeldBytesMax = 262_144;
-/** Subscriptions of one session; more are refused in the SUBACK. */
-export const brokerSubscriptionsPerSessionMax = 1024;
-/** Subscriptions of all sessions; more are refused in the SUBACK. */
-export const brokerSubscriptionsMax = 262_144;
-/** Retained messages; a new topic is not retained when full, an old one may change. */
-export const brokerRetainedMessagesMax = 32_768;
-/** Bytes of retained messages. */
-export const brokerRetainedBytesMax = 33_554_432;
-/** Topics with a resolved list of receivers; all are forgotten when full, and resolved again. */
-export const brokerTopicCacheMax = 8192;
-
-assert(packetBytesMax <= brokerQueueBytesMax, 'whatever fits a packet fits a queue');
-assert(packetBytesMax <= brokerOutputBytesMax, 'whatever fits a packet fits the output of a client');
-assert(packetBytesMax <= brokerRetainedBytesMax, 'whatever fits a packet can be retained');
-assert(connectBytesMax <= packetBytesMax, 'a CONNECT is a packet');
-assert(brokerInflightOutboundMax < packetIdMax, 'the outbound window fits the packet ids');
-assert(brokerQueueBytesMax <= brokerQueueBytesTotalMax && brokerOutputBytesMax <= brokerOutputBytesTotalMax, 'one fits all');
