@@ -4,7 +4,7 @@
 //                                                └ from                  └ idAt                            └ payloadAt   to ┘
 //
 // The view points into a buffer it does not own, which is valid only until the next read; `kept()` copies. One
-// view is reused for all packets of a broker, so the hot path allocates nothing.
+// view is reused for all packets of a broker, so the hot path allocates nothing. Nobody writes into a kept view.
 
 import { strict as assert } from 'node:assert';
 import { Buffer, isUtf8 } from 'node:buffer';
@@ -39,6 +39,8 @@ export class PublishView {
   retain = false;
   duplicate = false;
   packetId = 0;
+  /** The copy made of these bytes, if one was: all who keep the message share it. */
+  #copy: PublishView | undefined;
 
   get topicAt(): number {
     return this.from + topicLengthBytes;
@@ -59,6 +61,7 @@ export class PublishView {
   ): ProtocolProblem | undefined {
     const qos = (firstByte >> qosShift) & qosMask;
     if (qos > 2) return 'malformed-packet'; // [MQTT-3.3.1-4]
+    this.#copy = undefined;
     this.buffer = buffer;
     this.from = from;
     this.to = to;
@@ -85,8 +88,9 @@ export class PublishView {
     return Buffer.from(this.buffer.subarray(this.payloadAt, this.to));
   }
 
-  /** A view onto a copy of its own. */
+  /** The same message in memory of its own, which stays as it is. Asked again, it answers the same copy. */
   kept(): PublishView {
+    if (this.#copy !== undefined) return this.#copy;
     const copy = new PublishView();
     copy.buffer = Buffer.allocUnsafeSlow(this.to - this.from);
     this.buffer.copy(copy.buffer, 0, this.from, this.to);
@@ -95,6 +99,8 @@ export class PublishView {
     copy.idBytes = this.idBytes;
     copy.qos = this.qos;
     copy.retain = this.retain;
+    copy.#copy = copy;
+    this.#copy = copy;
     return copy;
   }
 
@@ -115,6 +121,7 @@ export class PublishView {
     writeUint16(view.buffer, 0, view.topicBytes);
     view.buffer.write(message.topic, topicLengthBytes, 'utf8');
     view.buffer.set(message.payload, view.payloadAt);
+    view.#copy = view;
     return view;
   }
 }
