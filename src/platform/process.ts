@@ -75,7 +75,12 @@ async function spawnDetached({ command, env, cwd, errorsTo }: SpawnRequest): Pro
   try {
     return await new Promise((resolve, reject) => {
       const stdio: StdioOptions = ['ignore', 'ignore', errors?.fd ?? 'ignore'];
-      const child = spawn(file ?? '', args, { detached: true, stdio, env: { ...env }, ...(cwd === undefined ? {} : { cwd }) });
+      const child = spawn(file ?? '', args, {
+        detached: true,
+        stdio,
+        env: { ...env },
+        ...(cwd === undefined ? {} : { cwd }),
+      });
       child.once('error', reject);
       child.once('spawn', () => {
         child.unref();

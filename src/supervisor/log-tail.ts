@@ -56,7 +56,10 @@ export async function* tailLog(options: LogTailOptions): AsyncGenerator<string, 
 
 /** True when there is a log of this path at all. */
 export async function hasLog(disk: Disk, path: string): Promise<boolean> {
-  return (await disk.facts('log:facts', path)) !== undefined || (await disk.facts('log:facts', logFile(path, 1))) !== undefined;
+  return (
+    (await disk.facts('log:facts', path)) !== undefined ||
+    (await disk.facts('log:facts', logFile(path, 1))) !== undefined
+  );
 }
 
 /** Where to begin; undefined means at the oldest byte there is. */
@@ -101,7 +104,10 @@ interface Slice {
 }
 
 /** From a position to the end of the current file, through the files between. */
-async function* readForward({ disk, path }: LogTailOptions, from: Position | undefined): AsyncGenerator<Slice, void, undefined> {
+async function* readForward(
+  { disk, path }: LogTailOptions,
+  from: Position | undefined,
+): AsyncGenerator<Slice, void, undefined> {
   const inodes: { readonly number: number; readonly inode: number; readonly bytes: number }[] = [];
   for (let number = 0; number < moduleLogFilesMax; number++) {
     const facts = await disk.facts('log:facts', logFile(path, number));
@@ -114,7 +120,10 @@ async function* readForward({ disk, path }: LogTailOptions, from: Position | und
     // A file that became shorter was begun anew (one log file alone is emptied instead of renamed).
     let offset = known > file.bytes ? 0 : known;
     while (offset < file.bytes) {
-      const bytes = await disk.readSlice('log:slice', logFile(path, file.number), { offset, bytesMax: Math.min(sliceBytes, file.bytes - offset) });
+      const bytes = await disk.readSlice('log:slice', logFile(path, file.number), {
+        offset,
+        bytesMax: Math.min(sliceBytes, file.bytes - offset),
+      });
       if (bytes.length === 0) break;
       offset += bytes.length;
       yield { bytes, position: { inode: file.inode, offset }, endOfFile: offset >= file.bytes, older: file.number > 0 };

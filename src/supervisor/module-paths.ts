@@ -44,7 +44,10 @@ export function modulesDirectory(runDirectory: string): string {
   return `${runDirectory}/modules`;
 }
 
-export function modulePaths(fileName: string, { runDirectory, logDirectory }: { readonly runDirectory: string; readonly logDirectory: string }): ModulePaths {
+export function modulePaths(
+  fileName: string,
+  { runDirectory, logDirectory }: { readonly runDirectory: string; readonly logDirectory: string },
+): ModulePaths {
   const directory = `${modulesDirectory(runDirectory)}/${fileName}`;
   return {
     directory,

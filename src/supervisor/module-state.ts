@@ -28,7 +28,18 @@ export type Phase =
   | 'backoff'
   | 'broken';
 
-export type ModuleEvent = 'run' | 'change' | 'halt' | 'forget' | 'restart' | 'up' | 'wait' | 'slow' | 'done' | 'give-up' | 'due';
+export type ModuleEvent =
+  | 'run'
+  | 'change'
+  | 'halt'
+  | 'forget'
+  | 'restart'
+  | 'up'
+  | 'wait'
+  | 'slow'
+  | 'done'
+  | 'give-up'
+  | 'due';
 
 /** launch a process · ask the running one to end · arm the timer of the verdict · disarm it · remove all traces. */
 export type Effect = 'launch' | 'terminate' | 'schedule' | 'cancel' | 'erase';
@@ -68,7 +79,14 @@ const ended: Row = {
 };
 
 const table: Readonly<Record<Phase, Row>> = {
-  absent: { run: ['starting', 'launch'], change: ['starting', 'launch'], halt: ['stopped'], forget: ['absent', 'erase'], up: ['running'], ...verdicts },
+  absent: {
+    run: ['starting', 'launch'],
+    change: ['starting', 'launch'],
+    halt: ['stopped'],
+    forget: ['absent', 'erase'],
+    up: ['running'],
+    ...verdicts,
+  },
   starting: {
     up: ['running'],
     change: ['stopping-to-start', 'terminate'],
@@ -83,8 +101,17 @@ const table: Readonly<Record<Phase, Row>> = {
     forget: ['stopping-to-forget', 'terminate'],
     ...verdicts,
   },
-  'stopping-to-stay': { run: ['stopping-to-start'], change: ['stopping-to-start'], forget: ['stopping-to-forget'], ...anyEnd(['stopped']) },
-  'stopping-to-start': { halt: ['stopping-to-stay'], forget: ['stopping-to-forget'], ...anyEnd(['starting', 'launch']) },
+  'stopping-to-stay': {
+    run: ['stopping-to-start'],
+    change: ['stopping-to-start'],
+    forget: ['stopping-to-forget'],
+    ...anyEnd(['stopped']),
+  },
+  'stopping-to-start': {
+    halt: ['stopping-to-stay'],
+    forget: ['stopping-to-forget'],
+    ...anyEnd(['starting', 'launch']),
+  },
   'stopping-to-forget': {
     run: ['stopping-to-start'],
     change: ['stopping-to-start'],

@@ -55,7 +55,8 @@ export function exitCodeOf(end: ModuleEnd): number {
 }
 
 function describe(phase: Phase, lastEnd: ModuleEnd | null): string {
-  const end = lastEnd === null ? 'never ran' : lastEnd.oomKilled ? `${lastEnd.message}: out of memory` : lastEnd.message;
+  const end =
+    lastEnd === null ? 'never ran' : lastEnd.oomKilled ? `${lastEnd.message}: out of memory` : lastEnd.message;
   switch (phase) {
     case 'absent':
       return lastEnd === null ? 'not started yet' : end;

@@ -26,11 +26,18 @@ export interface ProcessListener {
   ended(end: ModuleEnd): void;
 }
 
-export type Found = { readonly kind: 'running'; readonly state: ShimState } | { readonly kind: 'ended'; readonly end: ModuleEnd } | { readonly kind: 'nothing' };
+export type Found =
+  | { readonly kind: 'running'; readonly state: ShimState }
+  | { readonly kind: 'ended'; readonly end: ModuleEnd }
+  | { readonly kind: 'nothing' };
 
-type Look = { readonly kind: 'linked'; readonly link: ShimLink; readonly state: ShimState } | { readonly kind: 'silent' } | { readonly kind: 'nobody' };
+type Look =
+  | { readonly kind: 'linked'; readonly link: ShimLink; readonly state: ShimState }
+  | { readonly kind: 'silent' }
+  | { readonly kind: 'nobody' };
 
 const greetingMsMax = 10_000;
+const turnedAwayMsMax = 3000;
 const startMsMax = 30_000;
 const goneMsMax = 10_000;
 const lookAgainMs = 10;
@@ -47,7 +54,10 @@ export class ProcessRunner {
   #terminateGraceMs: number | undefined;
   readonly #detached = new AbortController();
 
-  constructor(ports: SupervisorPorts, { paths, listener, log }: { readonly paths: ModulePaths; readonly listener: ProcessListener; readonly log: Log }) {
+  constructor(
+    ports: SupervisorPorts,
+    { paths, listener, log }: { readonly paths: ModulePaths; readonly listener: ProcessListener; readonly log: Log },
+  ) {
     this.#ports = ports;
     this.#paths = paths;
     this.#listener = listener;
@@ -157,7 +167,12 @@ export class ProcessRunner {
   }
 
   async #look(): Promise<Look> {
-    const link = new ShimLink({ network: this.#ports.network, clock: this.#ports.clock, path: this.#paths.socket, greetingMsMax });
+    const link = new ShimLink({
+      network: this.#ports.network,
+      clock: this.#ports.clock,
+      path: this.#paths.socket,
+      greetingMsMax,
+    });
     const state = await link.opened;
     if (state !== undefined) return { kind: 'linked', link, state };
     return { kind: link.silent ? 'silent' : 'nobody' };
@@ -165,7 +180,7 @@ export class ProcessRunner {
 
   /** A living shim may turn us away for a moment, when too many ask; one that says nothing to the end hangs. */
   async #lookWhileAlive(state: ShimState): Promise<Look> {
-    const deadlineMs = this.#ports.clock.monotonicMs() + greetingMsMax;
+    const deadlineMs = this.#ports.clock.monotonicMs() + turnedAwayMsMax;
     for (;;) {
       const look = await this.#look();
       if (look.kind === 'linked' || this.#detached.signal.aborted) return look;
@@ -206,11 +221,15 @@ export class ProcessRunner {
     }
     const ticks = await processes.startTicks(state.pid);
     if (!ended && (ticks === undefined || ticks === state.pidStart)) processes.signal(-state.pid, 'SIGKILL');
-    while ((await processes.startTicks(state.pid)) === state.pidStart && clock.monotonicMs() <= deadlineMs) await this.#pause(lookAgainMs);
+    while ((await processes.startTicks(state.pid)) === state.pidStart && clock.monotonicMs() <= deadlineMs)
+      await this.#pause(lookAgainMs);
   }
 
   async #isShim(state: ShimState): Promise<boolean> {
-    return state.bootId === this.#ports.processes.bootId() && (await this.#ports.processes.startTicks(state.shimPid)) === state.shimStart;
+    return (
+      state.bootId === this.#ports.processes.bootId() &&
+      (await this.#ports.processes.startTicks(state.shimPid)) === state.shimStart
+    );
   }
 
   async #endOnDisk(): Promise<ModuleEnd | undefined> {
@@ -231,7 +250,18 @@ export class ProcessRunner {
   #startFailure(reason: string): ModuleEnd {
     const endedAtMs = this.#ports.clock.wallMs();
     const message = `could not be started: ${reason}`;
-    return { pid: null, code: null, signal: null, reason: 'start', message, startedAtMs: null, endedAtMs, uptimeMs: 0, oomKilled: false, logDroppedBytes: 0 };
+    return {
+      pid: null,
+      code: null,
+      signal: null,
+      reason: 'start',
+      message,
+      startedAtMs: null,
+      endedAtMs,
+      uptimeMs: 0,
+      oomKilled: false,
+      logDroppedBytes: 0,
+    };
   }
 
   #failed(error: unknown): void {
@@ -256,7 +286,16 @@ function pause(clock: Clock, delayMs: number): Promise<void> {
 }
 
 function shimArguments(spec: LaunchSpec, paths: ModulePaths): readonly string[] {
-  const args = ['--dir', paths.directory, '--log', paths.log, '--log-bytes', String(spec.logBytesMax), '--log-files', String(spec.logFiles)];
+  const args = [
+    '--dir',
+    paths.directory,
+    '--log',
+    paths.log,
+    '--log-bytes',
+    String(spec.logBytesMax),
+    '--log-files',
+    String(spec.logFiles),
+  ];
   args.push('--grace-ms', String(spec.graceMs), '--no-new-privs');
   if (spec.uid !== undefined && spec.gid !== undefined) {
     args.push('--uid', String(spec.uid), '--gid', String(spec.gid));

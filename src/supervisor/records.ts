@@ -54,9 +54,22 @@ export interface Instant {
 export function parseShimState(text: string): ShimState | undefined {
   const json = objectOf(text);
   if (json === undefined) return undefined;
-  const [shimPid, shimStart, pid, pidStart, startedAtMs] = ['shimPid', 'shimStart', 'pid', 'pidStart', 'startedAtMs'].map((key) => count(json, key));
+  const [shimPid, shimStart, pid, pidStart, startedAtMs] = [
+    'shimPid',
+    'shimStart',
+    'pid',
+    'pidStart',
+    'startedAtMs',
+  ].map((key) => count(json, key));
   const bootId = json['bootId'];
-  if (shimPid === undefined || shimStart === undefined || pid === undefined || pidStart === undefined || startedAtMs === undefined) return undefined;
+  if (
+    shimPid === undefined ||
+    shimStart === undefined ||
+    pid === undefined ||
+    pidStart === undefined ||
+    startedAtMs === undefined
+  )
+    return undefined;
   // A pid of 0 or 1 would turn a signal to the group into one to ourselves or to everybody.
   if (shimPid <= 1 || pid <= 1 || typeof bootId !== 'string') return undefined;
   return { shimPid, shimStart, pid, pidStart, bootId, startedAtMs };
@@ -76,7 +89,8 @@ export function parseSupervisionRecord(text: string, now: Instant): SupervisionR
   const failures = count(json, 'failures');
   const writtenAtMs = count(json, 'writtenAtMs');
   if (typeof bootId !== 'string' || typeof generation !== 'string' || phase === undefined) return undefined;
-  if (restartCount === undefined || failures === undefined || writtenAtMs === undefined || !Array.isArray(recentAgesMs)) return undefined;
+  if (restartCount === undefined || failures === undefined || writtenAtMs === undefined || !Array.isArray(recentAgesMs))
+    return undefined;
   // The wall clock may have jumped since; a negative distance would put failures into the future.
   const sinceWrittenMs = Math.max(0, now.wallMs - writtenAtMs);
   const ages = recentAgesMs.filter((age): age is number => typeof age === 'number');
@@ -88,7 +102,11 @@ export function parseSupervisionRecord(text: string, now: Instant): SupervisionR
     lastRestartAtMs: count(json, 'lastRestartAtMs') ?? null,
     nextStartAtMs: count(json, 'nextStartAtMs') ?? null,
     lastEnd: isJsonObject(lastEnd) ? (endOf(lastEnd) ?? null) : null,
-    history: { failures, recentAtMs: ages.map((ageMs) => now.monotonicMs - sinceWrittenMs - ageMs), broken: json['broken'] === true },
+    history: {
+      failures,
+      recentAtMs: ages.map((ageMs) => now.monotonicMs - sinceWrittenMs - ageMs),
+      broken: json['broken'] === true,
+    },
   };
 }
 
@@ -101,7 +119,8 @@ export function formatSupervisionRecord(record: SupervisionRecord, now: Instant)
 function endOf(json: JsonObject): ModuleEnd | undefined {
   const { reason, message } = json;
   const endedAtMs = count(json, 'endedAtMs');
-  if (reason !== 'exit' && reason !== 'signal' && reason !== 'exec' && reason !== 'start' && reason !== 'lost') return undefined;
+  if (reason !== 'exit' && reason !== 'signal' && reason !== 'exec' && reason !== 'start' && reason !== 'lost')
+    return undefined;
   if (typeof message !== 'string' || endedAtMs === undefined) return undefined;
   return {
     pid: count(json, 'pid') ?? null,

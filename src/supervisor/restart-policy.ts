@@ -73,14 +73,20 @@ export function judgeEnd(end: JudgedEnd): { readonly verdict: Verdict; readonly 
   const history = end.uptimeMs >= pacing.stableMs ? freshHistory : end.history;
   if (end.code === exitBadConfiguration) return { verdict: { kind: 'give-up' }, history };
   if (!wantsRestart(end.policy, end.code)) return { verdict: { kind: end.code === 0 ? 'done' : 'give-up' }, history };
-  const spread = (delayMs: number): number => Math.round(delayMs * (1 + pacing.jitterFraction * (2 * end.fraction - 1)));
+  const spread = (delayMs: number): number =>
+    Math.round(delayMs * (1 + pacing.jitterFraction * (2 * end.fraction - 1)));
   if (end.code === exitRestartMe) return { verdict: { kind: 'wait', delayMs: spread(pacing.firstDelayMs) }, history };
 
   const failures = history.failures + 1;
-  const recentAtMs = [...history.recentAtMs.filter((atMs) => end.nowMs - atMs <= pacing.brokenWindowMs), end.nowMs].slice(-restartHistoryMax);
+  const recentAtMs = [
+    ...history.recentAtMs.filter((atMs) => end.nowMs - atMs <= pacing.brokenWindowMs),
+    end.nowMs,
+  ].slice(-restartHistoryMax);
   const broken = history.broken || recentAtMs.length >= pacing.brokenFailures;
   const delayMs = Math.min(pacing.delayMsMax, pacing.firstDelayMs * pacing.factor ** (failures - 1));
-  const verdict: Verdict = broken ? { kind: 'slow', delayMs: spread(pacing.brokenDelayMs) } : { kind: 'wait', delayMs: spread(delayMs) };
+  const verdict: Verdict = broken
+    ? { kind: 'slow', delayMs: spread(pacing.brokenDelayMs) }
+    : { kind: 'wait', delayMs: spread(delayMs) };
   return { verdict, history: { failures, recentAtMs, broken } };
 }
 

@@ -15,13 +15,19 @@ import { errorMessage } from '../model/errors.ts';
 import type { Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { moduleNotWantedError } from './errors.ts';
-import { type ModulePaths, logFile } from './module-paths.ts';
+import { logFile, type ModulePaths } from './module-paths.ts';
 import { type Effect, hasProcess, type ModuleEvent, type Phase, transition } from './module-state.ts';
+import { observationOf } from './observation.ts';
 import type { LaunchSpec, ModuleObservation, SupervisorPorts } from './ports.ts';
 import { ProcessRunner } from './process-runner.ts';
-import { formatSupervisionRecord, type Instant, type ModuleEnd, parseSupervisionRecord, type ShimState } from './records.ts';
+import {
+  formatSupervisionRecord,
+  type Instant,
+  type ModuleEnd,
+  parseSupervisionRecord,
+  type ShimState,
+} from './records.ts';
 import { defaultPacing, freshHistory, judgeEnd, type RestartHistory } from './restart-policy.ts';
-import { observationOf } from './observation.ts';
 
 export interface ModuleOwner {
   changed(): void;
@@ -59,7 +65,14 @@ export class SupervisedModule {
   #timer: Timer | undefined;
   #closed = false;
 
-  constructor(name: string, { ports, paths, owner }: { readonly ports: SupervisorPorts; readonly paths: ModulePaths; readonly owner: ModuleOwner }) {
+  constructor(
+    name: string,
+    {
+      ports,
+      paths,
+      owner,
+    }: { readonly ports: SupervisorPorts; readonly paths: ModulePaths; readonly owner: ModuleOwner },
+  ) {
     this.name = name;
     this.#ports = ports;
     this.#paths = paths;
@@ -103,7 +116,9 @@ export class SupervisedModule {
 
   /** Ends it for the time being. What finished or failed by itself stays that, so that it is not begun again later. */
   halt(): Promise<void> {
-    return this.#post(() => (this.#phase === 'finished' || this.#phase === 'failed' ? undefined : this.#handle('halt')));
+    return this.#post(() =>
+      this.#phase === 'finished' || this.#phase === 'failed' ? undefined : this.#handle('halt'),
+    );
   }
 
   /** Lets go of the process, which runs on. */
@@ -182,7 +197,8 @@ export class SupervisedModule {
     const sameGeneration = spec.generation === this.#generation;
     const unjudged = this.#unjudged;
     this.#unjudged = undefined;
-    if (first && unjudged !== undefined && sameGeneration && spec.wanted === 'running') return await this.#judge(unjudged);
+    if (first && unjudged !== undefined && sameGeneration && spec.wanted === 'running')
+      return await this.#judge(unjudged);
     if (first && (this.#phase === 'backoff' || this.#phase === 'broken')) this.#rearm();
     if (spec.wanted === 'stopped') await this.#handle('halt');
     else if (sameGeneration) await this.#handle('run');
@@ -205,7 +221,11 @@ export class SupervisedModule {
     this.#adopted = false;
     this.#lastEnd = end;
     const asked = this.#phase.startsWith('stopping-');
-    this.#log[asked || end.code === 0 ? 'info' : 'warn']('module ended', { module: this.name, reason: end.message, uptimeMs: end.uptimeMs });
+    this.#log[asked || end.code === 0 ? 'info' : 'warn']('module ended', {
+      module: this.name,
+      reason: end.message,
+      uptimeMs: end.uptimeMs,
+    });
     if (asked) return await this.#handle('done');
     if (this.#spec !== undefined) return await this.#judge(end);
     // Nobody has said yet what is to follow. The record is left as it is: should we be killed now, the end is found again.
@@ -227,7 +247,8 @@ export class SupervisedModule {
     });
     this.#history = history;
     this.#delayMs = verdict.delayMs ?? 0;
-    if (verdict.kind === 'slow') this.#log.warn('module fails again and again', { module: this.name, nextTryMs: this.#delayMs });
+    if (verdict.kind === 'slow')
+      this.#log.warn('module fails again and again', { module: this.name, nextTryMs: this.#delayMs });
     await this.#handle(verdict.kind);
   }
 
@@ -281,7 +302,8 @@ export class SupervisedModule {
   /** The timer of an earlier life; a wall clock that jumped must not make the wait longer than it ever was. */
   #rearm(): void {
     const pacing = this.#ports.pacing ?? defaultPacing;
-    const longestMs = (this.#phase === 'broken' ? pacing.brokenDelayMs : pacing.delayMsMax) * (1 + pacing.jitterFraction);
+    const longestMs =
+      (this.#phase === 'broken' ? pacing.brokenDelayMs : pacing.delayMsMax) * (1 + pacing.jitterFraction);
     const remainingMs = (this.#nextStartAtMs ?? 0) - this.#ports.clock.wallMs();
     this.#arm(Math.min(longestMs, Math.max(0, remainingMs)));
   }

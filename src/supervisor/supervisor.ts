@@ -9,7 +9,13 @@
 //   close() leaves the modules running unless told otherwise (guarantee G6).
 
 import { strict as assert } from 'node:assert';
-import { moduleGraceMsMax, moduleLogBytesMax, moduleLogBytesMin, moduleLogFilesMax, supervisedModulesMax } from '../limits.ts';
+import {
+  moduleGraceMsMax,
+  moduleLogBytesMax,
+  moduleLogBytesMin,
+  moduleLogFilesMax,
+  supervisedModulesMax,
+} from '../limits.ts';
 import { closedError, moduleUnknownError, specInvalidError } from './errors.ts';
 import { hasLog, tailLog } from './log-tail.ts';
 import { moduleFileName, moduleOfFileName, modulePaths, modulesDirectory } from './module-paths.ts';
@@ -74,9 +80,18 @@ export class Supervisor {
   async *logs(request: LogRequest): AsyncIterable<string> {
     const fileName = moduleFileName(request.name);
     const path = fileName === undefined ? undefined : modulePaths(fileName, this.#ports).log;
-    if (path === undefined || !(this.#modules.has(request.name) || (await hasLog(this.#ports.disk, path)))) throw moduleUnknownError(request.name);
+    if (path === undefined || !(this.#modules.has(request.name) || (await hasLog(this.#ports.disk, path))))
+      throw moduleUnknownError(request.name);
     const { disk, clock } = this.#ports;
-    yield* tailLog({ disk, clock, path, tail: request.tail, sinceMs: request.sinceMs, follow: request.follow, signal: this.#closing.signal });
+    yield* tailLog({
+      disk,
+      clock,
+      path,
+      tail: request.tail,
+      sinceMs: request.sinceMs,
+      follow: request.follow,
+      signal: this.#closing.signal,
+    });
   }
 
   async close({ stopModules }: { readonly stopModules: boolean }): Promise<void> {
@@ -138,7 +153,11 @@ export class Supervisor {
 
 function validate(specs: readonly LaunchSpec[]): void {
   const seen = new Set<string>();
-  if (specs.length > supervisedModulesMax) throw specInvalidError(specs[supervisedModulesMax]?.name ?? '', `there are more than ${supervisedModulesMax} modules`);
+  if (specs.length > supervisedModulesMax)
+    throw specInvalidError(
+      specs[supervisedModulesMax]?.name ?? '',
+      `there are more than ${supervisedModulesMax} modules`,
+    );
   for (const spec of specs) {
     const reason = seen.has(spec.name) ? 'its name is listed twice' : invalidity(spec);
     if (reason !== undefined) throw specInvalidError(spec.name, reason);
@@ -155,8 +174,10 @@ function invalidity(spec: LaunchSpec): string | undefined {
   if (spec.cwd !== undefined && !spec.cwd.startsWith('/')) return 'its working directory is not an absolute path';
   if ((spec.uid === undefined) !== (spec.gid === undefined)) return 'uid and gid are needed together';
   if (!within(spec.graceMs, 0, moduleGraceMsMax)) return `its grace is not within 0 and ${moduleGraceMsMax} ms`;
-  if (!within(spec.logBytesMax, moduleLogBytesMin, moduleLogBytesMax)) return `its log file size is not within ${moduleLogBytesMin} and ${moduleLogBytesMax} bytes`;
-  if (!within(spec.logFiles, 1, moduleLogFilesMax)) return `its number of log files is not within 1 and ${moduleLogFilesMax}`;
+  if (!within(spec.logBytesMax, moduleLogBytesMin, moduleLogBytesMax))
+    return `its log file size is not within ${moduleLogBytesMin} and ${moduleLogBytesMax} bytes`;
+  if (!within(spec.logFiles, 1, moduleLogFilesMax))
+    return `its number of log files is not within 1 and ${moduleLogFilesMax}`;
   return undefined;
 }
 

@@ -1,7 +1,17 @@
 // The shim as a black box: the real program, real processes, real sockets.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,7 +57,7 @@ interface Run {
 
 interface Options {
   readonly options?: readonly string[];
-  readonly env?: Record<string, string>;
+  readonly through?: readonly string[];
   readonly dir?: string;
   readonly logBytes?: number;
   readonly logFiles?: number;
@@ -63,11 +73,28 @@ function directory(test: Test): string {
 function run(test: Test, command: readonly string[], options: Options = {}): Run {
   const dir = options.dir ?? directory(test);
   const log = join(dir, 'module.log');
-  const args = ['--dir', dir, '--log', log, '--log-bytes', String(options.logBytes ?? 1_000_000), '--log-files', String(options.logFiles ?? 3)];
-  const child = spawn(shim, [...args, ...(options.options ?? []), '--', ...command], {
+  const args = [
+    '--dir',
+    dir,
+    '--log',
+    log,
+    '--log-bytes',
+    String(options.logBytes ?? 1_000_000),
+    '--log-files',
+    String(options.logFiles ?? 3),
+  ];
+  const [program = shim, ...rest] = [
+    ...(options.through ?? []),
+    shim,
+    ...args,
+    ...(options.options ?? []),
+    '--',
+    ...command,
+  ];
+  const child = spawn(program, rest, {
     detached: true,
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: options.env ?? { PATH: '/usr/bin:/bin' },
+    env: { PATH: '/usr/bin:/bin' },
   });
   test.teardown(() => child.kill('SIGKILL'));
   let stderr = '';
@@ -141,7 +168,14 @@ t.test('a module that ends leaves its code, its times and its output', async (t)
   const before = Date.now();
   t.equal((await module.ended).code, 0);
   const exit = module.exit();
-  t.match(exit, { code: 7, signal: null, reason: 'exit', message: 'exited with code 7', oomKilled: false, logDroppedBytes: 0 });
+  t.match(exit, {
+    code: 7,
+    signal: null,
+    reason: 'exit',
+    message: 'exited with code 7',
+    oomKilled: false,
+    logDroppedBytes: 0,
+  });
   t.equal(exit.pid, module.state().pid);
   t.ok(exit.startedAtMs >= before - waitMsMax && exit.endedAtMs >= exit.startedAtMs && exit.uptimeMs >= 0);
   t.match(module.logText(), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z O to stdout$/m);
@@ -171,16 +205,20 @@ t.test('a working directory that is missing is reported as such', async (t) => {
 });
 
 t.test('the environment is passed exactly as given', async (t) => {
-  const module = run(t, ['/usr/bin/env'], { env: { ONLY: 'this one', EMPTY: '' } });
+  // Through `env -i`, because the test runner adds variables of its own to what a test starts.
+  const module = run(t, ['/usr/bin/env'], { through: ['/usr/bin/env', '-i', 'ONLY=this one', 'EMPTY='] });
   await module.ended;
-  const lines = module.logText().trim().split('\n').map((line) => line.slice('2026-11-21T09:12:44.123Z O '.length));
-  // The test runner adds variables of its own to every process that a test starts.
-  const given = lines.filter((line) => !/^(NODE_OPTIONS|_TAPJS_\w+)=/.test(line));
-  t.same(given.sort(), ['EMPTY=', 'ONLY=this one']);
+  const lines = module
+    .logText()
+    .trim()
+    .split('\n')
+    .map((line) => line.slice('2026-11-21T09:12:44.123Z O '.length));
+  t.same(lines.sort(), ['EMPTY=', 'ONLY=this one']);
 });
 
 t.test('the module has a session, umask and working directory of its own and no stray descriptors', async (t) => {
-  const script = 'echo "sid $(cut -d" " -f6 /proc/$$/stat) $$"; umask; pwd; ls /proc/self/fd | tr "\\n" " "; readlink /proc/self/fd/0';
+  const script =
+    'echo "sid $(cut -d" " -f6 /proc/$$/stat) $$"; umask; pwd; ls /proc/self/fd | tr "\\n" " "; readlink /proc/self/fd/0';
   const module = run(t, shell(script), { options: ['--cwd', '/usr'] });
   await module.ended;
   const sid = /sid (\d+) (\d+)/.exec(module.logText());
@@ -192,10 +230,31 @@ t.test('the module has a session, umask and working directory of its own and no 
 
 t.test('a listed descriptor is inherited, others are not', async (t) => {
   const dir = directory(t);
-  const args = ['--dir', dir, '--log', join(dir, 'module.log'), '--log-bytes', '100000', '--log-files', '1', '--keep-fd', '4'];
-  const child = spawn(shim, [...args, '--', '/bin/sh', '-c', 'echo through 4 >&4; if (echo x >&3) 2>/dev/null; then echo open; else echo closed; fi'], {
-    stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'],
-  });
+  const args = [
+    '--dir',
+    dir,
+    '--log',
+    join(dir, 'module.log'),
+    '--log-bytes',
+    '100000',
+    '--log-files',
+    '1',
+    '--keep-fd',
+    '4',
+  ];
+  const child = spawn(
+    shim,
+    [
+      ...args,
+      '--',
+      '/bin/sh',
+      '-c',
+      'echo through 4 >&4; if (echo x >&3) 2>/dev/null; then echo open; else echo closed; fi',
+    ],
+    {
+      stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'],
+    },
+  );
   let heard = '';
   child.stdio[4]?.on('data', (chunk: Buffer) => {
     heard += chunk.toString();
@@ -219,14 +278,18 @@ t.test('the identity is dropped for good', { skip: isRoot ? false : 'needs root'
 });
 
 t.test('supplementary groups are emptied when none is given', { skip: isRoot ? false : 'needs root' }, async (t) => {
-  const module = run(t, shell('grep -E "^(Groups|NoNewPrivs)" /proc/self/status'), { options: ['--uid', '65534', '--gid', '65534'] });
+  const module = run(t, shell('grep -E "^(Groups|NoNewPrivs)" /proc/self/status'), {
+    options: ['--uid', '65534', '--gid', '65534'],
+  });
   await module.ended;
   t.match(module.logText(), /O Groups:\t ?\n/);
   t.match(module.logText(), /O NoNewPrivs:\t0\n/);
 });
 
 t.test('resource limits are visible to the module', async (t) => {
-  const module = run(t, shell('ulimit -S -n; ulimit -H -n; ulimit -c'), { options: ['--rlimit', 'nofile=64:128', '--rlimit', 'core=0'] });
+  const module = run(t, shell('ulimit -S -n; ulimit -H -n; ulimit -c'), {
+    options: ['--rlimit', 'nofile=64:128', '--rlimit', 'core=0'],
+  });
   await module.ended;
   t.match(module.logText(), / O 64\n.* O 128\n.* O 0\n/);
 });
@@ -238,23 +301,40 @@ t.test('a limit that cannot be set is reported', { skip: isRoot ? false : 'needs
 });
 
 t.test('the log keeps to its bounds in size and number, and keeps the newest', async (t) => {
-  const module = run(t, shell('i=0; while [ $i -lt 4000 ]; do echo "line number $i"; i=$((i+1)); done'), { logBytes: 20_000, logFiles: 3 });
+  const module = run(t, shell('i=0; while [ $i -lt 4000 ]; do echo "line number $i"; i=$((i+1)); done'), {
+    logBytes: 20_000,
+    logFiles: 3,
+  });
   await module.ended;
-  const files = readdirSync(module.dir).filter((name) => name.startsWith('module.log')).sort();
+  const files = readdirSync(module.dir)
+    .filter((name) => name.startsWith('module.log'))
+    .sort();
   t.same(files, ['module.log', 'module.log.1', 'module.log.2']);
   for (const file of files) t.ok(statSync(join(module.dir, file)).size <= 20_000, file);
-  const text = files.reverse().map((file) => readFileSync(join(module.dir, file), 'utf8')).join('');
+  const text = files
+    .reverse()
+    .map((file) => readFileSync(join(module.dir, file), 'utf8'))
+    .join('');
   const numbers = [...text.matchAll(/O line number (\d+)\n/g)].map((match) => Number(match[1]));
   t.equal(numbers.at(-1), 3999);
   t.ok(numbers.length > 800, `${numbers.length} lines are kept`);
-  t.ok(numbers.every((number, at) => at === 0 || number === (numbers[at - 1] ?? 0) + 1), 'without a hole');
+  t.ok(
+    numbers.every((number, at) => at === 0 || number === (numbers[at - 1] ?? 0) + 1),
+    'without a hole',
+  );
   t.equal(text.split('\n').length - 1, numbers.length, 'no line is torn');
 });
 
 t.test('one log file alone starts again from empty', async (t) => {
-  const module = run(t, shell('i=0; while [ $i -lt 2000 ]; do echo "line number $i"; i=$((i+1)); done'), { logBytes: 16_384, logFiles: 1 });
+  const module = run(t, shell('i=0; while [ $i -lt 2000 ]; do echo "line number $i"; i=$((i+1)); done'), {
+    logBytes: 16_384,
+    logFiles: 1,
+  });
   await module.ended;
-  t.same(readdirSync(module.dir).filter((name) => name.startsWith('module.log')), ['module.log']);
+  t.same(
+    readdirSync(module.dir).filter((name) => name.startsWith('module.log')),
+    ['module.log'],
+  );
   t.ok(statSync(module.log).size <= 16_384);
   t.match(module.logText(), /O line number 1999\n$/);
 });
@@ -265,7 +345,12 @@ t.test('log files beyond the number allowed now are removed, and a torn last lin
   writeFileSync(join(dir, 'module.log'), 'half a line before the power cut');
   const module = run(t, shell('echo whole'), { dir, logFiles: 2 });
   await module.ended;
-  t.same(readdirSync(dir).filter((name) => name.startsWith('module.log')).sort(), ['module.log', 'module.log.1']);
+  t.same(
+    readdirSync(dir)
+      .filter((name) => name.startsWith('module.log'))
+      .sort(),
+    ['module.log', 'module.log.1'],
+  );
   t.match(module.logText(), /^half a line before the power cut\n\S+ O whole\n$/);
 });
 
@@ -283,7 +368,10 @@ t.test('an over-long line is cut with a mark, an unfinished one is kept', async 
 
 t.test('a log that cannot be written never stops the module; what was lost is counted', async (t) => {
   const dir = directory(t);
-  const module = run(t, shell('i=0; while [ $i -lt 20000 ]; do echo "line number $i"; i=$((i+1)); done; exit 3'), { dir, options: ['--log', '/dev/full'] });
+  const module = run(t, shell('i=0; while [ $i -lt 20000 ]; do echo "line number $i"; i=$((i+1)); done; exit 3'), {
+    dir,
+    options: ['--log', '/dev/full'],
+  });
   t.equal((await module.ended).code, 0);
   t.equal(module.exit().code, 3);
   t.ok(module.exit().logDroppedBytes > 300_000, `${module.exit().logDroppedBytes} bytes`);
@@ -309,7 +397,10 @@ t.test('the number of lost bytes is written when the log works again', async (t)
 
 t.test('a log file deleted by hand is begun anew', async (t) => {
   const dir = directory(t);
-  const module = run(t, shell('echo first; while [ ! -e go ]; do sleep 0.01; done; echo second'), { dir, options: ['--cwd', dir] });
+  const module = run(t, shell('echo first; while [ ! -e go ]; do sleep 0.01; done; echo second'), {
+    dir,
+    options: ['--cwd', dir],
+  });
   await until('first line', () => existsSync(module.log) && module.logText().includes('first'));
   rmSync(module.log);
   writeFileSync(join(dir, 'go'), '');
@@ -332,7 +423,9 @@ t.test('TERM lets a module end in its own way', async (t) => {
 });
 
 t.test('TERM becomes KILL after the grace', async (t) => {
-  const module = run(t, shell('trap "" TERM; echo ready; while :; do sleep 0.05; done'), { options: ['--grace-ms', '60000'] });
+  const module = run(t, shell('trap "" TERM; echo ready; while :; do sleep 0.05; done'), {
+    options: ['--grace-ms', '60000'],
+  });
   const control = await client(t, module);
   await control.line();
   await until('the trap', () => existsSync(module.log) && module.logText().includes('ready'));
@@ -427,7 +520,8 @@ t.test('clients come and go; each is greeted, bad ones are cut off', async (t) =
 
 t.test('descendants end with the module, also those that left its group', async (t) => {
   const dir = directory(t);
-  const script = 'sh -c "echo \\$\\$ > a; exec sleep 1000" & setsid sh -c "echo \\$\\$ > b; sleep 1000 & exec sleep 1000" & while [ ! -s a ] || [ ! -s b ]; do sleep 0.01; done; exit 9';
+  const script =
+    'sh -c "echo \\$\\$ > a; exec sleep 1000" & setsid sh -c "echo \\$\\$ > b; sleep 1000 & exec sleep 1000" & while [ ! -s a ] || [ ! -s b ]; do sleep 0.01; done; exit 9';
   const module = run(t, shell(script), { dir, options: ['--cwd', dir] });
   t.equal((await module.ended).code, 0);
   t.equal(module.exit().code, 9);
@@ -436,16 +530,20 @@ t.test('descendants end with the module, also those that left its group', async 
   t.equal(spawnSync('pgrep', ['-s', sessionB]).stdout.toString(), '', 'grandchildren of another session too');
 });
 
-t.test('a module that the kernel took for want of memory says so', { skip: isRoot && existsSync('/dev/kmsg') ? false : 'needs the kernel log' }, async (t) => {
-  const module = run(t, shell('while :; do sleep 0.05; done'));
-  const control = await client(t, module);
-  await control.line();
-  const { pid } = module.state();
-  appendFileSync('/dev/kmsg', `<4>Out of memory: Killed process ${pid} (sh) total-vm:1kB\n`);
-  process.kill(pid, 'SIGKILL');
-  t.match(JSON.parse((await control.line()) ?? ''), { signal: 9, oomKilled: true });
-  await module.ended;
-});
+t.test(
+  'a module that the kernel took for want of memory says so',
+  { skip: isRoot && existsSync('/dev/kmsg') ? false : 'needs the kernel log' },
+  async (t) => {
+    const module = run(t, shell('while :; do sleep 0.05; done'));
+    const control = await client(t, module);
+    await control.line();
+    const { pid } = module.state();
+    appendFileSync('/dev/kmsg', `<4>Out of memory: Killed process ${pid} (sh) total-vm:1kB\n`);
+    process.kill(pid, 'SIGKILL');
+    t.match(JSON.parse((await control.line()) ?? ''), { signal: 9, oomKilled: true });
+    await module.ended;
+  },
+);
 
 t.test('a directory with a path longer than a socket address is fine', async (t) => {
   const dir = join(directory(t), 'd'.repeat(120));
@@ -486,7 +584,18 @@ t.test('wrong usage ends with 64 and names the argument', async (t) => {
 });
 
 t.test('a directory that is not there ends with 71', async (t) => {
-  const result = spawnSync(shim, ['--dir', '/does/not/exist', '--log', '/tmp/x', '--log-bytes', '16384', '--log-files', '1', '--', '/bin/true']);
+  const result = spawnSync(shim, [
+    '--dir',
+    '/does/not/exist',
+    '--log',
+    '/tmp/x',
+    '--log-bytes',
+    '16384',
+    '--log-files',
+    '1',
+    '--',
+    '/bin/true',
+  ]);
   t.equal(result.status, 71);
   t.match(result.stderr.toString(), /cannot enter \/does\/not\/exist: No such file/);
 });

@@ -20,11 +20,13 @@ function lines(from: number, to: number): string {
 
 async function read(path: string, options: { tail?: number; sinceMs?: number } = {}): Promise<readonly number[]> {
   const found: number[] = [];
-  for await (const line of tailLog({ disk, clock, path, signal: new AbortController().signal, ...options })) found.push(Number(/line (\d+)$/.exec(line)?.[1]));
+  for await (const line of tailLog({ disk, clock, path, signal: new AbortController().signal, ...options }))
+    found.push(Number(/line (\d+)$/.exec(line)?.[1]));
   return found;
 }
 
-const range = (from: number, to: number): readonly number[] => Array.from({ length: Math.max(0, to - from + 1) }, (_, at) => from + at);
+const range = (from: number, to: number): readonly number[] =>
+  Array.from({ length: Math.max(0, to - from + 1) }, (_, at) => from + at);
 
 function rotated(t: Test): string {
   const path = join(t.testdir(), 'm.log');
@@ -40,7 +42,8 @@ t.test('all files are read as one, oldest first', async (t) => {
 
 t.test('the last lines are found across the files', async (t) => {
   const path = rotated(t);
-  for (const tail of [0, 1, 4, 5, 6, 14, 15, 16, 24, 25, 26, 1000]) t.same(await read(path, { tail }), range(Math.max(0, 25 - tail), 24), `tail ${tail}`);
+  for (const tail of [0, 1, 4, 5, 6, 14, 15, 16, 24, 25, 26, 1000])
+    t.same(await read(path, { tail }), range(Math.max(0, 25 - tail), 24), `tail ${tail}`);
 });
 
 t.test('lines since a time, and the last of them', async (t) => {

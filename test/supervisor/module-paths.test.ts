@@ -26,5 +26,6 @@ t.test('names that cannot be file names are refused', async (t) => {
 });
 
 t.test('file names that no module can have are not taken for one', async (t) => {
-  for (const fileName of ['.tmp', 'a b', '%2f', '%zz', '', '%61', 'a%']) t.equal(moduleOfFileName(fileName), undefined, fileName);
+  for (const fileName of ['.tmp', 'a b', '%2f', '%zz', '', '%61', 'a%'])
+    t.equal(moduleOfFileName(fileName), undefined, fileName);
 });

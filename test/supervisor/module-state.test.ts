@@ -3,7 +3,19 @@ import { hasProcess, type ModuleEvent, type Phase, phases, transition } from '..
 
 // Written out apart from the source: every phase against every event. A dash means "nothing happens".
 // L launch · T terminate · S schedule · C cancel · E erase
-const events: readonly ModuleEvent[] = ['run', 'change', 'halt', 'forget', 'restart', 'up', 'wait', 'slow', 'done', 'give-up', 'due'];
+const events: readonly ModuleEvent[] = [
+  'run',
+  'change',
+  'halt',
+  'forget',
+  'restart',
+  'up',
+  'wait',
+  'slow',
+  'done',
+  'give-up',
+  'due',
+];
 const names: Readonly<Record<string, Phase>> = {
   abs: 'absent',
   sta: 'starting',
@@ -17,7 +29,13 @@ const names: Readonly<Record<string, Phase>> = {
   bac: 'backoff',
   bro: 'broken',
 };
-const letters: Readonly<Record<string, string>> = { launch: 'L', terminate: 'T', schedule: 'S', cancel: 'C', erase: 'E' };
+const letters: Readonly<Record<string, string>> = {
+  launch: 'L',
+  terminate: 'T',
+  schedule: 'S',
+  cancel: 'C',
+  erase: 'E',
+};
 //         run      change   halt     forget   restart  up       wait     slow     done     give-up  due
 const matrix = `
   abs      sta.L    sta.L    sto      abs.E    -        run      bac.S    bro.S    fin      fai      -
@@ -33,7 +51,10 @@ const matrix = `
   bro      -        sta.CL   sto.C    abs.CE   sta.CL   -        -        -        -        -        sta.L`;
 
 t.test('every event in every phase leads where the table says', async (t) => {
-  const rows = matrix.trim().split('\n').map((row) => row.trim().split(/\s+/));
+  const rows = matrix
+    .trim()
+    .split('\n')
+    .map((row) => row.trim().split(/\s+/));
   t.same(rows.map(([short]) => names[short ?? '']).sort(), [...phases].sort(), 'every phase has its row');
   for (const [short, ...cells] of rows) {
     const phase = names[short ?? ''] ?? 'absent';
@@ -42,7 +63,11 @@ t.test('every event in every phase leads where the table says', async (t) => {
       const event = events[at] ?? 'run';
       const [target, effects = ''] = cell === '-' ? [short ?? '', ''] : cell.split('.');
       const found = transition(phase, event);
-      t.same({ phase: found.phase, effects: found.effects.map((effect) => letters[effect]).join('') }, { phase: names[target ?? ''], effects }, `${phase} + ${event}`);
+      t.same(
+        { phase: found.phase, effects: found.effects.map((effect) => letters[effect]).join('') },
+        { phase: names[target ?? ''], effects },
+        `${phase} + ${event}`,
+      );
     }
   }
 });

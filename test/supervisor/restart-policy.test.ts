@@ -1,11 +1,26 @@
 import t from 'tap';
-import { defaultPacing, freshHistory, judgeEnd, type RestartHistory, type RestartPolicy } from '../../src/supervisor/restart-policy.ts';
+import {
+  defaultPacing,
+  freshHistory,
+  judgeEnd,
+  type RestartHistory,
+  type RestartPolicy,
+} from '../../src/supervisor/restart-policy.ts';
 
 const middle = 0.5; // no jitter
 const minute = 60_000;
 
 function judge(changes: Partial<Parameters<typeof judgeEnd>[0]>): ReturnType<typeof judgeEnd> {
-  return judgeEnd({ policy: 'always', code: 1, uptimeMs: 0, history: freshHistory, pacing: defaultPacing, nowMs: 0, fraction: middle, ...changes });
+  return judgeEnd({
+    policy: 'always',
+    code: 1,
+    uptimeMs: 0,
+    history: freshHistory,
+    pacing: defaultPacing,
+    nowMs: 0,
+    fraction: middle,
+    ...changes,
+  });
 }
 
 t.test('the policy and the exit code decide', async (t) => {
@@ -29,7 +44,8 @@ t.test('the policy and the exit code decide', async (t) => {
     ['always', null, 'wait'],
     ['always', 78, 'give-up'],
   ];
-  for (const [policy, code, kind] of rows) t.equal(judge({ policy, code }).verdict.kind, kind, `${policy}, exit ${code}`);
+  for (const [policy, code, kind] of rows)
+    t.equal(judge({ policy, code }).verdict.kind, kind, `${policy}, exit ${code}`);
 });
 
 t.test('the delay doubles from one second to its cap when ends are rare enough not to be broken', async (t) => {
@@ -65,7 +81,10 @@ t.test('the fifth failure within ten minutes breaks it; it is then tried each ha
 t.test('ten minutes of running make good the past', async (t) => {
   const history: RestartHistory = { failures: 9, recentAtMs: [0, 1, 2, 3], broken: true };
   const judged = judge({ history, uptimeMs: 10 * minute, nowMs: 10 * minute });
-  t.same(judged, { verdict: { kind: 'wait', delayMs: 1000 }, history: { failures: 1, recentAtMs: [10 * minute], broken: false } });
+  t.same(judged, {
+    verdict: { kind: 'wait', delayMs: 1000 },
+    history: { failures: 1, recentAtMs: [10 * minute], broken: false },
+  });
   t.equal(judge({ history, uptimeMs: 10 * minute - 1 }).verdict.kind, 'slow');
 });
 

@@ -10,7 +10,13 @@ import { systemEntropy } from '../../src/platform/entropy.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { systemNetwork } from '../../src/platform/net.ts';
 import { systemProcesses } from '../../src/platform/process.ts';
-import { defaultPacing, type LaunchSpec, type ModuleObservation, type Pacing, Supervisor } from '../../src/supervisor/index.ts';
+import {
+  defaultPacing,
+  type LaunchSpec,
+  type ModuleObservation,
+  type Pacing,
+  Supervisor,
+} from '../../src/supervisor/index.ts';
 import { shimBinary } from '../support/shim-binary.ts';
 
 const waitMsMax = 15_000;
@@ -76,7 +82,11 @@ function spec(changes: Partial<LaunchSpec> & { readonly script?: string } = {}):
   };
 }
 
-async function until(supervisor: Supervisor, what: string, holds: (all: readonly ModuleObservation[]) => boolean): Promise<void> {
+async function until(
+  supervisor: Supervisor,
+  what: string,
+  holds: (all: readonly ModuleObservation[]) => boolean,
+): Promise<void> {
   if (holds(supervisor.observe())) return;
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => {
@@ -92,9 +102,18 @@ async function until(supervisor: Supervisor, what: string, holds: (all: readonly
   });
 }
 
-async function module(supervisor: Supervisor, what: Partial<ModuleObservation> | ((one: ModuleObservation) => boolean), name = 'm'): Promise<ModuleObservation> {
-  const holds = typeof what === 'function' ? what : (one: ModuleObservation): boolean => Object.entries(what).every(([key, value]) => one[key as keyof ModuleObservation] === value);
-  const find = (all: readonly ModuleObservation[]): ModuleObservation | undefined => all.find((one) => one.name === name && holds(one));
+async function module(
+  supervisor: Supervisor,
+  what: Partial<ModuleObservation> | ((one: ModuleObservation) => boolean),
+  name = 'm',
+): Promise<ModuleObservation> {
+  const holds =
+    typeof what === 'function'
+      ? what
+      : (one: ModuleObservation): boolean =>
+          Object.entries(what).every(([key, value]) => one[key as keyof ModuleObservation] === value);
+  const find = (all: readonly ModuleObservation[]): ModuleObservation | undefined =>
+    all.find((one) => one.name === name && holds(one));
   await until(supervisor, `${name}: ${JSON.stringify(what)} ${String(what)}`, (all) => find(all) !== undefined);
   const found = find(supervisor.observe());
   if (found === undefined) throw new Error('cannot be: it was there');
@@ -117,14 +136,23 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-const state = (site: Site, name = 'm'): { readonly shimPid: number; readonly pid: number } => JSON.parse(readFileSync(join(site.module(name), 'state.json'), 'utf8'));
+const state = (site: Site, name = 'm'): { readonly shimPid: number; readonly pid: number } =>
+  JSON.parse(readFileSync(join(site.module(name), 'state.json'), 'utf8'));
 
 t.test('a listed module runs, an unlisted one is ended and its traces are removed', async (t) => {
   const site = new Site(t);
   const supervisor = await site.supervisor();
   await supervisor.apply([spec(), spec({ name: '$odd/na me' })]);
   const running = await module(supervisor, { runtimeStatus: 'running' });
-  t.match(running, { generation: '1', exitCode: 0, statusDescription: 'running', restartCount: 0, lastRestartAtMs: null, exitedAtMs: null, adopted: false });
+  t.match(running, {
+    generation: '1',
+    exitCode: 0,
+    statusDescription: 'running',
+    restartCount: 0,
+    lastRestartAtMs: null,
+    exitedAtMs: null,
+    adopted: false,
+  });
   t.ok(isAlive(running.pid));
   const odd = await module(supervisor, { runtimeStatus: 'running' }, '$odd/na me');
   t.ok(existsSync(site.module('%24odd%2Fna%20me')));
@@ -155,7 +183,10 @@ t.test('a changed generation is restarted, at once', async (t) => {
   await supervisor.apply([spec()]);
   const before = await module(supervisor, { runtimeStatus: 'running' });
   await supervisor.apply([spec({ generation: '2' })]);
-  const after = await module(supervisor, (one) => one.runtimeStatus === 'running' && one.generation === '2' && one.pid !== null);
+  const after = await module(
+    supervisor,
+    (one) => one.runtimeStatus === 'running' && one.generation === '2' && one.pid !== null,
+  );
   t.not(after.pid, before.pid);
   t.notOk(isAlive(before.pid));
   t.equal(after.restartCount, 0, 'a new generation begins its count anew');
@@ -199,16 +230,26 @@ t.test('policies and exit codes are followed', async (t) => {
     spec({ name: 'absent', command: ['/does/not/exist'], restartPolicy: 'never' }),
     spec({ name: 'broken', script: 'exit 1' }),
   ]);
-  t.match(await module(supervisor, { runtimeStatus: 'stopped' }, 'once'), { exitCode: 0, restartCount: 0, statusDescription: 'finished: exited with code 0' });
+  t.match(await module(supervisor, { runtimeStatus: 'stopped' }, 'once'), {
+    exitCode: 0,
+    restartCount: 0,
+    statusDescription: 'finished: exited with code 0',
+  });
   t.match(await module(supervisor, { runtimeStatus: 'failed' }, 'never'), { exitCode: 1, nextStartAtMs: null });
   t.match(await module(supervisor, { runtimeStatus: 'failed' }, 'misconfigured'), { exitCode: 78, restartCount: 0 });
-  t.match(await module(supervisor, { runtimeStatus: 'failed' }, 'absent'), { exitCode: 127, statusDescription: /cannot execute for \/does\/not\/exist: No such file/ });
+  t.match(await module(supervisor, { runtimeStatus: 'failed' }, 'absent'), {
+    exitCode: 127,
+    statusDescription: /cannot execute for \/does\/not\/exist: No such file/,
+  });
   const broken = await module(supervisor, { runtimeStatus: 'failed' }, 'broken');
   t.equal(broken.restartCount, 2);
   t.ok((broken.nextStartAtMs ?? 0) > Date.now() + 2_000_000);
   await supervisor.apply([spec({ name: 'broken', generation: '2' })]);
   await module(supervisor, { runtimeStatus: 'running', generation: '2' }, 'broken');
-  await supervisor.apply([spec({ name: 'broken', generation: '2' }), spec({ name: 'once', script: 'exit 0', restartPolicy: 'on-failure' })]);
+  await supervisor.apply([
+    spec({ name: 'broken', generation: '2' }),
+    spec({ name: 'once', script: 'exit 0', restartPolicy: 'on-failure' }),
+  ]);
 });
 
 t.test('an operator restarts a module, whatever its phase', async (t) => {
@@ -217,7 +258,10 @@ t.test('an operator restarts a module, whatever its phase', async (t) => {
   await supervisor.apply([spec(), spec({ name: 'once', script: 'exit 0', restartPolicy: 'never' })]);
   const before = await module(supervisor, { runtimeStatus: 'running' });
   await supervisor.restart('m');
-  const after = await module(supervisor, (one) => one.runtimeStatus === 'running' && one.pid !== before.pid && one.pid !== null);
+  const after = await module(
+    supervisor,
+    (one) => one.runtimeStatus === 'running' && one.pid !== before.pid && one.pid !== null,
+  );
   t.equal(after.restartCount, 1);
   await module(supervisor, { runtimeStatus: 'stopped' }, 'once');
   await supervisor.restart('once');
@@ -233,7 +277,9 @@ t.test('the next life of the runtime adopts what runs, and hears its end', async
   await first.close({ stopModules: false });
   t.ok(isAlive(pid), 'it runs on');
   const second = await site.supervisor();
-  t.match(second.observe(), [{ name: 'm', pid, generation: '1', runtimeStatus: 'running', adopted: true, startedAtMs, restartCount: 0 }]);
+  t.match(second.observe(), [
+    { name: 'm', pid, generation: '1', runtimeStatus: 'running', adopted: true, startedAtMs, restartCount: 0 },
+  ]);
   await second.apply([spec()]);
   t.equal((await module(second, {})).pid, pid, 'the same deployment leaves it alone');
   process.kill(pid ?? 0, 'SIGKILL');
@@ -293,7 +339,11 @@ t.test('what is not wanted any more after a life without us is ended; what chang
   const changes = await module(first, { runtimeStatus: 'running' }, 'changes');
   const second = await site.supervisor();
   await second.apply([spec({ name: 'changes', generation: '2' })]);
-  await module(second, (one) => one.runtimeStatus === 'running' && one.generation === '2' && one.pid !== changes.pid && one.pid !== null, 'changes');
+  await module(
+    second,
+    (one) => one.runtimeStatus === 'running' && one.generation === '2' && one.pid !== changes.pid && one.pid !== null,
+    'changes',
+  );
   await until(second, 'goes is gone', (all) => all.length === 1);
   t.notOk(isAlive(goes.pid));
   t.notOk(isAlive(changes.pid));
@@ -309,19 +359,30 @@ t.test('a module whose record is damaged is restarted, because nobody knows what
   const second = await site.supervisor();
   t.match(second.observe(), [{ runtimeStatus: 'running', pid, generation: '' }]);
   await second.apply([spec()]);
-  await module(second, (one) => one.runtimeStatus === 'running' && one.generation === '1' && one.pid !== pid && one.pid !== null);
+  await module(
+    second,
+    (one) => one.runtimeStatus === 'running' && one.generation === '1' && one.pid !== pid && one.pid !== null,
+  );
   t.notOk(isAlive(pid));
 });
 
 t.test('a killed shim takes its module and the children with it; the module is started again', async (t) => {
   const site = new Site(t);
   const supervisor = await site.supervisor();
-  await supervisor.apply([spec({ script: 'sleep 1000 & echo $! > $HOME/child; wait', env: { PATH: '/usr/bin:/bin', HOME: site.directory } })]);
+  await supervisor.apply([
+    spec({ script: 'sleep 1000 & echo $! > $HOME/child; wait', env: { PATH: '/usr/bin:/bin', HOME: site.directory } }),
+  ]);
   const before = await module(supervisor, { runtimeStatus: 'running' });
-  await eventually('the child', () => existsSync(join(site.directory, 'child')) && readFileSync(join(site.directory, 'child'), 'utf8') !== '');
+  await eventually(
+    'the child',
+    () => existsSync(join(site.directory, 'child')) && readFileSync(join(site.directory, 'child'), 'utf8') !== '',
+  );
   const child = Number(readFileSync(join(site.directory, 'child'), 'utf8'));
   process.kill(state(site).shimPid, 'SIGKILL');
-  const after = await module(supervisor, (one) => one.runtimeStatus === 'running' && one.pid !== before.pid && one.pid !== null);
+  const after = await module(
+    supervisor,
+    (one) => one.runtimeStatus === 'running' && one.pid !== before.pid && one.pid !== null,
+  );
   t.match(after, { exitCode: 137, restartCount: 1 });
   t.notOk(isAlive(before.pid));
   await eventually('the child is gone', () => !isAlive(child));
@@ -338,7 +399,10 @@ t.test('a shim that was killed while nobody watched is found out; a reused pid i
   await eventually('both are gone', () => !isAlive(pid) && !isAlive(shimPid));
   // The pids of the record now belong to somebody else: to this test.
   const record = JSON.parse(readFileSync(join(site.module('m'), 'state.json'), 'utf8')) as Record<string, unknown>;
-  writeFileSync(join(site.module('m'), 'state.json'), JSON.stringify({ ...record, shimPid: process.pid, pid: process.pid }));
+  writeFileSync(
+    join(site.module('m'), 'state.json'),
+    JSON.stringify({ ...record, shimPid: process.pid, pid: process.pid }),
+  );
   const second = await site.supervisor();
   t.match(second.observe(), [{ runtimeStatus: 'unknown', exitCode: 137, pid: null }]);
   await second.apply([spec()]);
@@ -380,7 +444,10 @@ t.test('closing with the modules ends them, and the next life starts them again'
   const site = new Site(t);
   const first = await site.supervisor();
   await first.apply([spec(), spec({ name: 'stubborn', script: `trap "" TERM; ${forever}`, graceMs: 100 })]);
-  const pids = [await module(first, { runtimeStatus: 'running' }), await module(first, { runtimeStatus: 'running' }, 'stubborn')].map((one) => one.pid);
+  const pids = [
+    await module(first, { runtimeStatus: 'running' }),
+    await module(first, { runtimeStatus: 'running' }, 'stubborn'),
+  ].map((one) => one.pid);
   await first.close({ stopModules: true });
   for (const pid of pids) t.notOk(isAlive(pid));
   await t.rejects(first.apply([]), { code: 'SUPERVISOR_CLOSED' });
@@ -418,7 +485,8 @@ t.test('a specification that cannot be followed changes nothing', async (t) => {
     [[spec({ logFiles: 0 })], /number of log files/],
     [Array.from({ length: 129 }, (_, at) => spec({ name: `m${at}` })), /more than 128/],
   ];
-  for (const [specs, message] of rows) await t.rejects(supervisor.apply(specs), { code: 'SUPERVISOR_SPEC_INVALID', message });
+  for (const [specs, message] of rows)
+    await t.rejects(supervisor.apply(specs), { code: 'SUPERVISOR_SPEC_INVALID', message });
   t.equal((await module(supervisor, { runtimeStatus: 'running' })).pid, pid);
   t.equal(supervisor.observe().length, 1);
 });
@@ -426,7 +494,13 @@ t.test('a specification that cannot be followed changes nothing', async (t) => {
 t.test('logs are read, followed, and end when the supervisor closes', async (t) => {
   const site = new Site(t);
   const supervisor = await site.supervisor();
-  await supervisor.apply([spec({ script: 'echo one; echo two >&2; echo three; while [ ! -e "$HOME/go" ]; do sleep 0.01; done; echo four; sleep 1000', env: { PATH: '/usr/bin:/bin', HOME: site.directory } })]);
+  await supervisor.apply([
+    spec({
+      script:
+        'echo one; echo two >&2; echo three; while [ ! -e "$HOME/go" ]; do sleep 0.01; done; echo four; sleep 1000',
+      env: { PATH: '/usr/bin:/bin', HOME: site.directory },
+    }),
+  ]);
   const follow = supervisor.logs({ name: 'm', follow: true })[Symbol.asyncIterator]();
   const texts: string[] = [];
   for (let at = 0; at < 3; at++) texts.push(String((await follow.next()).value).slice(25));
@@ -436,7 +510,9 @@ t.test('logs are read, followed, and end when the supervisor closes', async (t) 
   t.equal(last.length, 1);
   writeFileSync(join(site.directory, 'go'), '');
   t.match((await follow.next()).value, /O four$/);
-  await t.rejects(supervisor.logs({ name: 'nobody' })[Symbol.asyncIterator]().next(), { code: 'SUPERVISOR_MODULE_UNKNOWN' });
+  await t.rejects(supervisor.logs({ name: 'nobody' })[Symbol.asyncIterator]().next(), {
+    code: 'SUPERVISOR_MODULE_UNKNOWN',
+  });
   await supervisor.close({ stopModules: false });
   t.equal((await follow.next()).done, true);
 });

@@ -10,7 +10,9 @@ const outDirectory = join(import.meta.dirname, '../../out/test');
 
 /** Path of the compiled shim; compiles it when its sources changed. */
 export function shimBinary(): string {
-  const sources = readdirSync(sourceDirectory).filter((name) => /\.[ch]$/.test(name)).sort();
+  const sources = readdirSync(sourceDirectory)
+    .filter((name) => /\.[ch]$/.test(name))
+    .sort();
   const hash = createHash('sha256');
   for (const name of sources) hash.update(readFileSync(join(sourceDirectory, name)));
   const binary = join(outDirectory, `weir-shim-${hash.digest('hex').slice(0, 16)}`);
@@ -19,7 +21,9 @@ export function shimBinary(): string {
   // Under a name of its own first: test files run side by side.
   const fresh = `${binary}.${process.pid}`;
   const cFiles = sources.filter((name) => name.endsWith('.c')).map((name) => join(sourceDirectory, name));
-  execFileSync('gcc', ['-std=c11', '-static', '-Os', '-s', '-Wall', '-Wextra', '-Werror', ...cFiles, '-o', fresh], { stdio: 'inherit' });
+  execFileSync('gcc', ['-std=c11', '-static', '-Os', '-s', '-Wall', '-Wextra', '-Werror', ...cFiles, '-o', fresh], {
+    stdio: 'inherit',
+  });
   renameSync(fresh, binary);
   return binary;
 }
