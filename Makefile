@@ -58,16 +58,16 @@ format: setup ## format the sources and apply the linter's safe fixes
 	@npx --no-install biome check --write .
 
 test: ## everything, from nothing: setup, build, check, all tests; ends with "N passed, N failed"
-	@native/pack/test.sh all
+	@native/check/test.sh all
 
 test-unit: ## the tests that need no executable
-	@native/pack/test.sh unit
+	@native/check/test.sh unit
 
 test-e2e: ## the tests that run out/weir-linux-x64
-	@native/pack/test.sh e2e
+	@native/check/test.sh e2e
 
 test-board: ## the tests that run the arm64 and armv7 executables under qemu-user
-	@native/pack/test.sh board
+	@native/check/test.sh board
 
 demo: build-x64 ## watch it work: hub, gateway, Modbus plant, an outage, a crash, and a proof that nothing was lost
 	@node native/demo/demo.mjs $(if $(KEEP),--keep)

@@ -12,7 +12,7 @@ import { createReport, lineOf, listFiles, readSources } from './sources.mjs';
 const FILE_LINES_MAX = 500;
 const FUNCTION_LINES_MAX = 70;
 const PARAMETERS_MAX = 3;
-const HEADER_LINES_MIN = 2;
+const HEADER_LINES_MIN = 1;
 const DOOR_NAMES_MAX = 12;
 
 const GRAB_BAGS = /^(utils?|helpers?|common|shared|core|lib|misc|types|interfaces)$/;
