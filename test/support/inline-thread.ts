@@ -30,7 +30,11 @@ export class InlineThread implements Thread {
       open: (file: string): SqliteDatabase => {
         const database = sqlite.open(file);
         this.#open.add(database);
-        return { ...database, close: () => (this.#open.delete(database), database.close()) };
+        const close = (): void => {
+          this.#open.delete(database);
+          database.close();
+        };
+        return { ...database, close };
       },
     };
     serveStore(pipe, { ...ports, sqlite: tracked });
