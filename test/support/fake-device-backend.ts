@@ -1,0 +1,55 @@
+// A device backend in memory: twins merge as real ones do, telemetry is kept, failures and delays are scripted.
+
+import type { DeviceBackend } from '../../src/broker/iothub/ports.ts';
+import { edgeHubId, type Identity, identityKey } from '../../src/model/address.ts';
+import type { JsonObject } from '../../src/model/json.ts';
+import type { Message } from '../../src/model/message.ts';
+import { emptyTwin, mergePatch, type Twin } from '../../src/model/twin.ts';
+
+export class FakeDeviceBackend implements DeviceBackend {
+  readonly messages: Message[] = [];
+  readonly twins = new Map<string, Twin>();
+  readonly presence: string[] = [];
+  /** Awaited before a message counts as stored; may reject. */
+  commit: () => Promise<void> = () => Promise.resolve();
+  /** Awaited before a twin is answered; may reject. */
+  lookup: () => Promise<void> = () => Promise.resolve();
+  gatewaysSpeak = false;
+
+  async telemetry(message: Message): Promise<void> {
+    await this.commit();
+    this.messages.push(message);
+  }
+
+  async twin(identity: Identity): Promise<Twin> {
+    await this.lookup();
+    return this.twins.get(identityKey(identity)) ?? emptyTwin;
+  }
+
+  async patchReported(identity: Identity, patch: JsonObject): Promise<number> {
+    const before = await this.twin(identity);
+    const reported = {
+      properties: mergePatch(before.reported.properties, patch),
+      version: before.reported.version + 1,
+    };
+    this.twins.set(identityKey(identity), { ...before, reported });
+    return reported.version;
+  }
+
+  connected(identity: Identity): void {
+    this.presence.push(`+${identityKey(identity)}`);
+  }
+
+  disconnected(identity: Identity): void {
+    this.presence.push(`-${identityKey(identity)}`);
+  }
+
+  mayActFor(speaker: Identity, owner: Identity): boolean {
+    return (
+      this.gatewaysSpeak &&
+      speaker.moduleId === edgeHubId &&
+      speaker.deviceId === owner.deviceId &&
+      owner.moduleId !== undefined
+    );
+  }
+}
