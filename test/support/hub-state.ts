@@ -1,0 +1,58 @@
+// The hub's parts over a real SQLite file, with a simulated clock: what its unit tests start from.
+
+import { join } from 'node:path';
+import { openHubDatabase } from '../../src/hub/database.ts';
+import { Deployments } from '../../src/hub/deployments.ts';
+import { EventLog, type EventLogOptions } from '../../src/hub/event-log.ts';
+import { Ingest } from '../../src/hub/ingest.ts';
+import { Positions } from '../../src/hub/positions.ts';
+import { Registry } from '../../src/hub/registry.ts';
+import { Twins } from '../../src/hub/twins.ts';
+import type { Message } from '../../src/model/message.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { createMetrics } from '../../src/platform/metrics.ts';
+import { systemSqlite } from '../../src/platform/sqlite.ts';
+import { SimClock } from './sim-clock.ts';
+import { seededEntropy } from './sim-entropy.ts';
+
+export const roomyRetention: EventLogOptions = { retentionBytes: 2 ** 30, retentionMs: 7 * 86_400_000 };
+
+export function hubState(directory: string, retention: EventLogOptions = roomyRetention) {
+  const clock = new SimClock();
+  const lines: string[] = [];
+  const log = createLog({ clock, level: 'debug', write: (line) => void lines.push(line) });
+  const metrics = createMetrics();
+  const database = openHubDatabase(join(directory, 'hub.db'), systemSqlite());
+  const registry = new Registry({ database, clock, entropy: seededEntropy(1) });
+  const twins = new Twins({ database, clock });
+  const eventLog = new EventLog({ database, clock }, retention);
+  const positions = new Positions({ database, clock });
+  const ingest = new Ingest({ database, eventLog, positions, clock, log, metrics });
+  const deployments = new Deployments({ database, registry, twins });
+  return { clock, log, lines, metrics, database, registry, twins, eventLog, positions, ingest, deployments };
+}
+
+export type HubState = ReturnType<typeof hubState>;
+
+export function sample(text: string, fields: Partial<Message> = {}): Message {
+  return {
+    sender: { deviceId: 'gw', moduleId: 'm' },
+    output: 'out',
+    system: { contentType: 'application/json' },
+    properties: { kind: 'test' },
+    body: Buffer.from(text),
+    enqueuedMs: Date.UTC(2026, 0, 1),
+    ...fields,
+  };
+}
+
+/** Appends as ingest does, without its promises. */
+export function appendAll({ database, positions, eventLog }: HubState, messages: readonly Message[]): number {
+  const logged = database.transaction(() => {
+    const fresh = positions.advance(messages);
+    eventLog.append(fresh, { repeated: messages.length - fresh.length });
+    return fresh.length;
+  });
+  eventLog.committed();
+  return logged;
+}
