@@ -299,3 +299,29 @@ export const methodNameMax = 100;
 export const propertyBagBytesMax = 63_488;
 
 assert(propertyBagBytesMax + 2048 <= mqttStringBytesMax + 1, 'a bag fits a topic with four ids and an input name');
+
+// ── router ──
+
+/** One route: far above any that a person writes, low enough that parsing is nothing. */
+export const routeTextCharactersMax = 4096;
+/** Routes in force at a time. */
+export const routesMax = 1024;
+/** Message sources whose targets are remembered; when more appear the memory starts anew. */
+export const routedSourcesMax = 1024;
+/** Messages that a drain has in hand at a time: one batch being sent, one read ahead. */
+export const drainBatchMessagesMax = 100;
+/** Bytes of one such batch; a single larger message still goes. */
+export const drainBatchBytesMax = 262_144;
+/** Longest pause of a drain whose endpoint refuses: as IoT Edge's. */
+export const drainBackoffMsMax = 60_000;
+
+// ── workload ──
+
+/** One request body on a module's workload socket: the largest plaintext to encrypt, as base64. */
+export const workloadBodyBytesMax = 1_048_576;
+/** Requests of one module under way on its workload socket, as at Azure's daemon; further ones are refused. */
+export const workloadRequestsPerModuleMax = 10;
+/** Bytes of a unix socket's path: `sun_path` has 108 with its NUL. */
+export const unixPathBytesMax = 107;
+
+assert(workloadBodyBytesMax <= httpBodyBytesMax, 'a workload request is a request on a local socket');

@@ -48,6 +48,10 @@ export interface CertificateStoreOptions {
   readonly extraTrustPem?: string | undefined;
 }
 
+export interface IssuedCertificate extends KeyedCertificate {
+  readonly notAfterMs: number;
+}
+
 const authorityDaysDefault = 3650;
 const serverDaysDefault = 90;
 const moduleDays = 30;
@@ -113,25 +117,27 @@ export class CertificateStore {
   }
 
   /** A server certificate for a module: CN and SAN `commonName`, SAN the module's id as a host name. 30 days. */
-  issueServer(request: { readonly commonName: string; readonly moduleId: string }): Promise<KeyedCertificate> {
+  async issueServer(request: { readonly commonName: string; readonly moduleId: string }): Promise<IssuedCertificate> {
     const hostnames = [...new Set([request.commonName, hostLabel(request.moduleId)])].filter((name) => name !== '');
-    return issueServerCertificate({
+    const issued = await issueServerCertificate({
       authority: ready(this.#authority),
       hostnames,
       days: moduleDays,
       nowMs: this.#ports.clock.wallMs(),
     });
+    return withEnd(issued);
   }
 
   /** A client certificate that names the module. 30 days. */
-  issueIdentity(request: { readonly moduleId: string; readonly uri: string }): Promise<KeyedCertificate> {
-    return issueIdentityCertificate({
+  async issueIdentity(request: { readonly moduleId: string; readonly uri: string }): Promise<IssuedCertificate> {
+    const issued = await issueIdentityCertificate({
       authority: ready(this.#authority),
       commonName: request.moduleId,
       uri: request.uri,
       days: moduleDays,
       nowMs: this.#ports.clock.wallMs(),
     });
+    return withEnd(issued);
   }
 
   /** Called after a new server certificate is in place. */
@@ -222,6 +228,10 @@ export class CertificateStore {
 function ready(certificate: KeyedCertificate | undefined): KeyedCertificate {
   if (certificate === undefined) throw badCertificateError('the certificate store has not been started');
   return certificate;
+}
+
+function withEnd(issued: KeyedCertificate): IssuedCertificate {
+  return { ...issued, notAfterMs: certificateFacts(issued.certificatePem).notAfterMs };
 }
 
 /** 80 % of its life is over; a clock that stands before its birth is a reason to wait, not to renew. */

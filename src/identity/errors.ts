@@ -2,6 +2,8 @@
 
 import { WeirError, type WeirErrorDetail } from '../model/errors.ts';
 
+const badRequest = 400;
+
 export class IdentityError extends WeirError {}
 
 export function badKeyError(what: string): IdentityError {
@@ -23,6 +25,7 @@ export function badCiphertextError(): IdentityError {
   return identityError({
     code: 'IDENTITY_CIPHERTEXT_INVALID',
     message: 'The ciphertext was not made by this module with this initialization vector, or was changed since.',
+    fields: { status: badRequest },
   });
 }
 

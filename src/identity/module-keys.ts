@@ -11,11 +11,6 @@ import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
 import type { DeviceKey } from './device-key.ts';
 import { badCiphertextError } from './errors.ts';
 
-export interface ModuleKeyOwner {
-  readonly moduleId: string;
-  readonly generationId: string;
-}
-
 const cipher = 'aes-256-gcm';
 const ciphertextVersion = 1;
 const tagBytes = 16;
@@ -29,11 +24,15 @@ export class ModuleKeys {
   }
 
   /** Base64 of the HMAC-SHA256 of `data`. */
-  sign({ moduleId, generationId }: ModuleKeyOwner, data: Uint8Array): string {
+  sign(moduleId: string, generationId: string, data: Uint8Array): string {
     return createHmac('sha256', this.#deviceKey.moduleKey(moduleId, generationId)).update(data).digest('base64');
   }
 
-  encrypt({ moduleId, generationId }: ModuleKeyOwner, plaintext: Uint8Array, initializationVector: Uint8Array): Buffer {
+  encrypt(
+    moduleId: string,
+    generationId: string,
+    { plaintext, initializationVector }: { readonly plaintext: Uint8Array; readonly initializationVector: Uint8Array },
+  ): Buffer {
     const key = this.#deviceKey.moduleKey(moduleId, generationId, 'encrypt');
     const encryption = createCipheriv(cipher, key, initializationVector, { authTagLength: tagBytes });
     const text = Buffer.concat([encryption.update(plaintext), encryption.final()]);
@@ -42,9 +41,12 @@ export class ModuleKeys {
 
   /** Throws IDENTITY_CIPHERTEXT_INVALID. */
   decrypt(
-    { moduleId, generationId }: ModuleKeyOwner,
-    ciphertext: Uint8Array,
-    initializationVector: Uint8Array,
+    moduleId: string,
+    generationId: string,
+    {
+      ciphertext,
+      initializationVector,
+    }: { readonly ciphertext: Uint8Array; readonly initializationVector: Uint8Array },
   ): Buffer {
     if (ciphertext.length < headerBytes + tagBytes || ciphertext[0] !== ciphertextVersion) throw badCiphertextError();
     const key = this.#deviceKey.moduleKey(moduleId, generationId, 'encrypt');

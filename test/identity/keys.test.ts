@@ -10,7 +10,6 @@ import { seededEntropy } from '../support/sim-entropy.ts';
 
 const keyBytes = Buffer.from('0123456789abcdef0123456789abcdef');
 const deviceKey = new DeviceKey(keyBytes.toString('base64'));
-const owner = { moduleId: 'm', generationId: '1' };
 const iv = Buffer.from('twelve bytes');
 
 t.test('the device key signs with HMAC-SHA256', (t) => {
@@ -47,30 +46,28 @@ t.test('every module, generation and purpose has a key of its own, the same each
 });
 
 t.test('a module signs with its own key', (t) => {
-  const digest = new ModuleKeys(deviceKey).sign(owner, Buffer.from('data'));
+  const digest = new ModuleKeys(deviceKey).sign('m', '1', Buffer.from('data'));
   t.equal(digest, createHmac('sha256', deviceKey.moduleKey('m', '1')).update('data').digest('base64'));
   t.end();
 });
 
 t.test('what a module encrypts it decrypts, also after a restart; nobody else does', (t) => {
   const plain = Buffer.from('the recipe');
-  const ciphertext = new ModuleKeys(deviceKey).encrypt(owner, plain, iv);
+  const ciphertext = new ModuleKeys(deviceKey).encrypt('m', '1', { plaintext: plain, initializationVector: iv });
   t.notOk(ciphertext.includes(plain));
   const keys = new ModuleKeys(new DeviceKey(keyBytes.toString('base64')));
-  t.same(keys.decrypt(owner, ciphertext, iv), plain);
-  t.same(keys.decrypt(owner, keys.encrypt(owner, Buffer.alloc(0), iv), iv), Buffer.alloc(0));
+  const decrypt = (text: Buffer, moduleId = 'm', initializationVector = iv): Buffer =>
+    keys.decrypt(moduleId, '1', { ciphertext: text, initializationVector });
+  t.same(decrypt(ciphertext), plain);
+  t.same(decrypt(keys.encrypt('m', '1', { plaintext: Buffer.alloc(0), initializationVector: iv })), Buffer.alloc(0));
   const changed = Buffer.from(ciphertext);
   changed[changed.length - 1] = (changed[changed.length - 1] ?? 0) ^ 1;
   const bad = { code: 'IDENTITY_CIPHERTEXT_INVALID' };
-  t.throws(() => keys.decrypt(owner, changed, iv), bad, 'changed');
-  t.throws(() => keys.decrypt({ ...owner, moduleId: 'n' }, ciphertext, iv), bad, 'another module');
-  t.throws(() => keys.decrypt(owner, ciphertext, Buffer.from('other vector')), bad, 'another vector');
-  t.throws(() => keys.decrypt(owner, ciphertext.subarray(0, 10), iv), bad, 'cut short');
-  t.throws(
-    () => keys.decrypt(owner, Buffer.concat([Buffer.from([2]), ciphertext.subarray(1)]), iv),
-    bad,
-    'unknown version',
-  );
+  t.throws(() => decrypt(changed), bad, 'changed');
+  t.throws(() => decrypt(ciphertext, 'n'), bad, 'another module');
+  t.throws(() => decrypt(ciphertext, 'm', Buffer.from('other vector')), bad, 'another vector');
+  t.throws(() => decrypt(ciphertext.subarray(0, 10)), bad, 'cut short');
+  t.throws(() => decrypt(Buffer.concat([Buffer.from([2]), ciphertext.subarray(1)])), bad, 'unknown version');
   t.end();
 });
 
