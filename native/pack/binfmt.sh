@@ -29,5 +29,17 @@ register() {
     fail "the kernel did not accept the registration of $name"
 }
 
+# sysroot MACHINE DIRECTORY: where qemu looks for the target's loader and libraries when nobody sets
+# QEMU_LD_PREFIX, as a module started with a bare environment cannot.
+sysroot() {
+  link=/etc/qemu-binfmt/$1
+  [ ! -e "$link" ] || return 0
+  [ "$(id -u)" -eq 0 ] || fail "$link is missing; run native/pack/binfmt.sh once as root"
+  mkdir -p /etc/qemu-binfmt
+  ln -sfn "$2" "$link"
+}
+
+sysroot aarch64 /usr/aarch64-linux-gnu
+sysroot arm /usr/arm-linux-gnueabihf
 register qemu-aarch64 /usr/bin/qemu-aarch64-static 02 b7
 register qemu-arm /usr/bin/qemu-arm-static 01 28

@@ -157,4 +157,10 @@ async function bundleTarget() {
   writeJson(path.join(outDir, 'assets.json'), parts);
 }
 
-await (isHost ? bundleHost() : bundleTarget());
+try {
+  await (isHost ? bundleHost() : bundleTarget());
+} catch (error) {
+  // esbuild has told its own errors already, with the lines they come from.
+  if (!Array.isArray(error.errors)) throw error;
+  process.exitCode = 1;
+}
