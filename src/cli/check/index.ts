@@ -1,0 +1,10 @@
+// Every check there is, in the order of the report.
+
+import type { Check } from './check.ts';
+import { configurationChecks } from './configuration.ts';
+import { hubChecks } from './hub.ts';
+import { machineChecks } from './machine.ts';
+import { runtimeChecks } from './runtime.ts';
+
+export const checks: readonly Check[] = [...configurationChecks, ...machineChecks, ...hubChecks, ...runtimeChecks];
+export { type CheckAnswer, type CheckFacts, runChecks } from './check.ts';

@@ -1,0 +1,74 @@
+// Durations, sizes and points in time as an operator reads and writes them.
+//
+//   durationText  1500 → 1s, 192000 → 3m 12s, 183845000 → 2d 3h      two units at most, never negative
+//   sizeText      12918456 → 12.3 MiB
+//   sinceMs       "10m", "1 day", "2 hours ago", "2026-11-21T09:00:00Z" → wall time
+
+import { UsageError } from './errors.ts';
+
+const secondMs = 1_000;
+const minuteMs = 60_000;
+const hourMs = 3_600_000;
+const dayMs = 86_400_000;
+const weekMs = 604_800_000;
+const kibi = 1_024;
+
+const sinceUnits: Readonly<Record<string, number>> = {
+  s: secondMs,
+  sec: secondMs,
+  second: secondMs,
+  m: minuteMs,
+  min: minuteMs,
+  minute: minuteMs,
+  h: hourMs,
+  hour: hourMs,
+  d: dayMs,
+  day: dayMs,
+  w: weekMs,
+  week: weekMs,
+};
+
+const shownUnits: readonly (readonly [string, number])[] = [
+  ['d', dayMs],
+  ['h', hourMs],
+  ['m', minuteMs],
+  ['s', secondMs],
+];
+
+export function durationText(ms: number): string {
+  let rest = Math.max(0, ms);
+  const parts: string[] = [];
+  for (const [unit, unitMs] of shownUnits) {
+    const count = Math.floor(rest / unitMs);
+    rest -= count * unitMs;
+    // After the first shown unit only its neighbour follows: `2d 3h`, never `2d 4m`.
+    if (parts.length > 0 || count > 0) parts.push(`${count}${unit}`);
+    if (parts.length === 2) break;
+  }
+  if (parts.length === 0) return '0s';
+  return parts.filter((part, index) => index === 0 || !part.startsWith('0')).join(' ');
+}
+
+export function sizeText(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= kibi && unit < units.length - 1) {
+    value /= kibi;
+    unit++;
+  }
+  return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit]}`;
+}
+
+/** Throws UsageError when the text is neither a duration nor a point in time. */
+export function sinceMs(text: string, nowMs: number): number {
+  const match = /^(\d{1,9})\s*([a-z]+)(\s+ago)?$/i.exec(text.trim());
+  const word = (match?.[2] ?? '').toLowerCase();
+  const unitMs = sinceUnits[word.length > 2 ? word.replace(/s$/, '') : word];
+  if (match !== null && unitMs !== undefined) return Math.max(0, nowMs - Number(match[1]) * unitMs);
+  const at = /^\d{4}-\d\d-\d\d/.test(text.trim()) ? Date.parse(text.trim()) : Number.NaN;
+  if (!Number.isNaN(at)) return Math.max(0, at);
+  throw new UsageError(
+    `--since "${text}" is not understood. Write a duration such as 10m, 2h or "1 day", or a time such as 2026-01-31T12:00:00Z.`,
+  );
+}

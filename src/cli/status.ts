@@ -1,0 +1,90 @@
+// `weir status`: the gateway at a glance. Without the daemon: which modules still run, and how to start it.
+
+import type { CommandModule } from 'yargs';
+import type { StatusReport } from '../admin/index.ts';
+import { errorCode } from '../model/errors.ts';
+import { adminClient, type CliContext, type GlobalOptions, locateDirectories, writeJson } from './context.ts';
+import { moduleTable, offlineModuleTable, queueTable } from './module-table.ts';
+import { offlineModules } from './offline.ts';
+import { durationText, sizeText } from './quantity-text.ts';
+import { painted } from './terminal.ts';
+
+export interface StatusOptions extends GlobalOptions {
+  readonly json: boolean;
+}
+
+const labelWidth = 12;
+const codeApplied = 200;
+
+export function statusCommand(context: CliContext): CommandModule<GlobalOptions, StatusOptions> {
+  return {
+    command: 'status',
+    describe: 'the gateway at a glance: hub, deployment, queues, modules',
+    builder: (yargs) =>
+      yargs
+        .option('json', { type: 'boolean', default: false, describe: 'for programs' })
+        .example('weir status', 'what an operator wants to know first')
+        .example('weir status --json', 'the whole report as JSON'),
+    handler: (options) => status(context, options),
+  };
+}
+
+export async function status(context: CliContext, options: StatusOptions): Promise<void> {
+  const client = await adminClient(context, options);
+  try {
+    const report = await client.status();
+    if (options.json) await writeJson(context, report);
+    else await context.terminal.write(statusText(context, report));
+  } catch (error) {
+    if (errorCode(error) !== 'ADMIN_NOT_RUNNING') throw error;
+    const { runDir } = await locateDirectories(context, options);
+    const modules = await offlineModules(context, runDir);
+    if (options.json) await writeJson(context, { running: false, runDir, modules });
+    else await context.terminal.write(offlineModuleTable(context, modules));
+    throw error;
+  }
+}
+
+export function statusText(context: CliContext, report: StatusReport): string {
+  const name = report.deviceId === '' ? 'no identity' : report.deviceId;
+  const quarantined = report.store.quarantined.length;
+  const lines = [
+    painted(context.terminal, 'bold', `weir ${report.version}, ${name}, up ${durationText(report.uptimeMs)}`),
+    labelled('hub', hubText(context, report)),
+    labelled('deployment', deploymentText(context, report)),
+    labelled('clients', `${report.clients} connected`),
+    labelled(
+      'store',
+      `${sizeText(report.store.fileBytes)}${quarantined === 0 ? '' : painted(context.terminal, 'yellow', `, ${quarantined} damaged put aside`)}`,
+    ),
+    ...(report.memoryPssBytes === null ? [] : [labelled('memory', sizeText(report.memoryPssBytes))]),
+  ];
+  const tables = [moduleTable(context, report.modules), queueTable(context, report.queues)];
+  return [`${lines.join('\n')}\n`, ...tables.filter((table) => table !== '')].join('\n');
+}
+
+function labelled(label: string, text: string): string {
+  return `${label.padEnd(labelWidth)}${text}`;
+}
+
+function hubText(context: CliContext, { hub }: StatusReport): string {
+  const duration = durationText(context.clock.wallMs() - hub.sinceMs);
+  const reason = hub.lastError === undefined ? '' : `: ${hub.lastError}`;
+  switch (hub.state) {
+    case 'disabled':
+      return painted(context.terminal, 'dim', 'none configured');
+    case 'connected':
+      return `${painted(context.terminal, 'green', 'connected')} to ${hub.hostname} for ${duration}`;
+    case 'connecting':
+      return `${painted(context.terminal, 'yellow', 'connecting')} to ${hub.hostname} for ${duration}${reason}`;
+    case 'waiting':
+      return `${painted(context.terminal, 'yellow', 'waiting')} to try ${hub.hostname} again, for ${duration}${reason}`;
+  }
+}
+
+function deploymentText(context: CliContext, { deployment }: StatusReport): string {
+  if (deployment.version === 0) return painted(context.terminal, 'dim', 'none received yet');
+  if (deployment.code === codeApplied)
+    return `version ${deployment.version} ${painted(context.terminal, 'green', 'applied')}`;
+  return `version ${deployment.version} ${painted(context.terminal, 'red', `not applied (${deployment.code})`)}: ${deployment.description}`;
+}
