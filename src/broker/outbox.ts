@@ -11,8 +11,8 @@
 //   client when the output is over its bound: a client can only fill its output with answers it asked for.
 //   load.bytes is the sum of what all outboxes owe.
 
-import type { Buffer } from 'node:buffer';
 import { strict as assert } from 'node:assert';
+import type { Buffer } from 'node:buffer';
 import type { Connection } from '../platform/net.ts';
 import { ackBytes, writeAck } from '../protocol/mqtt/packet.ts';
 import { type PublishHeader, type PublishView, publishBytes, writePublish } from '../protocol/mqtt/publish.ts';

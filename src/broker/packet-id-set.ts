@@ -13,7 +13,9 @@ export class PacketIdSet {
   #bits: Uint8Array | undefined;
 
   has(packetId: number): boolean {
-    return this.#bits !== undefined && ((this.#bits[packetId >> bitShift] as number) & (1 << (packetId & bitMask))) !== 0;
+    return (
+      this.#bits !== undefined && ((this.#bits[packetId >> bitShift] as number) & (1 << (packetId & bitMask))) !== 0
+    );
   }
 
   add(packetId: number): void {

@@ -24,8 +24,16 @@ export interface Principal {
 }
 
 export type Admission =
-  | { readonly admitted: true; readonly principal: Principal; /** Wall time at which the credentials end; the broker closes the connection then. */ readonly expiresAtMs: number | undefined }
-  | { readonly admitted: false; readonly reason: 'identifier-rejected' | 'unavailable' | 'bad-credentials' | 'not-authorized'; readonly detail: string };
+  | {
+      readonly admitted: true;
+      readonly principal: Principal /** Wall time at which the credentials end; the broker closes the connection then. */;
+      readonly expiresAtMs: number | undefined;
+    }
+  | {
+      readonly admitted: false;
+      readonly reason: 'identifier-rejected' | 'unavailable' | 'bad-credentials' | 'not-authorized';
+      readonly detail: string;
+    };
 
 export interface Authenticator {
   authenticate(attempt: ConnectAttempt): Promise<Admission>;

@@ -58,7 +58,10 @@ export class Session {
   #again: number[] = [];
   #outbox: Outbox | undefined;
 
-  constructor(client: { readonly clientId: string; readonly principal: Principal; readonly clean: boolean }, share: SessionShare) {
+  constructor(
+    client: { readonly clientId: string; readonly principal: Principal; readonly clean: boolean },
+    share: SessionShare,
+  ) {
     this.clientId = client.clientId;
     this.principal = client.principal;
     this.clean = client.clean;
@@ -101,15 +104,21 @@ export class Session {
       return;
     }
     if (this.#queue.length === 0 && this.#mayTransmit(view, qos)) {
-      const entry = this.clean ? volatileInflight(qos) : this.#entryOf({ view: view.kept(), qos, retain: false, settlement: undefined });
+      const entry = this.clean
+        ? volatileInflight(qos)
+        : this.#entryOf({ view: view.kept(), qos, retain: false, settlement: undefined });
       this.#transmit(view, entry, qos);
       return;
     }
-    if (!this.#queue.push({ view: view.kept(), qos, retain: false, settlement: undefined })) this.#traffic.dropped('queue-full', 1);
+    if (!this.#queue.push({ view: view.kept(), qos, retain: false, settlement: undefined }))
+      this.#traffic.dropped('queue-full', 1);
   }
 
   /** `count` whole QoS 0 packets that are ready as they are: `buffer[from..to)`. */
-  sendRun(buffer: Buffer, { from, to, count }: { readonly from: number; readonly to: number; readonly count: number }): void {
+  sendRun(
+    buffer: Buffer,
+    { from, to, count }: { readonly from: number; readonly to: number; readonly count: number },
+  ): void {
     const outbox = this.#outbox;
     if (outbox === undefined) return;
     if (!outbox.hasRoom(to - from)) {
@@ -120,7 +129,16 @@ export class Session {
     this.#traffic.sent(count);
   }
 
-  /** A message somebody waits for. False when the queue is full. */
+  /** A QoS 0 message for this client alone. False when it is gone or takes nothing more. */
+  deliverPlain(view: PublishView): boolean {
+    const outbox = this.#outbox;
+    if (outbox === undefined || !outbox.hasRoom(publishBytes(view, 0))) return false;
+    outbox.publish(view, { qos: 0, retain: false, duplicate: false, packetId: 0 });
+    this.#traffic.sent(1);
+    return true;
+  }
+
+  /** A QoS 1 message somebody waits for. False when the queue is full. */
   deliver(view: PublishView, settlement: Settlement): boolean {
     if (!this.#queue.push({ view, qos: 1, retain: false, settlement })) return false;
     this.pump();
@@ -128,7 +146,10 @@ export class Session {
   }
 
   /** Starts sending the retained messages of a new subscription. */
-  replay(filter: string, replay: { readonly messages: Iterator<RetainedMessage, void, void>; readonly qos: Qos; readonly upTo: number }): void {
+  replay(
+    filter: string,
+    replay: { readonly messages: Iterator<RetainedMessage, void, void>; readonly qos: Qos; readonly upTo: number },
+  ): void {
     this.#replays.set(filter, { ...replay, next: undefined });
     this.pump();
   }

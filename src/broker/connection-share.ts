@@ -1,0 +1,37 @@
+// What every connection of a broker uses and none owns: the ports, the exchange, the sessions, and the scratch
+// values of the hot path, which are free again when a call returns.
+
+import type { Clock } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { PublishView } from '../protocol/mqtt/publish.ts';
+import type { BrokerLimits } from './broker-limits.ts';
+import type { ClientConnection } from './client-connection.ts';
+import type { Exchange } from './exchange.ts';
+import type { OutboxShare } from './outbox.ts';
+import type { Authenticator, Authoriser, TopicService } from './ports.ts';
+import type { PublishScan } from './publish-scan.ts';
+import type { SessionTable } from './session-table.ts';
+import type { Traffic } from './traffic.ts';
+
+export interface ConnectionShare {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits: BrokerLimits;
+  readonly authenticator: Authenticator;
+  readonly authoriser: Authoriser;
+  readonly service: TopicService | undefined;
+  readonly exchange: Exchange;
+  readonly sessions: SessionTable;
+  readonly traffic: Traffic;
+  readonly outboxes: OutboxShare;
+  readonly view: PublishView;
+  readonly scan: PublishScan;
+  /** The broker's close() waits for `work`, which handles its own failure. */
+  track(work: Promise<void>): void;
+  /** The client was admitted: whoever has its client id goes. */
+  entered(connection: ClientConnection, clientId: string): void;
+  /** The connection gives its client id back. */
+  left(connection: ClientConnection, clientId: string): void;
+  /** The socket is closed. */
+  closed(connection: ClientConnection): void;
+}

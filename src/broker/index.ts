@@ -1,0 +1,15 @@
+// The broker's door: the broker, its bounds, and what its ports are.
+
+export { Broker, type BrokerPorts, type ConnectedClientFacts } from './broker.ts';
+export type { BrokerLimits } from './broker-limits.ts';
+export type {
+  Admission,
+  Authenticator,
+  Authoriser,
+  BrokerClient,
+  InboundPublish,
+  Principal,
+  TopicService,
+} from './ports.ts';
+export { IotHubFront, ModuleInput, type DeviceBackend } from './iothub/index.ts';
+export { type DeviceBackend, IotHubFront, type IotHubFrontPorts } from './iothub/index.ts';

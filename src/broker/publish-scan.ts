@@ -1,0 +1,51 @@
+// Runs: neighbouring plain QoS 0 PUBLISH packets of one topic in one read, found by comparing bytes.
+//
+//   30 len topic payload | 30 len topic payload | 30 len topic payload | 32 …
+//   └ at ─────────────────────── one run, count 3 ─────────────────────┘ end
+//
+// A run is forwarded as one range: no packet of it is decoded, none is an object. What a run holds was checked:
+// the topic by the packet it was learnt from, each length here.
+
+import type { Buffer } from 'node:buffer';
+import { messageBytesMax } from '../limits.ts';
+import { lengthFieldBytes, lengthFieldValue } from '../protocol/mqtt/frame.ts';
+import { plainPublishByte } from '../protocol/mqtt/publish.ts';
+
+/** One scan's result; reused, so that scanning allocates nothing. */
+export class PublishScan {
+  /** Offset of the first byte that is not in the run. */
+  to = 0;
+  /** Packets in the run. */
+  count = 0;
+
+  /** Measures the run at `buffer[at..end)` of the topic whose length-prefixed bytes are `topic`. */
+  measure(
+    buffer: Buffer,
+    { at, end, topic }: { readonly at: number; readonly end: number; readonly topic: Buffer },
+  ): void {
+    let next = at;
+    let count = 0;
+    while (next < end && buffer[next] === plainPublishByte) {
+      const field = lengthFieldBytes(buffer, next + 1, end);
+      if (field < 1) break;
+      const bodyAt = next + 1 + field;
+      const rest = lengthFieldValue(buffer, next + 1, field);
+      const payloadBytes = rest - topic.length;
+      if (bodyAt + rest > end || payloadBytes < 0 || payloadBytes > messageBytesMax) break;
+      if (!startsWith(buffer, bodyAt, topic)) break;
+      next = bodyAt + rest;
+      count++;
+    }
+    this.to = next;
+    this.count = count;
+  }
+}
+
+/** Whether `buffer` has the bytes of `expected` at `at`; the caller has checked that they would fit. */
+export function startsWith(buffer: Buffer, at: number, expected: Buffer): boolean {
+  // Topics of one client often share a prefix: the last byte tells them apart first.
+  for (let index = expected.length - 1; index >= 0; index--) {
+    if (buffer[at + index] !== expected[index]) return false;
+  }
+  return true;
+}

@@ -1,0 +1,81 @@
+// All sessions by client id, and the rule of takeover: one client id, one connection [MQTT-3.1.4-2].
+//
+// A session is resumed only by the principal that made it: a client id alone opens nobody else's queue. Sessions
+// whose client is away are bounded; the one away longest is dropped (`dropOldest`) and its messages are counted.
+
+import type { ConnectRequest } from './handshake.ts';
+import type { Principal } from './ports.ts';
+import { Session, type SessionShare } from './session.ts';
+
+export interface OpenedSession {
+  readonly session: Session;
+  /** It was there before: the CONNACK says so. */
+  readonly present: boolean;
+}
+
+export class SessionTable {
+  readonly #sessions = new Map<string, Session>();
+  /** Persistent sessions without a connection, the one away longest first. */
+  readonly #away = new Set<Session>();
+  readonly #share: SessionShare;
+  readonly #awayMax: number;
+  readonly #forget: (session: Session) => void;
+  #assigned = 0;
+
+  constructor(share: SessionShare, options: { readonly awayMax: number; readonly forget: (session: Session) => void }) {
+    this.#share = share;
+    this.#awayMax = options.awayMax;
+    this.#forget = options.forget;
+  }
+
+  get count(): number {
+    return this.#sessions.size;
+  }
+
+  get awayCount(): number {
+    return this.#away.size;
+  }
+
+  /** A client id that nobody uses, for a client that gave none [MQTT-3.1.3-6]. */
+  assignClientId(): string {
+    let clientId: string;
+    do clientId = `auto-${++this.#assigned}`;
+    while (this.#sessions.has(clientId));
+    return clientId;
+  }
+
+  /** The session of a client that was admitted. A connection that has it must have been ended before. */
+  open(clientId: string, principal: Principal, request: ConnectRequest): OpenedSession {
+    const before = this.#sessions.get(clientId);
+    if (before !== undefined) {
+      this.#away.delete(before);
+      if (!request.clean && before.principal.name === principal.name) return { session: before, present: true };
+      this.#drop(before);
+    }
+    const session = new Session({ clientId, principal, clean: request.clean }, this.#share);
+    this.#sessions.set(clientId, session);
+    return { session, present: false };
+  }
+
+  /** The connection of `session` ended. */
+  leave(session: Session): void {
+    session.detach();
+    if (session.clean) {
+      this.#drop(session);
+      return;
+    }
+    this.#away.add(session);
+    for (const oldest of this.#away) {
+      if (this.#away.size <= this.#awayMax) return;
+      this.#away.delete(oldest);
+      this.#share.traffic.dropped('session-dropped', oldest.queueLength);
+      this.#drop(oldest);
+    }
+  }
+
+  #drop(session: Session): void {
+    this.#sessions.delete(session.clientId);
+    session.discard();
+    this.#forget(session);
+  }
+}
