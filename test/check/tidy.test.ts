@@ -29,7 +29,7 @@ const kept: Record<string, string> = {
   'errors.ts': `${header}export const code = 'BROKER_FULL';\n`,
 };
 
-function tree(broker: Record<string, string>): Record<string, Record<string, unknown>> {
+function tree(broker: Record<string, string>) {
   return { src: { broker: { ...kept, ...broker } }, docs: { 'ERRORS.md': errorsTable } };
 }
 
