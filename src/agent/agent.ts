@@ -13,14 +13,14 @@
 //   A bad module is named in the report and left out; it does not keep the others from running.
 //   No pass leaves by an exception: a failure is reported with code 500 and tried again.
 
+import { agentReportIntervalMs, agentRetryMs } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
 import { diffPatch } from '../model/twin.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
-import { agentReportIntervalMs, agentRetryMs } from '../limits.ts';
 import { type Deployment, type DeploymentContext, parseDeployment } from './deployment.ts';
-import { deploymentStatus, identityUnavailableError, type DeploymentProblem } from './errors.ts';
+import { type DeploymentProblem, deploymentStatus, identityUnavailableError } from './errors.ts';
 import { type PlanFacts, planLaunch } from './plan.ts';
 import type { AgentMemory, ModuleHands, ModuleIdentities, OwnTwin } from './ports.ts';
 import { type AgentFacts, agentReport, type DesiredStatus } from './report.ts';
@@ -42,7 +42,11 @@ const lastGoodKey = 'agent:last-good-deployment';
 export class Agent {
   readonly #ports: AgentPorts;
   #deployment: Deployment | undefined;
-  #status: DesiredStatus = { version: 0, code: deploymentStatus.empty, description: 'no deployment has been set for this device yet' };
+  #status: DesiredStatus = {
+    version: 0,
+    code: deploymentStatus.empty,
+    description: 'no deployment has been set for this device yet',
+  };
   #appliedVersion = -1;
   #needsApply = true;
   #passing: Promise<void> | undefined;
@@ -107,7 +111,10 @@ export class Agent {
       }
       await this.#report();
     } catch (error) {
-      this.#ports.log.error('the deployment could not be carried out; trying again', { reason: errorMessage(error), inMs: agentRetryMs });
+      this.#ports.log.error('the deployment could not be carried out; trying again', {
+        reason: errorMessage(error),
+        inMs: agentRetryMs,
+      });
       this.#status = { version: this.#status.version, code: deploymentStatus.failed, description: errorMessage(error) };
       this.#needsApply = true;
       this.#retry?.cancel();
@@ -128,13 +135,18 @@ export class Agent {
     const parsed = parseDeployment(properties, this.#ports.context);
     if (!parsed.ok) {
       this.#status = { version, code: parsed.status, description: describe(parsed.problems) };
-      this.#ports.log.warn('the deployment cannot be read; the last good one stays in force', { version, code: parsed.status, reason: this.#status.description });
+      this.#ports.log.warn('the deployment cannot be read; the last good one stays in force', {
+        version,
+        code: parsed.status,
+        reason: this.#status.description,
+      });
       return;
     }
     this.#deployment = parsed.deployment;
     const code = parsed.problems.length === 0 ? deploymentStatus.ok : deploymentStatus.malformed;
     this.#status = { version, code, description: describe(parsed.problems) };
-    if (parsed.problems.length > 0) this.#ports.log.warn('parts of the deployment are left out', { version, reason: this.#status.description });
+    if (parsed.problems.length > 0)
+      this.#ports.log.warn('parts of the deployment are left out', { version, reason: this.#status.description });
     else this.#ports.log.info('deployment taken', { version, modules: parsed.deployment.modules.length });
     await this.#ports.memory.saveState(lastGoodKey, JSON.stringify(properties));
   }
@@ -172,7 +184,12 @@ export class Agent {
 
   async #report(): Promise<void> {
     const { twin, hands, facts } = this.#ports;
-    const report = agentReport({ deployment: this.#deployment, status: this.#status, observed: hands.observe(), facts });
+    const report = agentReport({
+      deployment: this.#deployment,
+      status: this.#status,
+      observed: hands.observe(),
+      facts,
+    });
     const patch = diffPatch(twin.reported(), report);
     if (Object.keys(patch).length > 0) await twin.patchReported(patch);
   }

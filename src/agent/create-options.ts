@@ -5,7 +5,9 @@
 
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
 
-export type CreateOptions = { readonly ok: true; readonly value: JsonObject } | { readonly ok: false; readonly reason: string };
+export type CreateOptions =
+  | { readonly ok: true; readonly value: JsonObject }
+  | { readonly ok: false; readonly reason: string };
 
 const fieldPattern = /^createoptions(\d{2})?$/i;
 
@@ -25,11 +27,20 @@ export function readCreateOptions(settings: JsonObject): CreateOptions {
   let text = '';
   for (let number = 0; number < pieces.size; number += 1) {
     const piece = pieces.get(number);
-    if (piece === undefined) return { ok: false, reason: number === 0 ? 'the first, unnumbered piece is missing' : `piece ${String(number).padStart(2, '0')} is missing` };
+    if (piece === undefined)
+      return {
+        ok: false,
+        reason:
+          number === 0
+            ? 'the first, unnumbered piece is missing'
+            : `piece ${String(number).padStart(2, '0')} is missing`,
+      };
     text += piece;
   }
   if (text.trim() === '' || text.trim() === 'null') return { ok: true, value: {} };
   const parsed = parseJson(text);
   if (!parsed.ok) return { ok: false, reason: `it is not JSON: ${parsed.reason}` };
-  return isJsonObject(parsed.value) ? { ok: true, value: parsed.value } : { ok: false, reason: 'it must be a JSON object' };
+  return isJsonObject(parsed.value)
+    ? { ok: true, value: parsed.value }
+    : { ok: false, reason: 'it must be a JSON object' };
 }

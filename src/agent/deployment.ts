@@ -10,9 +10,9 @@
 // A container image that weir carries as a built-in module (Azure's simulated temperature sensor) runs built in,
 // so that Azure's quickstart works on a device that has no container engine.
 
+import { deploymentModulesMax } from '../limits.ts';
 import { isValidId } from '../model/address.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../model/json.ts';
-import { deploymentModulesMax } from '../limits.ts';
 import { readCreateOptions } from './create-options.ts';
 import { type DeploymentProblem, deploymentStatus } from './errors.ts';
 
@@ -20,7 +20,12 @@ export type RestartPolicy = 'never' | 'on-failure' | 'on-unhealthy' | 'always';
 
 export type ModuleProgram =
   | { readonly kind: 'builtin'; readonly name: string }
-  | { readonly kind: 'executable'; readonly path: string; readonly args: readonly string[]; readonly cwd: string | undefined }
+  | {
+      readonly kind: 'executable';
+      readonly path: string;
+      readonly args: readonly string[];
+      readonly cwd: string | undefined;
+    }
   | { readonly kind: 'container'; readonly image: string };
 
 export interface DeployedModule {
@@ -57,19 +62,29 @@ export interface DeploymentContext {
 
 export function parseDeployment(desired: JsonObject, context: DeploymentContext): ParsedDeployment {
   if (Object.keys(desired).length === 0) {
-    return { ok: false, status: deploymentStatus.empty, problems: [{ path: '', message: 'no deployment has been set for this device yet' }] };
+    return {
+      ok: false,
+      status: deploymentStatus.empty,
+      problems: [{ path: '', message: 'no deployment has been set for this device yet' }],
+    };
   }
   const schemaVersion = desired['schemaVersion'];
   if (typeof schemaVersion !== 'string' || !/^1\.[01](\.\d+)?$/.test(schemaVersion)) {
     return {
       ok: false,
       status: deploymentStatus.schemaUnsupported,
-      problems: [{ path: 'schemaVersion', message: `${JSON.stringify(schemaVersion ?? null)} is not supported; write "1.0" or "1.1"` }],
+      problems: [
+        {
+          path: 'schemaVersion',
+          message: `${JSON.stringify(schemaVersion ?? null)} is not supported; write "1.0" or "1.1"`,
+        },
+      ],
     };
   }
   const modules = desired['modules'] ?? {};
   if (!isJsonObject(modules)) return malformed('modules', 'an object with one member a module is expected');
-  if (Object.keys(modules).length > deploymentModulesMax) return malformed('modules', `at most ${deploymentModulesMax} modules fit on one device`);
+  if (Object.keys(modules).length > deploymentModulesMax)
+    return malformed('modules', `at most ${deploymentModulesMax} modules fit on one device`);
   const problems: DeploymentProblem[] = [];
   const deployed: DeployedModule[] = [];
   for (const [name, source] of Object.entries(modules)) {
@@ -79,7 +94,12 @@ export function parseDeployment(desired: JsonObject, context: DeploymentContext)
   return {
     ok: true,
     problems,
-    deployment: { schemaVersion, runtime: objectOr(desired['runtime']), systemModules: objectOr(desired['systemModules']), modules: deployed },
+    deployment: {
+      schemaVersion,
+      runtime: objectOr(desired['runtime']),
+      systemModules: objectOr(desired['systemModules']),
+      modules: deployed,
+    },
   };
 }
 
@@ -101,23 +121,37 @@ interface ModuleParsing {
 function parseModule({ name, source, context, problems }: ModuleParsing): DeployedModule | undefined {
   const at = `modules.${name}`;
   const found = problems.length;
-  const complain = (path: string, message: string): undefined => void problems.push({ path: path === '' ? at : `${at}.${path}`, message });
-  if (!isValidId(name) || name.startsWith('$')) complain('', 'a module name has 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; and does not start with $');
+  const complain = (path: string, message: string): undefined =>
+    void problems.push({ path: path === '' ? at : `${at}.${path}`, message });
+  if (!isValidId(name) || name.startsWith('$'))
+    complain(
+      '',
+      'a module name has 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; and does not start with $',
+    );
   if (!isJsonObject(source)) return complain('', 'an object is expected');
   const type = textOf(source['type'])?.toLowerCase();
-  if (type !== 'docker' && type !== 'process') complain('type', 'write "docker" for a container image or "process" for a program');
+  if (type !== 'docker' && type !== 'process')
+    complain('type', 'write "docker" for a container image or "process" for a program');
   const status = (textOf(source['status']) ?? 'running').toLowerCase();
   if (status !== 'running' && status !== 'stopped') complain('status', 'write "running" or "stopped"');
-  const policy = restartPolicies.find((known) => known === (textOf(source['restartPolicy']) ?? 'on-unhealthy').toLowerCase());
+  const policy = restartPolicies.find(
+    (known) => known === (textOf(source['restartPolicy']) ?? 'on-unhealthy').toLowerCase(),
+  );
   if (policy === undefined) complain('restartPolicy', `write one of ${restartPolicies.join(', ')}`);
   const startupOrder = source['startupOrder'] ?? startupOrderMax;
-  if (typeof startupOrder !== 'number' || !Number.isInteger(startupOrder) || startupOrder < 0 || startupOrder > startupOrderMax) {
+  if (
+    typeof startupOrder !== 'number' ||
+    !Number.isInteger(startupOrder) ||
+    startupOrder < 0 ||
+    startupOrder > startupOrderMax
+  ) {
     complain('startupOrder', `a whole number from 0 to ${startupOrderMax} is expected`);
   }
   const env = parseEnv(source['env'], complain);
   const settings = source['settings'];
   if (!isJsonObject(settings)) return complain('settings', 'an object is expected');
-  const program = type === 'docker' ? parseImage(settings, context, complain) : parseProgram(settings, context, complain);
+  const program =
+    type === 'docker' ? parseImage(settings, context, complain) : parseProgram(settings, context, complain);
   if (problems.length > found || program === undefined || policy === undefined) return undefined;
   return {
     name,
@@ -153,7 +187,8 @@ function parseEnv(value: JsonValue | undefined, complain: Complain): Readonly<Re
 
 function parseImage(settings: JsonObject, context: DeploymentContext, complain: Complain): ModuleProgram | undefined {
   const image = textOf(settings['image']);
-  if (image === undefined || image === '') return complain('settings.image', 'the name of a container image is expected');
+  if (image === undefined || image === '')
+    return complain('settings.image', 'the name of a container image is expected');
   const options = readCreateOptions(settings);
   if (!options.ok) return complain('settings.createOptions', options.reason);
   const builtin = builtinForImage(image, context);
@@ -166,16 +201,24 @@ function builtinForImage(image: string, { builtins }: DeploymentContext): string
   return builtins.find((builtin) => name === `azureiotedge-${builtin}` || image.toLowerCase() === `weir:${builtin}`);
 }
 
-function parseProgram(settings: JsonObject, { builtins }: DeploymentContext, complain: Complain): ModuleProgram | undefined {
+function parseProgram(
+  settings: JsonObject,
+  { builtins }: DeploymentContext,
+  complain: Complain,
+): ModuleProgram | undefined {
   const executable = textOf(settings['executable']) ?? textOf(settings['image']);
-  if (executable === undefined || executable === '') return complain('settings.executable', 'write "weir:<built-in module>" or the absolute path of a program');
+  if (executable === undefined || executable === '')
+    return complain('settings.executable', 'write "weir:<built-in module>" or the absolute path of a program');
   if (executable.startsWith('weir:')) {
     const name = executable.slice('weir:'.length);
-    return builtins.includes(name) ? { kind: 'builtin', name } : complain('settings.executable', `${name} is not built in; built in are ${builtins.join(', ')}`);
+    return builtins.includes(name)
+      ? { kind: 'builtin', name }
+      : complain('settings.executable', `${name} is not built in; built in are ${builtins.join(', ')}`);
   }
   if (!executable.startsWith('/')) return complain('settings.executable', `${executable} is not an absolute path`);
   const args = settings['args'] ?? [];
-  if (!Array.isArray(args) || !args.every((arg): arg is string => typeof arg === 'string')) return complain('settings.args', 'a list of texts is expected');
+  if (!Array.isArray(args) || !args.every((arg): arg is string => typeof arg === 'string'))
+    return complain('settings.args', 'a list of texts is expected');
   const cwd = textOf(settings['cwd']);
   if (cwd !== undefined && !cwd.startsWith('/')) return complain('settings.cwd', `${cwd} is not an absolute path`);
   return { kind: 'executable', path: executable, args, cwd };

@@ -2,7 +2,14 @@
 
 import { WeirError } from '../model/errors.ts';
 
-export const deploymentStatus = { ok: 200, malformed: 400, unknown: 406, schemaUnsupported: 412, empty: 417, failed: 500 } as const;
+export const deploymentStatus = {
+  ok: 200,
+  malformed: 400,
+  unknown: 406,
+  schemaUnsupported: 412,
+  empty: 417,
+  failed: 500,
+} as const;
 
 export interface DeploymentProblem {
   /** JSON path from the module twin's desired properties, e.g. `modules.modbus.settings.image`. */
@@ -12,5 +19,10 @@ export interface DeploymentProblem {
 }
 
 export function identityUnavailableError(moduleId: string, cause: unknown): WeirError {
-  return new WeirError({ code: 'AGENT_IDENTITY_UNAVAILABLE', message: `Module ${moduleId} has no identity yet and is not started; it is tried again.`, retryable: true, cause });
+  return new WeirError({
+    code: 'AGENT_IDENTITY_UNAVAILABLE',
+    message: `Module ${moduleId} has no identity yet and is not started; it is tried again.`,
+    retryable: true,
+    cause,
+  });
 }

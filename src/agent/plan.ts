@@ -3,7 +3,7 @@
 // Containers have no runner in this build: they get no order and stay in the report as failed with the reason,
 // while every other module runs. Orders come in startupOrder, then by name.
 
-import type { Deployment, DeployedModule, ModuleProgram } from './deployment.ts';
+import type { DeployedModule, Deployment, ModuleProgram } from './deployment.ts';
 import type { LaunchOrder } from './ports.ts';
 
 export interface PlanFacts {
@@ -49,7 +49,9 @@ function orderFor(module: DeployedModule, command: readonly string[], facts: Pla
   const env = { ...facts.baseEnv, ...module.env, ...facts.environment.get(module.name) };
   const cwd = module.program.kind === 'executable' ? module.program.cwd : undefined;
   const executable = module.program.kind === 'builtin' ? facts.executableDigest : '';
-  const generation = facts.digest(JSON.stringify([command, Object.entries(env).sort(), cwd ?? null, module.version ?? null, executable]));
+  const generation = facts.digest(
+    JSON.stringify([command, Object.entries(env).sort(), cwd ?? null, module.version ?? null, executable]),
+  );
   return {
     name: module.name,
     generation,

@@ -3,7 +3,7 @@
 // The caller sends the difference to what was reported last (null deletes what is gone).
 
 import type { JsonObject } from '../model/json.ts';
-import type { Deployment, DeployedModule } from './deployment.ts';
+import type { DeployedModule, Deployment } from './deployment.ts';
 import { unsupportedReason } from './plan.ts';
 import type { ModuleFacts } from './ports.ts';
 
@@ -21,7 +21,12 @@ export interface DesiredStatus {
 
 const never = '0001-01-01T00:00:00';
 
-export function agentReport(input: { readonly deployment: Deployment | undefined; readonly status: DesiredStatus; readonly observed: readonly ModuleFacts[]; readonly facts: AgentFacts }): JsonObject {
+export function agentReport(input: {
+  readonly deployment: Deployment | undefined;
+  readonly status: DesiredStatus;
+  readonly observed: readonly ModuleFacts[];
+  readonly facts: AgentFacts;
+}): JsonObject {
   const { deployment, status, observed, facts } = input;
   const head: JsonObject = {
     schemaVersion: '1.0',
@@ -42,13 +47,22 @@ export function agentReport(input: { readonly deployment: Deployment | undefined
       edgeAgent: systemModule(deployment.systemModules['edgeAgent'], facts),
       edgeHub: systemModule(deployment.systemModules['edgeHub'], facts),
     },
-    modules: Object.fromEntries(deployment.modules.map((module) => [module.name, moduleReport(module, byName.get(module.name))])),
+    modules: Object.fromEntries(
+      deployment.modules.map((module) => [module.name, moduleReport(module, byName.get(module.name))]),
+    ),
   };
 }
 
 function systemModule(source: JsonObject[string] | undefined, facts: AgentFacts): JsonObject {
   const written = typeof source === 'object' && source !== null && !Array.isArray(source) ? (source as JsonObject) : {};
-  return { ...written, exitCode: 0, statusDescription: 'running inside weir', lastStartTimeUtc: iso(facts.startedAtMs), lastExitTimeUtc: never, runtimeStatus: 'running' };
+  return {
+    ...written,
+    exitCode: 0,
+    statusDescription: 'running inside weir',
+    lastStartTimeUtc: iso(facts.startedAtMs),
+    lastExitTimeUtc: never,
+    runtimeStatus: 'running',
+  };
 }
 
 function moduleReport(module: DeployedModule, observed: ModuleFacts | undefined): JsonObject {

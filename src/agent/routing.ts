@@ -10,7 +10,7 @@ import { errorMessage } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../model/json.ts';
 import { diffPatch } from '../model/twin.ts';
 import type { Log } from '../platform/log.ts';
-import { deploymentStatus, type DeploymentProblem } from './errors.ts';
+import { type DeploymentProblem, deploymentStatus } from './errors.ts';
 import type { AgentMemory, OwnTwin } from './ports.ts';
 import type { AgentFacts, DesiredStatus } from './report.ts';
 
@@ -23,7 +23,10 @@ export interface RouteOrder {
 
 export interface RouteHands {
   /** Puts these routes in force; returns the refused ones with the reason. */
-  setRoutes(routes: readonly RouteOrder[], defaults: { readonly timeToLiveSecs: number }): readonly { readonly name: string; readonly message: string }[];
+  setRoutes(
+    routes: readonly RouteOrder[],
+    defaults: { readonly timeToLiveSecs: number },
+  ): readonly { readonly name: string; readonly message: string }[];
 }
 
 export interface RoutingOrders {
@@ -33,27 +36,53 @@ export interface RoutingOrders {
   readonly problems: readonly DeploymentProblem[];
 }
 
-export type ParsedRouting = ({ readonly ok: true } & RoutingOrders) | { readonly ok: false; readonly status: number; readonly problems: readonly DeploymentProblem[] };
+export type ParsedRouting =
+  | ({ readonly ok: true } & RoutingOrders)
+  | { readonly ok: false; readonly status: number; readonly problems: readonly DeploymentProblem[] };
 
 const routeNamePattern = /^[^.$# ]+$/;
 const routePriorityMax = 9;
 
 /** Reads the section; a problem inside one route leaves the others standing. */
 export function parseRouting(desired: JsonObject): ParsedRouting {
-  if (Object.keys(desired).length === 0) return { ok: false, status: deploymentStatus.empty, problems: [{ path: '', message: 'no routes have been set for this device yet' }] };
+  if (Object.keys(desired).length === 0)
+    return {
+      ok: false,
+      status: deploymentStatus.empty,
+      problems: [{ path: '', message: 'no routes have been set for this device yet' }],
+    };
   const schema = desired['schemaVersion'];
   if (typeof schema !== 'string' || !/^1\.[0-3](\.\d+)?$/.test(schema)) {
-    return { ok: false, status: deploymentStatus.malformed, problems: [{ path: 'schemaVersion', message: `${JSON.stringify(schema ?? null)} is not supported; write "1.0", "1.1", "1.2" or "1.3"` }] };
+    return {
+      ok: false,
+      status: deploymentStatus.malformed,
+      problems: [
+        {
+          path: 'schemaVersion',
+          message: `${JSON.stringify(schema ?? null)} is not supported; write "1.0", "1.1", "1.2" or "1.3"`,
+        },
+      ],
+    };
   }
   const routes = desired['routes'] ?? {};
-  if (!isJsonObject(routes)) return { ok: false, status: deploymentStatus.malformed, problems: [{ path: 'routes', message: 'an object with one member a route is expected' }] };
+  if (!isJsonObject(routes))
+    return {
+      ok: false,
+      status: deploymentStatus.malformed,
+      problems: [{ path: 'routes', message: 'an object with one member a route is expected' }],
+    };
   const problems: DeploymentProblem[] = [];
   const orders: RouteOrder[] = [];
   for (const [name, value] of Object.entries(routes)) {
     const order = parseRoute({ name, value, schema, problems });
     if (order !== undefined) orders.push(order);
   }
-  return { ok: true, routes: orders, timeToLiveSecs: parseTimeToLive(desired['storeAndForwardConfiguration'], problems), problems };
+  return {
+    ok: true,
+    routes: orders,
+    timeToLiveSecs: parseTimeToLive(desired['storeAndForwardConfiguration'], problems),
+    problems,
+  };
 }
 
 interface RouteParsing {
@@ -64,18 +93,27 @@ interface RouteParsing {
 }
 
 function parseRoute({ name, value, schema, problems }: RouteParsing): RouteOrder | undefined {
-  const complain = (message: string, inner = ''): undefined => void problems.push({ path: `routes.${name}${inner}`, message });
+  const complain = (message: string, inner = ''): undefined =>
+    void problems.push({ path: `routes.${name}${inner}`, message });
   if (!routeNamePattern.test(name)) return complain("a route name is not empty and holds no blank, '.', '$' or '#'");
   if (typeof value === 'string') {
-    if (value.trim() === '') return schema.startsWith('1.0') ? undefined : complain('a route must not be empty; remove it instead');
+    if (value.trim() === '')
+      return schema.startsWith('1.0') ? undefined : complain('a route must not be empty; remove it instead');
     return { name, text: value };
   }
-  if (!isJsonObject(value) || typeof value['route'] !== 'string') return complain('write the route as text, or as { "route": "…", "priority": 0–9, "timeToLiveSecs": … }');
+  if (!isJsonObject(value) || typeof value['route'] !== 'string')
+    return complain('write the route as text, or as { "route": "…", "priority": 0–9, "timeToLiveSecs": … }');
   const { priority, timeToLiveSecs } = value;
-  if (priority !== undefined && (typeof priority !== 'number' || !Number.isInteger(priority) || priority < 0 || priority > routePriorityMax)) {
+  if (
+    priority !== undefined &&
+    (typeof priority !== 'number' || !Number.isInteger(priority) || priority < 0 || priority > routePriorityMax)
+  ) {
     return complain(`a whole number from 0 (first) to ${routePriorityMax} is expected`, '.priority');
   }
-  if (timeToLiveSecs !== undefined && (typeof timeToLiveSecs !== 'number' || !Number.isInteger(timeToLiveSecs) || timeToLiveSecs < 0)) {
+  if (
+    timeToLiveSecs !== undefined &&
+    (typeof timeToLiveSecs !== 'number' || !Number.isInteger(timeToLiveSecs) || timeToLiveSecs < 0)
+  ) {
     return complain('a whole number of seconds is expected; 0 means the common time to live', '.timeToLiveSecs');
   }
   return {
@@ -91,7 +129,10 @@ function parseTimeToLive(section: JsonValue | undefined, problems: DeploymentPro
   const secs = isJsonObject(section) ? section['timeToLiveSecs'] : undefined;
   if (secs === undefined && isJsonObject(section)) return undefined;
   if (typeof secs === 'number' && Number.isInteger(secs)) return secs;
-  problems.push({ path: 'storeAndForwardConfiguration.timeToLiveSecs', message: 'a whole number of seconds is expected; negative means for ever' });
+  problems.push({
+    path: 'storeAndForwardConfiguration.timeToLiveSecs',
+    message: 'a whole number of seconds is expected; negative means for ever',
+  });
   return undefined;
 }
 
@@ -110,7 +151,11 @@ const lastGoodKey = 'agent:last-good-routing';
 
 export class Routing {
   readonly #ports: RoutingPorts;
-  #status: DesiredStatus = { version: 0, code: deploymentStatus.empty, description: 'no routes have been set for this device yet' };
+  #status: DesiredStatus = {
+    version: 0,
+    code: deploymentStatus.empty,
+    description: 'no routes have been set for this device yet',
+  };
   #taken = 0;
   #reporting: Promise<void> = Promise.resolve();
 
@@ -132,7 +177,11 @@ export class Routing {
 
   /** Sends the difference to the last report; also called when clients come and go. */
   report(): Promise<void> {
-    this.#reporting = this.#reporting.then(() => this.#sendReport()).catch((error: unknown) => this.#ports.log.warn('the routing report is not stored yet', { reason: errorMessage(error) }));
+    this.#reporting = this.#reporting
+      .then(() => this.#sendReport())
+      .catch((error: unknown) =>
+        this.#ports.log.warn('the routing report is not stored yet', { reason: errorMessage(error) }),
+      );
     return this.#reporting;
   }
 
@@ -145,7 +194,11 @@ export class Routing {
     if (version === 0 || version === this.#taken) return;
     this.#taken = version;
     if (this.#putInForce(properties, version)) {
-      this.#ports.memory.saveState(lastGoodKey, JSON.stringify(properties)).catch((error: unknown) => this.#ports.log.warn('the routes could not be remembered', { reason: errorMessage(error) }));
+      this.#ports.memory
+        .saveState(lastGoodKey, JSON.stringify(properties))
+        .catch((error: unknown) =>
+          this.#ports.log.warn('the routes could not be remembered', { reason: errorMessage(error) }),
+        );
     }
     void this.report();
   }
@@ -154,13 +207,29 @@ export class Routing {
     const parsed = parseRouting(desired);
     if (!parsed.ok) {
       this.#status = { version, code: parsed.status, description: describe(parsed.problems) };
-      this.#ports.log.warn('the routes cannot be read; the last good ones stay in force', { version, reason: this.#status.description });
+      this.#ports.log.warn('the routes cannot be read; the last good ones stay in force', {
+        version,
+        reason: this.#status.description,
+      });
       return false;
     }
-    const refused = this.#ports.hands.setRoutes(parsed.routes, { timeToLiveSecs: parsed.timeToLiveSecs ?? this.#ports.timeToLiveSecs });
-    const problems = [...parsed.problems, ...refused.map(({ name, message }) => ({ path: `routes.${name}`, message: `Error parsing route ${name} - ${message}` }))];
-    this.#status = { version, code: problems.length === 0 ? deploymentStatus.ok : deploymentStatus.malformed, description: describe(problems) };
-    if (problems.length > 0) this.#ports.log.warn('some routes are left out', { version, reason: this.#status.description });
+    const refused = this.#ports.hands.setRoutes(parsed.routes, {
+      timeToLiveSecs: parsed.timeToLiveSecs ?? this.#ports.timeToLiveSecs,
+    });
+    const problems = [
+      ...parsed.problems,
+      ...refused.map(({ name, message }) => ({
+        path: `routes.${name}`,
+        message: `Error parsing route ${name} - ${message}`,
+      })),
+    ];
+    this.#status = {
+      version,
+      code: problems.length === 0 ? deploymentStatus.ok : deploymentStatus.malformed,
+      description: describe(problems),
+    };
+    if (problems.length > 0)
+      this.#ports.log.warn('some routes are left out', { version, reason: this.#status.description });
     else this.#ports.log.info('routes in force', { version, routes: parsed.routes.length });
     return true;
   }

@@ -6,6 +6,7 @@
 import { type StdioOptions, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
+import { machine } from 'node:os';
 
 export interface SpawnRequest {
   readonly command: readonly string[];
@@ -25,6 +26,11 @@ export interface Processes {
   /** Changes with every boot of the machine. */
   bootId(): string;
   readonly pid: number;
+  /** `x86_64`, `aarch64`, `armv7l`, as `uname -m` says. */
+  readonly architecture: string;
+  readonly nodeVersion: string;
+  /** What a child process needs of our environment: where programs are, language, time zone. Nothing else is passed on. */
+  readonly inherited: Readonly<Record<string, string>>;
   /** The running executable, for starting built-in modules as the same one. */
   readonly executable: string;
   /** Resident, unshared-weighted memory of a process in bytes (PSS), when the kernel tells. */
@@ -35,9 +41,16 @@ const startTicksField = 19;
 const bytesPerKib = 1024;
 const privateFileMode = 0o600;
 
+const inheritedNames = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'WEIR_EXTRACT_DIR', 'QEMU_LD_PREFIX'];
+
 export function systemProcesses(): Processes {
   return {
     pid: process.pid,
+    architecture: machine(),
+    nodeVersion: process.versions.node,
+    inherited: Object.fromEntries(
+      inheritedNames.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+    ),
     executable: process.execPath,
     spawnDetached,
     async startTicks(pid) {

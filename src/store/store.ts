@@ -19,7 +19,6 @@ import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
 import { storeQuotaBytesMin, storeStateBytesMax } from '../limits.ts';
 import { errorCode } from '../model/errors.ts';
-import type { JsonObject } from '../model/json.ts';
 import type { Message } from '../model/message.ts';
 import type { Twin } from '../model/twin.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
@@ -80,8 +79,6 @@ export interface TwinRecord {
   /** identityKey() of the owner. */
   readonly key: string;
   readonly twin: Twin;
-  /** What the owner reported and the cloud has not yet taken. */
-  readonly pendingReported: JsonObject | undefined;
 }
 
 export class Store {

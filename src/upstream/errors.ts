@@ -3,11 +3,19 @@
 import { WeirError } from '../model/errors.ts';
 
 export function offlineError(what: string): WeirError {
-  return new WeirError({ code: 'UPSTREAM_OFFLINE', message: `${what} needs the hub, and the link to it is down. It is tried again by itself.`, retryable: true });
+  return new WeirError({
+    code: 'UPSTREAM_OFFLINE',
+    message: `${what} needs the hub, and the link to it is down. It is tried again by itself.`,
+    retryable: true,
+  });
 }
 
 export function responseTimeoutError(what: string, timeoutMs: number): WeirError {
-  return new WeirError({ code: 'UPSTREAM_RESPONSE_TIMEOUT', message: `${what}: the hub did not answer within ${timeoutMs} ms.`, retryable: true });
+  return new WeirError({
+    code: 'UPSTREAM_RESPONSE_TIMEOUT',
+    message: `${what}: the hub did not answer within ${timeoutMs} ms.`,
+    retryable: true,
+  });
 }
 
 export function refusedError(what: string, status: number, detail: string): WeirError {
@@ -20,7 +28,11 @@ export function refusedError(what: string, status: number, detail: string): Weir
 }
 
 export function malformedResponseError(what: string, reason: string): WeirError {
-  return new WeirError({ code: 'UPSTREAM_MALFORMED_RESPONSE', message: `${what}: the hub's answer cannot be read: ${reason}.`, retryable: true });
+  return new WeirError({
+    code: 'UPSTREAM_MALFORMED_RESPONSE',
+    message: `${what}: the hub's answer cannot be read: ${reason}.`,
+    retryable: true,
+  });
 }
 
 const tooManyRequests = 429;

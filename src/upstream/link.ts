@@ -12,6 +12,7 @@
 //   Every message carries its place in our queue as `$.hop`, so a repetition is not logged twice by the hub.
 //   Nothing waits for ever: each request has a time-out, and the end of the connection rejects all of them.
 
+import { upstreamInflightMax, upstreamRequestsPendingMax, upstreamRequestTimeoutMs } from '../limits.ts';
 import { type Identity, identityKey } from '../model/address.ts';
 import { errorMessage, type WeirError } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
@@ -36,12 +37,11 @@ import {
 } from '../protocol/iothub/topics.ts';
 import { formatUsername } from '../protocol/iothub/username.ts';
 import { MqttClient } from '../protocol/mqtt/client.ts';
-import { backoffDelays, type BackoffOptions } from './backoff.ts';
+import { type BackoffOptions, backoffDelays } from './backoff.ts';
 import { malformedResponseError, offlineError, refusedError } from './errors.ts';
 import { type LinkEvent, type LinkPhase, linkTransition } from './link-state.ts';
 import type { DesiredChange, LinkStatus, MethodAnswer, MethodCall, OutgoingMessage, TokenSigner } from './ports.ts';
 import { Requests } from './requests.ts';
-import { upstreamInflightMax, upstreamRequestsPendingMax, upstreamRequestTimeoutMs } from '../limits.ts';
 
 export interface LinkOptions {
   /** The hub's own name: part of user name and token, also when another host is dialled. */
@@ -55,8 +55,6 @@ export interface LinkOptions {
   readonly keepAliveSeconds: number;
   readonly tokenLifeSeconds: number;
   readonly backoff: BackoffOptions;
-  /** Name of the stream our queue's offsets count in: unique to one life of the store. */
-  readonly streamName: () => string;
 }
 
 export interface LinkPorts {
@@ -97,7 +95,10 @@ export class UpstreamLink {
   constructor(ports: LinkPorts, options: LinkOptions) {
     this.#ports = ports;
     this.#options = options;
-    this.#requests = new Requests(ports.clock, { timeoutMs: upstreamRequestTimeoutMs, pendingMax: upstreamRequestsPendingMax });
+    this.#requests = new Requests(ports.clock, {
+      timeoutMs: upstreamRequestTimeoutMs,
+      pendingMax: upstreamRequestsPendingMax,
+    });
     this.#delays = backoffDelays(options.backoff, ports.entropy.fraction);
     this.#sent = ports.metrics.counter('upstream_messages_sent_total');
   }
@@ -112,7 +113,11 @@ export class UpstreamLink {
   }
 
   status(): LinkStatus {
-    return { state: this.#phase === 'stopped' ? 'disabled' : this.#phase, sinceMs: this.#sinceMs, lastError: this.#lastError };
+    return {
+      state: this.#phase === 'stopped' ? 'disabled' : this.#phase,
+      sinceMs: this.#sinceMs,
+      lastError: this.#lastError,
+    };
   }
 
   get connected(): boolean {
@@ -151,11 +156,13 @@ export class UpstreamLink {
     });
   }
 
-  /** Sends in order; resolves with how many from the front the hub acknowledged. Rejects when none was. */
-  async send(batch: readonly OutgoingMessage[]): Promise<number> {
+  /** Sends in order; resolves with how many from the front the hub acknowledged. Rejects when none was. `epoch` names the stream the offsets count in. */
+  async send(batch: readonly OutgoingMessage[], epoch: string): Promise<number> {
     const session = this.#session;
     if (session === undefined || !this.connected) throw offlineError('Sending messages');
-    const results = await Promise.allSettled(batch.map((outgoing) => session.client.publish({ ...this.#wire(outgoing), qos: 1 })));
+    const results = await Promise.allSettled(
+      batch.map((outgoing) => session.client.publish({ ...wire(outgoing, epoch), qos: 1 })),
+    );
     const failedAt = results.findIndex((result) => result.status === 'rejected');
     const accepted = failedAt === -1 ? results.length : failedAt;
     this.#sent.add(accepted);
@@ -165,7 +172,9 @@ export class UpstreamLink {
 
   async twin(identity: Identity): Promise<Twin> {
     const what = `Reading the twin of ${identityKey(identity)}`;
-    const answer = await this.#requests.ask(what, (rid) => this.#publish(twinGetTopic(rid, this.#onBehalfOf(identity)), ''));
+    const answer = await this.#requests.ask(what, (rid) =>
+      this.#publish(twinGetTopic(rid, this.#onBehalfOf(identity)), ''),
+    );
     if (answer.status !== ok) throw refusedError(what, answer.status, problemText(answer.payload));
     return parseTwin(what, answer.payload);
   }
@@ -173,8 +182,11 @@ export class UpstreamLink {
   /** Merges `patch` into the hub's copy of the reported properties; resolves with their new version when the hub tells it. */
   async patchReported(identity: Identity, patch: JsonObject): Promise<number | undefined> {
     const what = `Reporting properties of ${identityKey(identity)}`;
-    const answer = await this.#requests.ask(what, (rid) => this.#publish(twinPatchTopic(rid, this.#onBehalfOf(identity)), JSON.stringify(patch)));
-    if (answer.status !== noContent && answer.status !== ok) throw refusedError(what, answer.status, problemText(answer.payload));
+    const answer = await this.#requests.ask(what, (rid) =>
+      this.#publish(twinPatchTopic(rid, this.#onBehalfOf(identity)), JSON.stringify(patch)),
+    );
+    if (answer.status !== noContent && answer.status !== ok)
+      throw refusedError(what, answer.status, problemText(answer.payload));
     return answer.version;
   }
 
@@ -186,16 +198,6 @@ export class UpstreamLink {
     const session = this.#session;
     if (session === undefined || !this.connected) throw offlineError(`Publishing on ${topic}`);
     await session.client.publish({ topic, payload: Buffer.from(text), qos: 1 });
-  }
-
-  #wire({ offset, message }: OutgoingMessage): { readonly topic: string; readonly payload: Uint8Array } {
-    const bag = encodePropertyBag({
-      system: originOf(message),
-      properties: message.properties,
-      output: message.output,
-      hop: { stream: this.#options.streamName(), sequence: offset },
-    });
-    return { topic: telemetryTopic(message.sender, bag), payload: message.body };
   }
 
   #handle(event: LinkEvent): void {
@@ -219,7 +221,12 @@ export class UpstreamLink {
 
   #arm(): void {
     const delayMs = this.#delays.next().value;
-    this.#ports.log.info('the hub is out of reach, trying again', { host: this.#options.dialHost, port: this.#options.dialPort, inMs: delayMs, reason: this.#lastError });
+    this.#ports.log.info('the hub is out of reach, trying again', {
+      host: this.#options.dialHost,
+      port: this.#options.dialPort,
+      inMs: delayMs,
+      reason: this.#lastError,
+    });
     this.#retryTimer = this.#ports.clock.setTimer(delayMs, () => this.#handle('due'));
   }
 
@@ -227,7 +234,9 @@ export class UpstreamLink {
     this.#lastError = undefined;
     this.#delays = backoffDelays(this.#options.backoff, this.#ports.entropy.fraction);
     this.#ports.log.info('connected to the hub', { host: this.#options.dialHost, port: this.#options.dialPort });
-    this.#renewTimer = this.#ports.clock.setTimer(this.#options.tokenLifeSeconds * renewAtPart * msPerSecond, () => this.#handle('renew'));
+    this.#renewTimer = this.#ports.clock.setTimer(this.#options.tokenLifeSeconds * renewAtPart * msPerSecond, () =>
+      this.#handle('renew'),
+    );
   }
 
   #hangUp(): void {
@@ -269,7 +278,12 @@ export class UpstreamLink {
       this.#ports.clock.monotonicMs,
     );
     const connection = this.#ports.network.dial(
-      { kind: 'tcp', host: dialHost, port: dialPort, ...(tls === undefined ? {} : { tls: { context: tls, serverName: dialHost } }) },
+      {
+        kind: 'tcp',
+        host: dialHost,
+        port: dialPort,
+        ...(tls === undefined ? {} : { tls: { context: tls, serverName: dialHost } }),
+      },
       {
         onOpen: () => client.start(),
         onData: (chunk, length) => client.receive(chunk, length),
@@ -290,7 +304,10 @@ export class UpstreamLink {
   }
 
   #subscribe(client: MqttClient, lost: (reason: string) => void): void {
-    const filters = [twinResponseFilter, desiredPatchFilter, methodRequestFilter].map((filter) => ({ filter, qos: 0 as const }));
+    const filters = [twinResponseFilter, desiredPatchFilter, methodRequestFilter].map((filter) => ({
+      filter,
+      qos: 0 as const,
+    }));
     client.subscribe(filters).then(
       () => {
         if (this.#session?.client === client) this.#handle('accepted');
@@ -313,26 +330,57 @@ export class UpstreamLink {
     }
   }
 
-  #receiveDesired(identity: Identity, { payload, version }: { readonly payload: Buffer; readonly version: number }): void {
+  #receiveDesired(
+    identity: Identity,
+    { payload, version }: { readonly payload: Buffer; readonly version: number },
+  ): void {
     const parsed = parseJson(payload.toString('utf8'));
     if (!parsed.ok || !isJsonObject(parsed.value)) {
-      this.#ports.log.warn('a desired property patch is not a JSON object; the whole twin will be read on the next connect', { identity: identityKey(identity) });
+      this.#ports.log.warn(
+        'a desired property patch is not a JSON object; the whole twin will be read on the next connect',
+        { identity: identityKey(identity) },
+      );
       return;
     }
-    for (const listener of this.#desiredListeners) listener({ identity, patch: withoutCarrierKeys(parsed.value), version });
+    for (const listener of this.#desiredListeners)
+      listener({ identity, patch: withoutCarrierKeys(parsed.value), version });
   }
 
-  #answerMethod(identity: Identity, { payload, name, rid }: { readonly payload: Buffer; readonly name: string; readonly rid: string }): void {
+  #answerMethod(
+    identity: Identity,
+    { payload, name, rid }: { readonly payload: Buffer; readonly name: string; readonly rid: string },
+  ): void {
     const parsed = payload.length === 0 ? { ok: true as const, value: null } : parseJson(payload.toString('utf8'));
     const answering: Promise<MethodAnswer> =
       this.#methodListener === undefined || !parsed.ok
-        ? Promise.resolve({ status: parsed.ok ? methodNotFound : methodFailed, payload: { message: parsed.ok ? `No method ${name}.` : 'The payload is not JSON.' } })
+        ? Promise.resolve({
+            status: parsed.ok ? methodNotFound : methodFailed,
+            payload: { message: parsed.ok ? `No method ${name}.` : 'The payload is not JSON.' },
+          })
         : this.#methodListener({ identity, name, payload: parsed.value });
     answering
       .catch((error: unknown): MethodAnswer => ({ status: methodFailed, payload: { message: errorMessage(error) } }))
       .then((answer) => this.#publish(methodResponseTopic(answer.status, rid), JSON.stringify(answer.payload)))
-      .catch((error: unknown) => this.#ports.log.warn('the answer to a direct method was lost with the link', { method: name, reason: errorMessage(error) }));
+      .catch((error: unknown) =>
+        this.#ports.log.warn('the answer to a direct method was lost with the link', {
+          method: name,
+          reason: errorMessage(error),
+        }),
+      );
   }
+}
+
+function wire(
+  { offset, message }: OutgoingMessage,
+  epoch: string,
+): { readonly topic: string; readonly payload: Uint8Array } {
+  const bag = encodePropertyBag({
+    system: originOf(message),
+    properties: message.properties,
+    output: message.output,
+    hop: { stream: epoch, sequence: offset },
+  });
+  return { topic: telemetryTopic(message.sender, bag), payload: message.body };
 }
 
 /** System properties as they are sent on: the time of acceptance at the gateway travels as creation time, unless the sender gave one. */
@@ -345,7 +393,8 @@ function parseTwin(what: string, payload: Buffer): Twin {
   const parsed = parseJson(payload.toString('utf8'));
   if (!parsed.ok) throw malformedResponseError(what, parsed.reason);
   const { value } = parsed;
-  if (!isJsonObject(value) || !isJsonObject(value['desired']) || !isJsonObject(value['reported'])) throw malformedResponseError(what, 'desired and reported are expected');
+  if (!isJsonObject(value) || !isJsonObject(value['desired']) || !isJsonObject(value['reported']))
+    throw malformedResponseError(what, 'desired and reported are expected');
   return { desired: parseSection(value['desired']), reported: parseSection(value['reported']) };
 }
 
@@ -356,6 +405,7 @@ function parseSection(section: JsonObject): Twin['desired'] {
 
 function problemText(payload: Buffer): string {
   const parsed = parseJson(payload.toString('utf8'));
-  if (parsed.ok && isJsonObject(parsed.value) && typeof parsed.value['message'] === 'string') return parsed.value['message'];
+  if (parsed.ok && isJsonObject(parsed.value) && typeof parsed.value['message'] === 'string')
+    return parsed.value['message'];
   return payload.length === 0 ? 'no reason given' : payload.toString('utf8');
 }

@@ -41,13 +41,19 @@ export class Requests {
   ask(what: string, send: (rid: string) => Promise<void>): Promise<Answer> {
     if (this.#waiting.size >= this.#options.pendingMax) {
       return Promise.reject(
-        new WeirError({ code: 'UPSTREAM_TOO_MANY_REQUESTS', message: `${what}: ${this.#options.pendingMax} requests wait for the hub already.`, retryable: true }),
+        new WeirError({
+          code: 'UPSTREAM_TOO_MANY_REQUESTS',
+          message: `${what}: ${this.#options.pendingMax} requests wait for the hub already.`,
+          retryable: true,
+        }),
       );
     }
     this.#last += 1;
     const rid = this.#last.toString(16);
     return new Promise((resolve, reject) => {
-      const timer = this.#clock.setTimer(this.#options.timeoutMs, () => this.#fail(rid, responseTimeoutError(what, this.#options.timeoutMs)));
+      const timer = this.#clock.setTimer(this.#options.timeoutMs, () =>
+        this.#fail(rid, responseTimeoutError(what, this.#options.timeoutMs)),
+      );
       assert(!this.#waiting.has(rid), 'a request id is used once');
       this.#waiting.set(rid, { what, resolve, reject, timer });
       send(rid).catch(() => this.#fail(rid, offlineError(what)));

@@ -1,13 +1,12 @@
 // The agent's loop against hands that only remember: what is applied, remembered and reported.
 
 import t from 'tap';
-import { Agent, type AgentPorts, type LaunchOrder, type OwnTwin } from '../../src/agent/index.ts';
-import { Routing } from '../../src/agent/index.ts';
+import { Agent, type AgentPorts, type LaunchOrder, type OwnTwin, Routing } from '../../src/agent/index.ts';
 import type { JsonObject } from '../../src/model/json.ts';
 import { mergePatch } from '../../src/model/twin.ts';
 import { MemoryState } from '../support/memory-twins.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { settle, SimClock } from '../support/sim-clock.ts';
+import { keptLog } from '../support/quiet-log.ts';
+import { SimClock, settle } from '../support/sim-clock.ts';
 
 class FakeTwin implements OwnTwin {
   section: { properties: JsonObject; version: number } = { properties: {}, version: 0 };
@@ -46,7 +45,7 @@ function bench(memory = new MemoryState()) {
     twin,
     memory,
     clock,
-    log: quietLog(),
+    log: keptLog(new SimClock()).log,
     context: { builtins: ['modbus'] },
     facts,
     hands: {
@@ -56,35 +55,70 @@ function bench(memory = new MemoryState()) {
         return Promise.resolve();
       },
       observe: () =>
-        (applied.at(-1) ?? []).map(({ name }) => ({ name, runtimeStatus: 'running', exitCode: 0, statusDescription: 'running', startedAtMs: 5, exitedAtMs: null, restartCount: 0, lastRestartAtMs: null })),
+        (applied.at(-1) ?? []).map(({ name }) => ({
+          name,
+          runtimeStatus: 'running',
+          exitCode: 0,
+          statusDescription: 'running',
+          startedAtMs: 5,
+          exitedAtMs: null,
+          restartCount: 0,
+          lastRestartAtMs: null,
+        })),
       onChange: (listener) => {
         state.notify = listener;
         return () => undefined;
       },
     },
-    identities: { provide: (moduleId) => Promise.resolve({ env: { IOTEDGE_MODULEID: moduleId } }), keepOnly: () => Promise.resolve() },
-    planFacts: { builtinCommand: (name) => ['/weir', 'module', 'run', name], baseEnv: {}, executableDigest: 'd', graceMs: 1, logBytesMax: 1, logFiles: 1, digest: (text) => text },
+    identities: {
+      provide: (moduleId) => Promise.resolve({ env: { IOTEDGE_MODULEID: moduleId } }),
+      keepOnly: () => Promise.resolve(),
+    },
+    planFacts: {
+      builtinCommand: (name) => ['/weir', 'module', 'run', name],
+      baseEnv: {},
+      executableDigest: 'd',
+      graceMs: 1,
+      logBytesMax: 1,
+      logFiles: 1,
+      digest: (text) => text,
+    },
   };
   return { twin, applied, state, clock, memory, agent: new Agent(ports) };
 }
 
-t.test('a deployment is applied, remembered and reported in Azure\'s shape', async (t) => {
+t.test("a deployment is applied, remembered and reported in Azure's shape", async (t) => {
   const { agent, twin, applied, memory } = bench();
   await agent.start();
   t.same(applied, [], 'nothing known: nothing is touched');
   t.match(twin.reportedNow, { lastDesiredStatus: { code: 417 } });
   twin.set(deployment({ meter }));
   await settle();
-  t.same(applied.at(-1)?.map((order) => [order.name, order.env['IOTEDGE_MODULEID']]), [['meter', 'meter']]);
+  t.same(
+    applied.at(-1)?.map((order) => [order.name, order.env['IOTEDGE_MODULEID']]),
+    [['meter', 'meter']],
+  );
   t.match(twin.reportedNow, {
     lastDesiredVersion: 1,
     lastDesiredStatus: { code: 200, description: '' },
     runtime: { type: 'docker', platform: { os: 'linux', architecture: 'x86_64' } },
-    modules: { meter: { type: 'process', runtimeStatus: 'running', restartCount: 0, lastStartTimeUtc: '1970-01-01T00:00:00.005Z', lastExitTimeUtc: '0001-01-01T00:00:00' } },
+    modules: {
+      meter: {
+        type: 'process',
+        runtimeStatus: 'running',
+        restartCount: 0,
+        lastStartTimeUtc: '1970-01-01T00:00:00.005Z',
+        lastExitTimeUtc: '0001-01-01T00:00:00',
+      },
+    },
   });
   const again = bench(memory);
   await again.agent.start();
-  t.same(again.applied.at(-1)?.map((order) => order.name), ['meter'], 'a restart without any twin runs the last good one');
+  t.same(
+    again.applied.at(-1)?.map((order) => order.name),
+    ['meter'],
+    'a restart without any twin runs the last good one',
+  );
   await agent.close();
   await again.agent.close();
 });
@@ -96,8 +130,15 @@ t.test('an unreadable deployment leaves the last good one in force and says why'
   await settle();
   twin.set({ schemaVersion: '9', modules: {} });
   await settle();
-  t.same(applied.at(-1)?.map((order) => order.name), ['meter']);
-  t.match(twin.reportedNow, { lastDesiredVersion: 2, lastDesiredStatus: { code: 412 }, modules: { meter: { runtimeStatus: 'running' } } });
+  t.same(
+    applied.at(-1)?.map((order) => order.name),
+    ['meter'],
+  );
+  t.match(twin.reportedNow, {
+    lastDesiredVersion: 2,
+    lastDesiredStatus: { code: 412 },
+    modules: { meter: { runtimeStatus: 'running' } },
+  });
   twin.set(deployment({ meter, broken: { type: 'process', settings: {} } }));
   await settle();
   t.match(twin.reportedNow, { lastDesiredStatus: { code: 400, description: /modules\.broken\.settings\.executable/ } });
@@ -117,7 +158,10 @@ t.test('hands that fail are asked again', async (t) => {
   t.equal(agent.status().code, 500);
   state.failing = false;
   await clock.advance(10_000);
-  t.same(applied.at(-1)?.map((order) => order.name), ['meter']);
+  t.same(
+    applied.at(-1)?.map((order) => order.name),
+    ['meter'],
+  );
   t.match(twin.reportedNow, { lastDesiredStatus: { code: 200 } });
   await agent.close();
   t.equal(clock.timerCount, 0);
@@ -145,23 +189,40 @@ t.test('routes: good ones are in force, bad ones are named, unreadable sections 
   const ports = {
     twin,
     memory,
-    log: quietLog(),
+    log: keptLog(new SimClock()).log,
     facts,
     timeToLiveSecs: 7200,
     clients: () => ({}),
     hands: {
-      setRoutes: (routes: readonly { readonly name: string; readonly text: string }[], defaults: { readonly timeToLiveSecs: number }) => {
+      setRoutes: (
+        routes: readonly { readonly name: string; readonly text: string }[],
+        defaults: { readonly timeToLiveSecs: number },
+      ) => {
         inForce.push([routes.map((route) => route.name), defaults.timeToLiveSecs]);
-        return routes.filter((route) => route.text.includes('FORM')).map(({ name }) => ({ name, message: 'FROM is expected' }));
+        return routes
+          .filter((route) => route.text.includes('FORM'))
+          .map(({ name }) => ({ name, message: 'FROM is expected' }));
       },
     },
   };
   const routing = new Routing(ports);
   await routing.start();
-  twin.set({ schemaVersion: '1.1', routes: { up: 'FROM /* INTO $upstream', bad: 'FORM', 'a.b': 'FROM /* INTO $upstream', far: { route: 'FROM /* INTO $upstream', priority: 10 } }, storeAndForwardConfiguration: { timeToLiveSecs: 60 } });
+  twin.set({
+    schemaVersion: '1.1',
+    routes: {
+      up: 'FROM /* INTO $upstream',
+      bad: 'FORM',
+      'a.b': 'FROM /* INTO $upstream',
+      far: { route: 'FROM /* INTO $upstream', priority: 10 },
+    },
+    storeAndForwardConfiguration: { timeToLiveSecs: 60 },
+  });
   await routing.report();
   t.same(inForce.at(-1), [['up', 'bad'], 60]);
-  t.match(twin.reportedNow, { lastDesiredVersion: 1, lastDesiredStatus: { code: 400, description: /routes\.a\.b.*routes\.far\.priority.*Error parsing route bad/ } });
+  t.match(twin.reportedNow, {
+    lastDesiredVersion: 1,
+    lastDesiredStatus: { code: 400, description: /routes\.a\.b.*routes\.far\.priority.*Error parsing route bad/ },
+  });
   twin.set({ schemaVersion: '3' });
   await routing.report();
   t.equal(inForce.length, 1);

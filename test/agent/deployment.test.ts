@@ -12,7 +12,12 @@ const quickstart: JsonObject = {
   runtime: { type: 'docker', settings: { minDockerVersion: 'v1.25', loggingOptions: '', registryCredentials: {} } },
   systemModules: {
     edgeAgent: { type: 'docker', settings: { image: 'mcr.microsoft.com/azureiotedge-agent:1.5', createOptions: '{}' } },
-    edgeHub: { type: 'docker', status: 'running', restartPolicy: 'always', settings: { image: 'mcr.microsoft.com/azureiotedge-hub:1.5', createOptions: '{}' } },
+    edgeHub: {
+      type: 'docker',
+      status: 'running',
+      restartPolicy: 'always',
+      settings: { image: 'mcr.microsoft.com/azureiotedge-hub:1.5', createOptions: '{}' },
+    },
   },
   modules: {
     SimulatedTemperatureSensor: {
@@ -70,7 +75,10 @@ t.test('process modules and foreign containers are told apart', (t) => {
     'in startupOrder, the container left out',
   );
   t.same(orders[0]?.env, { PATH: '/bin', IOTEDGE_MODULEID: 'own' });
-  t.match(unsupportedReason(parsed.deployment.modules.find((module) => module.name === 'other') ?? fail()), /example.com\/other:1/);
+  t.match(
+    unsupportedReason(parsed.deployment.modules.find((module) => module.name === 'other') ?? fail()),
+    /example.com\/other:1/,
+  );
   t.end();
 });
 
@@ -100,7 +108,14 @@ t.test('every mistake of every module is named with its path; the good ones stan
         good: { type: 'process', settings: { executable: '/bin/true' } },
         'bad name': { type: 'process', settings: { executable: '/bin/true' } },
         text: 'x',
-        many: { type: 'vm', status: 'paused', restartPolicy: 'sometimes', startupOrder: -1, env: { A: 1 }, settings: { executable: 'relative' } },
+        many: {
+          type: 'vm',
+          status: 'paused',
+          restartPolicy: 'sometimes',
+          startupOrder: -1,
+          env: { A: 1 },
+          settings: { executable: 'relative' },
+        },
         chunk: { type: 'docker', settings: { image: 'i', createOptions: '{', createOptions02: '}' } },
         unknown: { type: 'process', settings: { executable: 'weir:nothing' } },
       },
@@ -113,19 +128,40 @@ t.test('every mistake of every module is named with its path; the good ones stan
     ['good'],
   );
   const paths = parsed.problems.map((problem) => problem.path);
-  for (const path of ['modules.bad name', 'modules.text', 'modules.many.type', 'modules.many.status', 'modules.many.restartPolicy', 'modules.many.startupOrder', 'modules.many.env.A', 'modules.many.settings.executable', 'modules.chunk.settings.createOptions', 'modules.unknown.settings.executable']) {
+  for (const path of [
+    'modules.bad name',
+    'modules.text',
+    'modules.many.type',
+    'modules.many.status',
+    'modules.many.restartPolicy',
+    'modules.many.startupOrder',
+    'modules.many.env.A',
+    'modules.many.settings.executable',
+    'modules.chunk.settings.createOptions',
+    'modules.unknown.settings.executable',
+  ]) {
     t.ok(paths.includes(path), path);
   }
   t.end();
 });
 
 t.test('createOptions are joined in order, whatever their case, and gaps are errors', (t) => {
-  t.same(readCreateOptions({ createOptions: '{"a"', CREATEOPTIONS01: ':1', createOptions02: '}' }), { ok: true, value: { a: 1 } });
+  t.same(readCreateOptions({ createOptions: '{"a"', CREATEOPTIONS01: ':1', createOptions02: '}' }), {
+    ok: true,
+    value: { a: 1 },
+  });
   t.same(readCreateOptions({}), { ok: true, value: {} });
   t.same(readCreateOptions({ createOptions: '' }), { ok: true, value: {} });
   t.same(readCreateOptions({ createOptions: 'null' }), { ok: true, value: {} });
   t.same(readCreateOptions({ createOptions: { a: 1 } }), { ok: true, value: { a: 1 } });
-  for (const bad of [{ createOptions: '{' }, { createOptions01: '{}' }, { createOptions: '{', createOptions02: '}' }, { createOptions: '{}', createOptions00: '' }, { createOptions: '[]' }, { createOptions: 1 }]) {
+  for (const bad of [
+    { createOptions: '{' },
+    { createOptions01: '{}' },
+    { createOptions: '{', createOptions02: '}' },
+    { createOptions: '{}', createOptions00: '' },
+    { createOptions: '[]' },
+    { createOptions: 1 },
+  ]) {
     t.equal(readCreateOptions(bad).ok, false, JSON.stringify(bad));
   }
   t.end();

@@ -37,16 +37,27 @@ t.test('desired patches apply in order; repetitions are ignored and gaps are tol
   const news: unknown[] = [];
   cache.onDesired((item) => news.push(item));
   t.equal(await cache.applyDesiredPatch({ identity: module, patch: { a: 1 }, version: 1 }), true);
-  t.equal(await cache.applyDesiredPatch({ identity: module, patch: { a: 9 }, version: 1 }), true, 'a repetition changes nothing');
-  t.equal(await cache.applyDesiredPatch({ identity: module, patch: { a: 3 }, version: 3 }), false, 'version 2 is missing');
+  t.equal(
+    await cache.applyDesiredPatch({ identity: module, patch: { a: 9 }, version: 1 }),
+    true,
+    'a repetition changes nothing',
+  );
+  t.equal(
+    await cache.applyDesiredPatch({ identity: module, patch: { a: 3 }, version: 3 }),
+    false,
+    'version 2 is missing',
+  );
   t.same(cache.twin(module).desired, { properties: { a: 1 }, version: 1 });
   t.same(news, [{ identity: module, patch: { a: 1 }, version: 1 }]);
 });
 
-t.test('on first contact the hub\'s reported properties are the base of what was reported offline', async (t) => {
+t.test("on first contact the hub's reported properties are the base of what was reported offline", async (t) => {
   const cache = new TwinCache(new MemoryTwins());
   await cache.patchReported(module, { b: 2 });
-  await cache.reconcile(module, { desired: { properties: { x: 1 }, version: 4 }, reported: { properties: { a: 1, b: 1 }, version: 7 } });
+  await cache.reconcile(module, {
+    desired: { properties: { x: 1 }, version: 4 },
+    reported: { properties: { a: 1, b: 1 }, version: 7 },
+  });
   t.same(cache.owedReported(module), { b: 2 });
   t.same(cache.twin(module).reported.properties, { a: 1, b: 2 });
   t.same(cache.twin(module).desired, { properties: { x: 1 }, version: 4 });
@@ -58,7 +69,10 @@ t.test('later on the device is the authority for reported and the hub for desire
   await cache.patchReported(module, { level: 3 });
   const news: unknown[] = [];
   cache.onDesired((item) => news.push(item));
-  await cache.reconcile(module, { desired: { properties: { a: 2 }, version: 2 }, reported: { properties: { stale: 1 }, version: 3 } });
+  await cache.reconcile(module, {
+    desired: { properties: { a: 2 }, version: 2 },
+    reported: { properties: { stale: 1 }, version: 3 },
+  });
   t.same(cache.owedReported(module), { level: 3, stale: null });
   t.same(news, [{ identity: module, patch: { a: 2, gone: null }, version: 2 }], 'a hub that lost its past is followed');
 });
@@ -67,7 +81,13 @@ t.test('bad reported patches are refused with a path and leave the twin alone', 
   const cache = new TwinCache(new MemoryTwins());
   await t.rejects(cache.patchReported(module, { a: { 'b.c': 1 } }), { code: 'TWIN_PATCH_INVALID' });
   await t.rejects(cache.patchReported(module, { $x: 1 }), { code: 'TWIN_PATCH_INVALID' });
-  await t.rejects(cache.patchReported(module, Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`k${index}`, 'x'.repeat(4000)]))), { code: 'TWIN_TOO_LARGE' });
+  await t.rejects(
+    cache.patchReported(
+      module,
+      Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`k${index}`, 'x'.repeat(4000)])),
+    ),
+    { code: 'TWIN_TOO_LARGE' },
+  );
   t.same(cache.twin(module), emptyTwin);
 });
 

@@ -1,14 +1,14 @@
 // Twins in step with a hub that comes, goes and refuses.
 
 import t from 'tap';
-import { identityKey, type Identity } from '../../src/model/address.ts';
+import { type Identity, identityKey } from '../../src/model/address.ts';
 import { WeirError } from '../../src/model/errors.ts';
 import type { JsonObject } from '../../src/model/json.ts';
 import { mergePatch, type Twin } from '../../src/model/twin.ts';
 import { TwinCache, type TwinSource, TwinSync } from '../../src/twin/index.ts';
 import { MemoryTwins } from '../support/memory-twins.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { settle, SimClock } from '../support/sim-clock.ts';
+import { keptLog } from '../support/quiet-log.ts';
+import { SimClock, settle } from '../support/sim-clock.ts';
 
 const module = { deviceId: 'gw', moduleId: 'pump' };
 
@@ -29,20 +29,33 @@ class FakeHub implements TwinSource {
     if (this.failing) return Promise.reject(new WeirError({ code: 'UPSTREAM_OFFLINE', message: 'down' }));
     const { desired, reported } = this.of(identity);
     this.patches.push(patch);
-    this.twins.set(identityKey(identity), { desired, reported: { properties: mergePatch(reported.properties, patch), version: reported.version + 1 } });
+    this.twins.set(identityKey(identity), {
+      desired,
+      reported: { properties: mergePatch(reported.properties, patch), version: reported.version + 1 },
+    });
     return Promise.resolve(reported.version + 1);
   }
 
   of(identity: Identity): Twin {
-    return this.twins.get(identityKey(identity)) ?? { desired: { properties: {}, version: 1 }, reported: { properties: {}, version: 1 } };
+    return (
+      this.twins.get(identityKey(identity)) ?? {
+        desired: { properties: {}, version: 1 },
+        reported: { properties: {}, version: 1 },
+      }
+    );
   }
 }
 
-function bench(): { readonly hub: FakeHub; readonly cache: TwinCache; readonly sync: TwinSync; readonly clock: SimClock } {
+function bench(): {
+  readonly hub: FakeHub;
+  readonly cache: TwinCache;
+  readonly sync: TwinSync;
+  readonly clock: SimClock;
+} {
   const hub = new FakeHub();
   const clock = new SimClock();
   const cache = new TwinCache(new MemoryTwins());
-  const sync = new TwinSync({ cache, source: hub, clock, log: quietLog(), retryMs: 5000 });
+  const sync = new TwinSync({ cache, source: hub, clock, log: keptLog(new SimClock()).log, retryMs: 5000 });
   return { hub, cache, sync, clock };
 }
 
@@ -67,7 +80,10 @@ t.test('a gap in desired versions makes the whole twin be read', async (t) => {
   hub.connected = true;
   sync.watch(module);
   await settle();
-  hub.twins.set(identityKey(module), { desired: { properties: { a: 3 }, version: 4 }, reported: { properties: {}, version: 1 } });
+  hub.twins.set(identityKey(module), {
+    desired: { properties: { a: 3 }, version: 4 },
+    reported: { properties: {}, version: 1 },
+  });
   sync.desired({ identity: module, patch: { a: 3 }, version: 4 });
   await settle();
   t.same(cache.twin(module).desired, { properties: { a: 3 }, version: 4 });

@@ -73,7 +73,7 @@ export class IotHubFront implements TopicService {
     this.#clock = clock;
     this.#log = log.child('iothub');
     this.#metrics = metrics;
-    this.#accepted = metrics.counter('iothub_telemetry_accepted_total');
+    this.#accepted = metrics.counter('weir_iothub_telemetry_accepted');
   }
 
   // ── what the broker asks ──
@@ -90,7 +90,7 @@ export class IotHubFront implements TopicService {
     try {
       await this.#publish(client, publish);
     } catch (error) {
-      this.#metrics.counter('iothub_refused_total', { reason: errorCode(error) }).add();
+      this.#metrics.counter('weir_iothub_refused', { reason: errorCode(error) }).add();
       this.#log.warn('publish refused', {
         client: client.clientId,
         code: errorCode(error),
@@ -104,7 +104,7 @@ export class IotHubFront implements TopicService {
   subscribe(client: BrokerClient, filter: string, qos: 0 | 1 | 2): 0 | 1 | undefined {
     const speaker = this.#speakerByClient.get(client);
     if (speaker === undefined || !isOwnFilter(speaker.identity, filter)) {
-      this.#metrics.counter('iothub_refused_total', { reason: 'SUBSCRIBE' }).add();
+      this.#metrics.counter('weir_iothub_refused', { reason: 'SUBSCRIBE' }).add();
       this.#log.warn('subscription refused: it belongs to somebody else', { client: client.clientId, filter });
       return undefined;
     }
@@ -233,7 +233,7 @@ export class IotHubFront implements TopicService {
         });
       case 'method-response':
         if (!speaker.answer(topic.rid, topic.status, publish.payload))
-          this.#metrics.counter('iothub_method_answers_late_total').add();
+          this.#metrics.counter('weir_iothub_method_answers_late').add();
         return;
       default:
         return assertNever(topic, 'device topic');
@@ -253,7 +253,7 @@ export class IotHubFront implements TopicService {
       if (speaker.twinRequests > twinRequestsPerClientMax) throw busyError('twin requests', twinRequestsPerClientMax);
       answer = await work(owner);
     } catch (error) {
-      this.#metrics.counter('iothub_twin_errors_total', { reason: errorCode(error) }).add();
+      this.#metrics.counter('weir_iothub_twin_errors', { reason: errorCode(error) }).add();
       const level = error instanceof WeirError ? 'debug' : 'error';
       this.#log[level]('twin request failed', {
         client: speaker.client.clientId,
@@ -266,7 +266,7 @@ export class IotHubFront implements TopicService {
     }
     const topic = twinResponseTopic(answer.status, request.rid, answer.version);
     if (speaker.grantedQos(topic) === undefined) {
-      this.#metrics.counter('iothub_twin_answers_unsubscribed_total').add();
+      this.#metrics.counter('weir_iothub_twin_answers_unsubscribed').add();
       return;
     }
     // The asker may have gone: nobody is left to be told.

@@ -2,5 +2,6 @@
 
 export { IotHubError } from './errors.ts';
 export { IotHubFront, type IotHubFrontPorts } from './front.ts';
+export { ModuleInput } from './module-input.ts';
 export type { DeviceBackend } from './ports.ts';
 export type { MethodAnswer, MethodCall } from './speaker.ts';

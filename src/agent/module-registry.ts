@@ -1,0 +1,88 @@
+// Which module identities exist on this device, each with its generation, its workload socket and its variables.
+//
+// A generation id is born with the first deployment of a module and dies with its removal: tokens and keys of an
+// earlier life of the same name do not work any more. Generations are remembered, so that a restart of the
+// runtime does not disturb modules that keep running.
+//
+// Invariant: a module's generation is durable before the module is told about it.
+
+import { isJsonObject, parseJson } from '../model/json.ts';
+import type { AgentMemory, ModuleIdentities } from './ports.ts';
+
+export interface RegistryPorts {
+  readonly memory: AgentMemory;
+  readonly newGenerationId: () => string;
+  readonly workload: {
+    open(module: { readonly moduleId: string; readonly generationId: string }): Promise<void>;
+    close(moduleId: string): Promise<void>;
+  };
+  /** Called when a module gets or loses its identity: its twin begins or ends here. */
+  readonly joined: (moduleId: string) => void;
+  readonly left: (moduleId: string) => Promise<void>;
+  readonly environment: (module: {
+    readonly moduleId: string;
+    readonly generationId: string;
+  }) => Readonly<Record<string, string>>;
+}
+
+const generationsKey = 'agent:module-generations';
+
+export class ModuleRegistry implements ModuleIdentities {
+  readonly #ports: RegistryPorts;
+  readonly #generations = new Map<string, string>();
+  readonly #open = new Set<string>();
+
+  constructor(ports: RegistryPorts) {
+    this.#ports = ports;
+  }
+
+  /** Recalls the identities of the last run. Their sockets are opened by provide(). */
+  async start(): Promise<void> {
+    const text = await this.#ports.memory.state(generationsKey);
+    const parsed = text === undefined ? undefined : parseJson(text);
+    if (parsed?.ok !== true || !isJsonObject(parsed.value)) return;
+    for (const [moduleId, generationId] of Object.entries(parsed.value)) {
+      if (typeof generationId === 'string') this.#generations.set(moduleId, generationId);
+    }
+  }
+
+  /** Undefined when there is no such module on this device. */
+  generationId(moduleId: string): string | undefined {
+    return this.#generations.get(moduleId);
+  }
+
+  moduleIds(): readonly string[] {
+    return [...this.#generations.keys()];
+  }
+
+  async provide(moduleId: string): Promise<{ readonly env: Readonly<Record<string, string>> }> {
+    let generationId = this.#generations.get(moduleId);
+    if (generationId === undefined) {
+      generationId = this.#ports.newGenerationId();
+      this.#generations.set(moduleId, generationId);
+      await this.#remember();
+    }
+    if (!this.#open.has(moduleId)) {
+      await this.#ports.workload.open({ moduleId, generationId });
+      this.#open.add(moduleId);
+      this.#ports.joined(moduleId);
+    }
+    return { env: this.#ports.environment({ moduleId, generationId }) };
+  }
+
+  async keepOnly(moduleIds: readonly string[]): Promise<void> {
+    const gone = [...this.#generations.keys()].filter((moduleId) => !moduleIds.includes(moduleId));
+    if (gone.length === 0) return;
+    for (const moduleId of gone) {
+      this.#generations.delete(moduleId);
+      this.#open.delete(moduleId);
+      await this.#ports.workload.close(moduleId);
+      await this.#ports.left(moduleId);
+    }
+    await this.#remember();
+  }
+
+  #remember(): Promise<void> {
+    return this.#ports.memory.saveState(generationsKey, JSON.stringify(Object.fromEntries(this.#generations)));
+  }
+}

@@ -1,0 +1,46 @@
+// Generations of module identities: stable over restarts, new after a removal.
+
+import t from 'tap';
+import { ModuleRegistry } from '../../src/agent/index.ts';
+import { MemoryState } from '../support/memory-twins.ts';
+
+function bench(memory: MemoryState) {
+  const events: string[] = [];
+  let born = memory.values.size * 100;
+  const registry = new ModuleRegistry({
+    memory,
+    newGenerationId: () => {
+      born += 1;
+      return `g${born}`;
+    },
+    workload: {
+      open: ({ moduleId, generationId }) => Promise.resolve(void events.push(`open ${moduleId} ${generationId}`)),
+      close: (moduleId) => Promise.resolve(void events.push(`close ${moduleId}`)),
+    },
+    joined: (moduleId) => void events.push(`joined ${moduleId}`),
+    left: (moduleId) => Promise.resolve(void events.push(`left ${moduleId}`)),
+    environment: ({ generationId }) => ({ IOTEDGE_MODULEGENERATIONID: generationId }),
+  });
+  return { registry, events };
+}
+
+t.test('a module keeps its generation over a restart and gets a new one after its removal', async (t) => {
+  const memory = new MemoryState();
+  const first = bench(memory);
+  await first.registry.start();
+  t.same(await first.registry.provide('pump'), { env: { IOTEDGE_MODULEGENERATIONID: 'g1' } });
+  await first.registry.provide('pump');
+  t.same(first.events, ['open pump g1', 'joined pump'], 'a second call opens nothing again');
+  const second = bench(memory);
+  await second.registry.start();
+  t.equal(
+    second.registry.generationId('pump'),
+    'g1',
+    'known before it is provided: a running module may connect at once',
+  );
+  await second.registry.keepOnly([]);
+  t.equal(second.registry.generationId('pump'), undefined);
+  await second.registry.provide('pump');
+  t.not(second.registry.generationId('pump'), 'g1');
+  t.same(second.events.slice(0, 2), ['close pump', 'left pump']);
+});
