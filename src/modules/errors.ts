@@ -6,7 +6,7 @@ import { WeirError } from '../model/errors.ts';
 /** MODULES_UNKNOWN, MODULES_ENVIRONMENT: starting again as it is cannot help; the process exits with 78 (EX_CONFIG). */
 export class ModuleConfigurationError extends WeirError {}
 
-/** MODULES_WORKLOAD_REFUSED, MODULES_LINK_FAILED, MODULES_TWIN_FAILED: the host tries again. */
+/** MODULES_WORKLOAD_REFUSED: the host tries again. */
 export class ModuleLinkError extends WeirError {}
 
 /** MODULES_BAD_REQUEST: a method call or an input message that cannot be done as it is. `fields.status` is the answer's status. */

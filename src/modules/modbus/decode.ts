@@ -86,7 +86,7 @@ function ordered(words: readonly number[], order: WordOrder): readonly number[] 
 
 function toBytes(words: readonly number[]): DataView {
   const view = new DataView(new ArrayBuffer(words.length * 2));
-  words.forEach((word, index) => view.setUint16(index * 2, word));
+  for (const [index, word] of words.entries()) view.setUint16(index * 2, word);
   return view;
 }
 
@@ -168,12 +168,18 @@ function decodeText(words: readonly number[], order: WordOrder): string {
 
 function encodeText(tag: Tag, value: unknown): Encoded {
   if (typeof value !== 'string') return refused('is no text');
-  if (/[^\u0001-\u00ff]/.test(value)) return refused('has characters that are not Latin-1');
+  if ([...value].some(isNotLatin1)) return refused('has characters that are not Latin-1');
   if (value.length > tag.at.length * 2) return refused(`is longer than ${tag.at.length * 2} characters`);
   const bytes = Buffer.alloc(tag.at.length * 2);
   bytes.write(value, 'latin1');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return { ok: true, words: textOrdered(toWords(view), tag.order) };
+}
+
+/** NUL is not one either: it would end the text. */
+function isNotLatin1(character: string): boolean {
+  const code = character.codePointAt(0) ?? 0;
+  return code < 1 || code > byteMask;
 }
 
 /** In a text only the bytes of a register may be swapped; its registers always stand in reading order. */

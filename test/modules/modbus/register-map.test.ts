@@ -37,7 +37,7 @@ function changed(path: string, value: JsonValue | undefined): JsonObject {
 
 t.test('a good section becomes settings with all defaults filled in', async (t) => {
   const parsed = parseRegisterMap(good);
-  if (!parsed.ok) return t.fail(JSON.stringify(parsed.problems));
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   const [plc, line] = parsed.settings.buses;
   t.match(plc, {
     name: 'plc',

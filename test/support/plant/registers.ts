@@ -73,7 +73,7 @@ export class Registers {
     const memory = this.#table(table);
     const { write } = memory;
     if (write === undefined || offset + words.length > memory.length) return false;
-    words.forEach((word, index) => write(offset + index, word));
+    for (const [index, word] of words.entries()) write(offset + index, word);
     return true;
   }
 
@@ -83,7 +83,9 @@ export class Registers {
         return {
           length: this.#coils.length,
           read: (offset) => this.#coils[offset] ?? 0,
-          write: (offset, word) => void (this.#coils[offset] = word),
+          write: (offset, word) => {
+            this.#coils[offset] = word;
+          },
         };
       case 'discrete':
         return { length: 8, read: (offset) => (offset === 0 && this.temperature > 70 ? 1 : 0) };
@@ -91,7 +93,9 @@ export class Registers {
         return {
           length: holdingLength,
           read: (offset) => this.#holding[offset] ?? 0,
-          write: (offset, word) => void (this.#holding[offset] = word),
+          write: (offset, word) => {
+            this.#holding[offset] = word;
+          },
         };
       case 'input':
         return { length: inputLength, read: (offset) => this.#input(offset) };
