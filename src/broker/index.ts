@@ -11,5 +11,4 @@ export type {
   Principal,
   TopicService,
 } from './ports.ts';
-export { IotHubFront, ModuleInput, type DeviceBackend } from './iothub/index.ts';
-export { type DeviceBackend, IotHubFront, type IotHubFrontPorts } from './iothub/index.ts';
+export { type DeviceBackend, IotHubFront, ModuleInput, type IotHubFrontPorts } from './iothub/index.ts';
