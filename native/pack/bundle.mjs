@@ -70,8 +70,11 @@ function bundle(entry, outfile, define) {
     platform: 'node',
     target: 'node20.11',
     format: 'cjs',
-    // Lines stay: an uncaught error prints the line it came from, and that must not be the whole program.
+    // The source stays in the heap of every process, hence the squeeze; the limit on lines is for an uncaught
+    // error, which prints the line it came from, and that must not be the whole program.
+    minifyWhitespace: true,
     minifySyntax: true,
+    lineLimit: 120,
     // A packed program with a code cache has no import(); require serves the built-in modules as well.
     supported: { 'dynamic-import': false },
     legalComments: 'none',
