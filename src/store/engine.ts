@@ -79,10 +79,7 @@ export class Engine {
       this.#tables = this.#openTables();
       return { epoch: this.#tables.epoch, quarantined: undefined };
     } catch (error) {
-      const fault = faultOf(error);
-      if (fault === 'damaged' || fault === 'io') return this.#renew(error);
-      if (fault === 'bug') throw error;
-      throw faultError(fault, this.#spec.path, error);
+      return this.#openAfter(error);
     }
   }
 
@@ -223,6 +220,20 @@ export class Engine {
           fields: { file: this.#spec.path, sqlite: errorCode(error) },
           cause: error,
         });
+    }
+  }
+
+  /** What follows an opening that failed. An I/O error gets a second try: one bad read must not cost a backlog. */
+  #openAfter(error: unknown): Opened {
+    const fault = faultOf(error);
+    if (fault === 'damaged') return this.#renew(error);
+    if (fault === 'bug') throw error;
+    if (fault !== 'io') throw faultError(fault, this.#spec.path, error);
+    try {
+      this.#tables = this.#openTables();
+      return { epoch: this.#tables.epoch, quarantined: undefined };
+    } catch (again) {
+      return this.#renew(again);
     }
   }
 

@@ -3,7 +3,7 @@
 // Owns the pace and the promises. At most one commit is under way; what arrives meanwhile is the next. With none
 // under way the next one goes when the first of these is true:
 //   · commitMessages messages or commitBytes bytes wait;
-//   · at least as many messages wait as the last commit had, and not fewer than crowdMin: everybody who was
+//   · at least as many messages wait as the last commit had, if those were crowdMin or more: everybody who was
 //     just answered is back, waiting longer would only make them slower;
 //   · the oldest message has waited for commitDelayMs (also while another commit was under way);
 //   · nothing but confirmations waits, for confirmDelayMs: nobody is kept waiting by them, and alone they would
@@ -131,7 +131,7 @@ export class GroupCommit {
     if (this.#underWay !== undefined || !this.#waiting) return;
     const { commitMessages, commitBytes } = this.#options;
     const count = this.#batch.appends.length;
-    const crowded = count >= Math.min(commitMessages, Math.max(crowdMin, this.#crowd));
+    const crowded = count >= commitMessages || (this.#crowd >= crowdMin && count >= this.#crowd);
     const dueMs = this.#dueMs();
     if (crowded || this.#batch.bytes >= commitBytes || dueMs <= this.#ports.clock.monotonicMs()) {
       this.#send();

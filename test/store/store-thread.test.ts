@@ -61,7 +61,10 @@ t.test('ten thousand messages are stored, read back in order and confirmed away'
   const outcomes = await Promise.all(appended);
   const stored = performance.now();
   t.ok(outcomes.every((outcome) => outcome === 'stored'));
-  t.same(await readAll(store), Array.from({ length: total }, (_, index) => index + 1));
+  t.same(
+    await readAll(store),
+    Array.from({ length: total }, (_, index) => index + 1),
+  );
   const read = performance.now();
   const rate = (ms: number): string => `${Math.round(total / (ms / 1000))}/s`;
   t.comment(`appended and committed ${rate(stored - began)}, read ${rate(read - stored)}`);

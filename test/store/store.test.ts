@@ -10,6 +10,7 @@ import { SimClock, settle } from '../support/sim-clock.ts';
 import { seededEntropy } from '../support/sim-entropy.ts';
 
 const upstream = '$upstream';
+let seed = 0;
 const never = { queue: upstream, expiresAtMs: undefined };
 
 function world(directory: string, over: Partial<StoreOptions> = {}) {
@@ -17,7 +18,7 @@ function world(directory: string, over: Partial<StoreOptions> = {}) {
   const { log, lines } = keptLog(clock);
   const metrics = createMetrics();
   const threads: InlineThread[] = [];
-  const entropy = seededEntropy(Math.floor(Math.random() * 1e9));
+  const entropy = seededEntropy(++seed);
   const store = new Store(
     {
       clock,
@@ -60,5 +61,236 @@ t.test('a message is answered only after its commit, and commits wait for compan
     ],
   );
   t.same(read[0]?.message, numberedMessage(1));
+  await store.close();
+});
+
+/** Lets time pass in small steps until `work` has settled; the pipe needs turns of the loop. */
+async function within<T>(clock: SimClock, work: Promise<T>): Promise<T> {
+  let settled = false;
+  const done = (): void => {
+    settled = true;
+  };
+  work.then(done, done);
+  for (let round = 0; round < 500 && !settled; round++) {
+    await clock.advance(10);
+    await settle();
+  }
+  return work;
+}
+
+const append = (store: Store, from: number, to: number): Promise<string[]> =>
+  Promise.all(
+    Array.from({ length: to - from + 1 }, (_, index) => store.append(numberedMessage(from + index), [never])),
+  );
+
+t.test('a full batch does not wait', async (t: Test) => {
+  const { clock, store, count } = world(t.testdir(), { commitMessages: 8 });
+  await store.start();
+  const appended = append(store, 1, 8);
+  t.equal(count('commit'), 1, 'sent with the eighth message');
+  t.same(await appended, Array(8).fill('stored'));
+  t.equal(clock.monotonicMs(), 0);
+  const bytes = world(t.testdir({ b: {} }), { commitBytes: 2000 });
+  await bytes.store.start();
+  await bytes.store.append(numberedMessage(1, { body: Buffer.alloc(2000) }), [never]);
+  t.equal(bytes.clock.monotonicMs(), 0);
+  await store.close();
+  await bytes.store.close();
+});
+
+t.test(
+  'one commit is under way at a time; what arrives meanwhile is the next, without another wait',
+  async (t: Test) => {
+    const { clock, store, threads, count } = world(t.testdir());
+    await store.start();
+    const first = append(store, 1, 1);
+    threads[0]?.hold();
+    await clock.advance(20);
+    t.equal(count('commit'), 1);
+    const second = append(store, 2, 100);
+    await clock.advance(500);
+    t.equal(count('commit'), 1, 'the disk stalls: nothing piles up behind it');
+    threads[0]?.resume();
+    await first;
+    await second;
+    t.equal(count('commit'), 2);
+    t.equal(clock.monotonicMs(), 520, 'those who had waited longer than the delay are served at once');
+    await store.close();
+  },
+);
+
+t.test('when everybody who was answered is back, the commit goes without delay', async (t: Test) => {
+  const { clock, store, count } = world(t.testdir());
+  await store.start();
+  await within(clock, append(store, 1, 40));
+  const atMs = clock.monotonicMs();
+  await append(store, 41, 80);
+  t.equal(clock.monotonicMs(), atMs);
+  t.equal(count('commit'), 2);
+  const lone = append(store, 81, 81);
+  await settle();
+  t.equal(count('commit'), 2, 'a lone message waits for company');
+  await within(clock, lone);
+  await store.close();
+});
+
+t.test('confirmations alone wait longer, melt into one, and ride along with messages', async (t: Test) => {
+  const { clock, store, count } = world(t.testdir());
+  await store.start();
+  await within(clock, append(store, 1, 9));
+  const commits = count('commit');
+  const confirmed = Promise.all([1, 2, 3].map((offset) => store.confirm(upstream, offset)));
+  await clock.advance(240);
+  t.equal(count('commit'), commits);
+  await clock.advance(10);
+  await confirmed;
+  t.equal(count('commit'), commits + 1);
+  const riding = store.confirm(upstream, 4);
+  await within(clock, append(store, 10, 10));
+  await riding;
+  t.equal(count('commit'), commits + 2);
+  t.match(await store.queues(), [{ messages: 6 }]);
+  await store.close();
+});
+
+t.test('twins and state documents are found again after a restart', async (t: Test) => {
+  const directory = t.testdir();
+  const first = world(directory);
+  await first.store.start();
+  const twin = {
+    desired: { properties: { interval: 5, nested: { a: null } }, version: 3 },
+    reported: { properties: {}, version: 0 },
+  };
+  const saved = Promise.all([
+    first.store.saveTwin({ key: 'gw/m', twin }),
+    first.store.saveTwin({ key: 'gw', twin }),
+    first.store.saveState('deployment', '{"version":1}'),
+    first.store.saveState('deployment', '{"version":2}'),
+  ]);
+  await within(first.clock, saved);
+  t.equal(await first.store.state('deployment'), '{"version":2}');
+  await t.rejects(first.store.saveState('big', 'x'.repeat(1_048_577)), { code: 'STORE_DOCUMENT_TOO_LARGE' });
+  const { epoch } = first.store;
+  await first.store.close();
+  const second = world(directory);
+  await second.store.start();
+  t.equal(second.store.epoch, epoch);
+  t.same(await second.store.twins(), [
+    { key: 'gw', twin },
+    { key: 'gw/m', twin },
+  ]);
+  await within(second.clock, second.store.deleteTwin('gw'));
+  t.equal((await second.store.twins()).length, 1);
+  t.equal(await second.store.state('none'), undefined);
+  await second.store.close();
+});
+
+t.test('close commits what waits', async (t: Test) => {
+  const directory = t.testdir();
+  const first = world(directory);
+  await first.store.start();
+  const appended = append(first.store, 1, 3);
+  await first.store.close();
+  t.same(await appended, ['stored', 'stored', 'stored']);
+  const second = world(directory);
+  await second.store.start();
+  t.equal((await second.store.read(upstream, all)).length, 3);
+  await second.store.close();
+  t.equal(second.clock.timerCount, 0);
+});
+
+t.test(
+  'a thread that dies: appends reject retryable, confirmations survive it, another thread follows',
+  async (t: Test) => {
+    const { clock, store, threads, lines } = world(t.testdir());
+    await store.start();
+    await within(clock, append(store, 1, 5));
+    threads[0]?.hold();
+    const lost = append(store, 6, 6);
+    const confirmed = store.confirm(upstream, 2);
+    await clock.advance(20);
+    threads[0]?.die(new Error('boom'));
+    await t.rejects(lost, { code: 'STORE_UNAVAILABLE', retryable: true });
+    await t.rejects(store.facts(), { code: 'STORE_UNAVAILABLE' });
+    t.ok(lines.some((line) => line.includes('boom')));
+    await within(clock, confirmed);
+    t.equal(threads.length, 2);
+    t.same(
+      (await store.read(upstream, all)).map(({ offset }) => offset),
+      [3, 4, 5],
+    );
+    t.match(await store.queues(), [{ messages: 3 }]);
+    await store.close();
+  },
+);
+
+t.test('threads that keep dying are started ever more slowly', async (t: Test) => {
+  const { clock, store, threads } = world(t.testdir());
+  await store.start();
+  for (let death = 0; death < 6; death++) {
+    threads.at(-1)?.die();
+    await settle();
+    for (let waits = 0; waits < 1000 && threads.length === death + 1; waits++) await clock.advance(10);
+    await settle();
+    await settle();
+  }
+  t.equal(threads.length, 7);
+  t.ok(clock.monotonicMs() >= 100 + 200 + 400 + 800 + 1600 + 3200, `${clock.monotonicMs()} ms`);
+  await store.close();
+});
+
+t.test('a damaged file: start succeeds, the log says where it went, and it is counted', async (t: Test) => {
+  const { store, lines, metrics } = world(t.testdir({ 'weir.db': 'no database'.repeat(1000) }));
+  await store.start();
+  t.ok(lines.some((line) => line.includes('moved to quarantine') && line.includes('weir.db-1')));
+  t.equal(metrics.snapshot().find(({ name }) => name === 'store_quarantined_total')?.value, 1);
+  t.equal((await store.facts()).quarantined.length, 1);
+  t.match(store.epoch, /^[0-9a-f]{16}$/);
+  await store.close();
+});
+
+t.test('a file that cannot be used at all makes start reject after some attempts', async (t: Test) => {
+  const { clock, store, threads } = world(t.testdir({ 'weir.db': {} }));
+  await t.rejects(within(clock, store.start()), { code: 'STORE_UNAVAILABLE', message: /weir\.db cannot be used/ });
+  t.equal(threads.length, 5);
+  await store.close();
+  t.equal(clock.timerCount, 0);
+});
+
+t.test('losses are counted each and logged in sums', async (t: Test) => {
+  const { clock, store, lines, metrics } = world(t.testdir());
+  await store.start();
+  const expiring = (n: number) =>
+    store.append(numberedMessage(n), [{ queue: upstream, expiresAtMs: clock.wallMs() + 1000 }]);
+  for (let round = 0; round < 5; round++) {
+    await within(clock, Promise.all([expiring(1), expiring(2)]));
+    await clock.advance(2000);
+    t.same(await store.read(upstream, all), []);
+  }
+  const warnings = (): string[] => lines.filter((line) => line.includes('time to live'));
+  t.equal(warnings().length, 1);
+  await clock.advance(60_000);
+  await within(clock, expiring(3));
+  await clock.advance(61_000);
+  await settle();
+  t.match(warnings()[1], /messages=9/, 'found by the sweep, logged with what was not logged before');
+  const counted = metrics.snapshot().find(({ name }) => name === 'store_messages_dropped_total');
+  t.match(counted, { value: 11, labels: { queue: upstream, reason: 'ttl_expiry' } });
+  await store.close();
+});
+
+t.test('more than memory allows is refused, retryable, and the rest goes on', async (t: Test) => {
+  const { clock, store, threads } = world(t.testdir(), { quotaBytes: 67_108_864 });
+  await store.start();
+  threads[0]?.hold();
+  const body = Buffer.alloc(250_000);
+  const appends = Array.from({ length: 80 }, (_, n) =>
+    store.append(numberedMessage(n, { body }), [never]).catch((error: { code: string }) => error.code),
+  );
+  await clock.advance(100);
+  threads[0]?.resume();
+  const answers = await within(clock, Promise.all(appends));
+  t.same([...new Set(answers)], ['stored', 'STORE_BUSY']);
+  t.equal(answers.filter((answer) => answer === 'stored').length, 67);
   await store.close();
 });
