@@ -115,7 +115,7 @@ export class WorkloadSockets {
   }
 
   #refuse(module: WorkloadModule, error: unknown): HttpResponse {
-    this.#ports.metrics.counter('workload_refused_total', { reason: errorCode(error) }).add();
+    this.#ports.metrics.counter('weir_workload_refused', { reason: errorCode(error) }).add();
     const known = error instanceof WeirError;
     this.#log[known ? 'warn' : 'error']('request refused', {
       module: module.moduleId,

@@ -53,7 +53,7 @@ async function serve(t: Test, more: Partial<WorkloadPorts> = {}) {
   const refused = (): number =>
     metrics
       .snapshot()
-      .filter(({ name }) => name === 'workload_refused_total')
+      .filter(({ name }) => name === 'weir_workload_refused')
       .reduce((sum, { value }) => sum + value, 0);
   return { sockets, socketPath, call, refused };
 }

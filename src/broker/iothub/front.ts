@@ -26,6 +26,7 @@ import type { Log } from '../../platform/log.ts';
 import type { Counter, Metrics } from '../../platform/metrics.ts';
 import {
   desiredPatchTopic,
+  inputTopic,
   isIotHubTopic,
   methodRequestTopic,
   parseDeviceTopic,
@@ -149,9 +150,12 @@ export class IotHubFront implements TopicService {
     return this.#speakerByKey.has(identityKey(identity));
   }
 
-  /** True when `target` is there and has subscribed to inputs. */
-  isListening(target: Identity): boolean {
-    return this.#speakerByKey.get(identityKey(target))?.hasFilterBelow(moduleRoot(target)) === true;
+  /** True when `target` is there and has subscribed to `input`; without one, to any of its inputs. */
+  isListening(target: Identity, input?: string): boolean {
+    const speaker = this.#speakerByKey.get(identityKey(target));
+    if (speaker === undefined) return false;
+    if (input === undefined) return speaker.hasFilterBelow(moduleRoot(target));
+    return speaker.grantedQos(inputTopic(target, input, '')) !== undefined;
   }
 
   /** Called, after the SUBACK or CONNACK, each time an identity has begun to listen to inputs. */

@@ -1,6 +1,7 @@
 // A module's input as the destination of a queue: one message at a time, each gone when the module acknowledged it.
 //
-// Order is kept: nothing is sent past a message that was not acknowledged. Ready means connected and subscribed.
+// Order is kept: nothing is sent past a message that was not acknowledged. Ready means connected and subscribed
+// to this input.
 
 import { type Identity, sameIdentity } from '../../model/address.ts';
 import type { Message } from '../../model/message.ts';
@@ -17,7 +18,7 @@ export class ModuleInput {
     this.#target = target;
     this.#input = input;
     front.onListening((identity) => {
-      if (!sameIdentity(identity, target)) return;
+      if (!sameIdentity(identity, target) || !front.isListening(target, input)) return;
       for (const wake of [...this.#waiting]) wake();
     });
   }
@@ -38,7 +39,7 @@ export class ModuleInput {
   }
 
   ready(signal: AbortSignal): Promise<void> {
-    if (this.#front.isListening(this.#target) || signal.aborted) return Promise.resolve();
+    if (this.#front.isListening(this.#target, this.#input) || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
         this.#waiting.delete(done);

@@ -41,8 +41,7 @@ export function parseConnectionString(text: string): ParsedConnectionString {
   if (hostName === undefined) return refused('no HostName');
   if (deviceId === undefined) return refused('no DeviceId');
   if (!isValidId(deviceId)) return refused(`DeviceId '${deviceId}' is no device id`);
-  if (moduleId !== undefined && !isValidId(moduleId))
-    return refused(`ModuleId '${moduleId}' is no module id`);
+  if (moduleId !== undefined && !isValidId(moduleId)) return refused(`ModuleId '${moduleId}' is no module id`);
   if (sharedAccessKey !== undefined && !base64Pattern.test(sharedAccessKey))
     return refused('SharedAccessKey is not base64');
   if (port !== undefined && !(Number.isInteger(port) && port > 0 && port <= portMax))

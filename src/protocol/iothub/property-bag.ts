@@ -50,9 +50,7 @@ const systemNameByKey: ReadonlyMap<string, string> = new Map([
   ['$.cdid', 'connectionDeviceId'],
   ['$.cmid', 'connectionModuleId'],
 ]);
-const keyBySystemName: ReadonlyMap<string, string> = new Map(
-  [...systemNameByKey].map(([key, name]) => [name, key]),
-);
+const keyBySystemName: ReadonlyMap<string, string> = new Map([...systemNameByKey].map(([key, name]) => [name, key]));
 const outputKey = '$.on';
 const hopKey = '$.hop';
 const hopPattern = /^([A-Za-z0-9._-]{1,64}):([1-9]\d{0,15})$/;
@@ -66,8 +64,7 @@ export function encodePropertyBag(bag: PropertyBag): string {
   }
   if (bag.output !== undefined) pairs.push(`${outputKey}=${encodeText(bag.output)}`);
   if (bag.hop !== undefined) pairs.push(`${hopKey}=${bag.hop.stream}:${bag.hop.sequence}`);
-  for (const [key, value] of Object.entries(bag.properties))
-    pairs.push(`${encodeText(key)}=${encodeText(value)}`);
+  for (const [key, value] of Object.entries(bag.properties)) pairs.push(`${encodeText(key)}=${encodeText(value)}`);
   return pairs.join('&');
 }
 
@@ -84,8 +81,7 @@ export function decodePropertyBag(text: string): DecodedPropertyBag {
     if (rawKey.includes('/')) return { ok: false, reason: `a slash in the property name '${rawKey}'` };
     const key = decodeText(rawKey);
     const value = equals < 0 ? '' : decodeText(pair.slice(equals + 1));
-    if (key === undefined || value === undefined)
-      return { ok: false, reason: `bad percent-encoding in '${pair}'` };
+    if (key === undefined || value === undefined) return { ok: false, reason: `bad percent-encoding in '${pair}'` };
     if (key === '') return { ok: false, reason: `no property name in '${pair}'` };
     const systemName = systemNameByKey.get(key);
     if (systemName !== undefined) {

@@ -38,8 +38,7 @@ export function parseSas(text: string): ParsedSas {
   const fields = new Map<string, string>();
   for (const pair of text.slice(scheme.length).trim().split('&')) {
     const equals = pair.indexOf('=');
-    if (equals > 0 && !fields.has(pair.slice(0, equals)))
-      fields.set(pair.slice(0, equals), pair.slice(equals + 1));
+    if (equals > 0 && !fields.has(pair.slice(0, equals))) fields.set(pair.slice(0, equals), pair.slice(equals + 1));
   }
   const resource = fields.get('sr');
   const expiry = fields.get('se');
@@ -47,8 +46,7 @@ export function parseSas(text: string): ParsedSas {
   const policy = decodeText(fields.get('skn'));
   if (resource === undefined || resource === '') return refused('no sr');
   if (expiry === undefined || !secondsPattern.test(expiry)) return refused('no se, or it is not seconds');
-  if (signature === undefined || !base64Pattern.test(signature))
-    return refused('no sig, or it is not base64');
+  if (signature === undefined || !base64Pattern.test(signature)) return refused('no sig, or it is not base64');
   return {
     ok: true,
     resource,
@@ -97,10 +95,7 @@ function isId(written: string, id: string): boolean {
 
 // encodeURIComponent leaves ! ' ( ) * alone; Microsoft's clients encode them, hexadecimal in lower case.
 function encodeStrict(text: string): string {
-  return encodeURIComponent(text).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16)}`,
-  );
+  return encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16)}`);
 }
 
 function decodeText(text: string | undefined): string | undefined {

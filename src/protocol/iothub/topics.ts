@@ -97,9 +97,7 @@ export function parseDeviceTopic(topic: string): DeviceTopic | undefined {
   }
   if (topic.startsWith(methodResponseStart)) {
     const response = parseResponse(topic.slice(methodResponseStart.length));
-    return response === undefined
-      ? undefined
-      : { kind: 'method-response', status: response.status, rid: response.rid };
+    return response === undefined ? undefined : { kind: 'method-response', status: response.status, rid: response.rid };
   }
   return undefined;
 }
@@ -218,9 +216,7 @@ function parseRequestQuery(
 }
 
 /** Undefined when `$identity` is there and is no identity: that must not fall back to the speaker's own. */
-function behalfOf(
-  query: ReadonlyMap<string, string>,
-): { readonly identity: Identity | undefined } | undefined {
+function behalfOf(query: ReadonlyMap<string, string>): { readonly identity: Identity | undefined } | undefined {
   const text = query.get('$identity');
   if (text === undefined) return { identity: undefined };
   const key = decodeText(text);

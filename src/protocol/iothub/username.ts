@@ -20,9 +20,7 @@ export interface IotHubUsername {
   readonly authChain: string | undefined;
 }
 
-export type ParsedUsername =
-  | ({ readonly ok: true } & IotHubUsername)
-  | { readonly ok: false; readonly reason: string };
+export type ParsedUsername = ({ readonly ok: true } & IotHubUsername) | { readonly ok: false; readonly reason: string };
 
 export const deviceApiVersion = '2021-04-12';
 
@@ -43,8 +41,7 @@ export function parseUsername(username: string, clientId: string): ParsedUsernam
   if (!isValidId(deviceId)) return refused(`'${deviceId}' is no device id`);
   if (moduleId !== undefined && !isValidId(moduleId)) return refused(`'${moduleId}' is no module id`);
   const identity: Identity = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
-  if (clientId !== identityKey(identity))
-    return refused(`client id '${clientId}' is not '${identityKey(identity)}'`);
+  if (clientId !== identityKey(identity)) return refused(`client id '${clientId}' is not '${identityKey(identity)}'`);
   return {
     ok: true,
     hubHostname,

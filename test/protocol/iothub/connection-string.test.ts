@@ -19,9 +19,7 @@ t.test('a connection string gives its fields; the key keeps its padding', (t) =>
 });
 
 t.test('names compare without case, unknown names and line ends are ignored', (t) => {
-  const parsed = parseConnectionString(
-    ' hostname=h;DEVICEID=d;moduleid=m;x509=true;GatewayHostName=gw;Port=18883;\n',
-  );
+  const parsed = parseConnectionString(' hostname=h;DEVICEID=d;moduleid=m;x509=true;GatewayHostName=gw;Port=18883;\n');
   t.match(parsed, {
     ok: true,
     hostName: 'h',

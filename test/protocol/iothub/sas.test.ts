@@ -1,11 +1,5 @@
 import t from 'tap';
-import {
-  formatSas,
-  parseSas,
-  sasCovers,
-  sasResource,
-  sasStringToSign,
-} from '../../../src/protocol/iothub/sas.ts';
+import { formatSas, parseSas, sasCovers, sasResource, sasStringToSign } from '../../../src/protocol/iothub/sas.ts';
 
 t.test('a token is written and read back, its resource untouched', (t) => {
   const resource = 'hub.example%2fdevices%2Fd';
@@ -61,10 +55,7 @@ t.test('a malformed token is refused with a reason', (t) => {
 
 t.test("the resource of an identity is written as Microsoft's Node client writes it", (t) => {
   t.equal(sasResource('hub.example', { deviceId: 'd(1)' }), 'hub.example%2Fdevices%2Fd%25281%2529');
-  t.equal(
-    sasResource('hub', { deviceId: 'd', moduleId: '$edgeHub' }),
-    'hub%2Fdevices%2Fd%2Fmodules%2F%2524edgeHub',
-  );
+  t.equal(sasResource('hub', { deviceId: 'd', moduleId: '$edgeHub' }), 'hub%2Fdevices%2Fd%2Fmodules%2F%2524edgeHub');
   t.end();
 });
 

@@ -13,11 +13,7 @@ t.test('the eight telemetry topics are read', (t) => {
       ['/a=1&b=2/', 'a=1&b=2'],
     ] as const) {
       const topic = `${root}/messages/events${end}`;
-      t.strictSame(
-        topics.parseDeviceTopic(topic),
-        { kind: 'telemetry', deviceId: 'd', moduleId, bag },
-        topic,
-      );
+      t.strictSame(topics.parseDeviceTopic(topic), { kind: 'telemetry', deviceId: 'd', moduleId, bag }, topic);
     }
   }
   t.end();
@@ -31,10 +27,7 @@ t.test('twin requests and method responses are read, with the request id as writ
       '$iothub/twin/GET/?$rid=1&$identity=D%2FM',
       { kind: 'twin-get', rid: '1', onBehalfOf: { deviceId: 'D', moduleId: 'M' } },
     ],
-    [
-      '$iothub/twin/PATCH/properties/reported/?$rid=2',
-      { kind: 'twin-patch', rid: '2', onBehalfOf: undefined },
-    ],
+    ['$iothub/twin/PATCH/properties/reported/?$rid=2', { kind: 'twin-patch', rid: '2', onBehalfOf: undefined }],
     [
       '$iothub/twin/PATCH/properties/reported/?$rid=2&$version=7',
       { kind: 'twin-patch', rid: '2', onBehalfOf: undefined },

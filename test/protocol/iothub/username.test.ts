@@ -16,8 +16,7 @@ const accepted: readonly {
     version: '2010-01-01',
   },
   {
-    username:
-      'hub/d/m/api-version=2017-06-30/DeviceClientType=Microsoft.Azure.Devices.Client/1.5.1-preview-003',
+    username: 'hub/d/m/api-version=2017-06-30/DeviceClientType=Microsoft.Azure.Devices.Client/1.5.1-preview-003',
     clientId: 'd/m',
     type: 'Microsoft.Azure.Devices.Client/1.5.1-preview-003',
     version: '2017-06-30',
@@ -95,10 +94,7 @@ t.test('the client id must be the identity of the user name, with case', (t) => 
 });
 
 t.test('what formatUsername writes parseUsername reads', (t) => {
-  const parsed = parseUsername(
-    formatUsername('hub.example', { deviceId: 'd', moduleId: '$edgeHub' }),
-    'd/$edgeHub',
-  );
+  const parsed = parseUsername(formatUsername('hub.example', { deviceId: 'd', moduleId: '$edgeHub' }), 'd/$edgeHub');
   t.match(parsed, {
     ok: true,
     hubHostname: 'hub.example',
