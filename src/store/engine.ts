@@ -94,7 +94,7 @@ export class Engine {
         }
         const reader = new ByteReader(Buffer.from(spec.bytes, 0, spec.byteLength));
         for (let index = 0; index < spec.count; index++) {
-          outcomes[index] = appendOne(tables, reader, spec.queues, appended);
+          outcomes[index] = appendOne(tables, reader, { queues: spec.queues, appended });
         }
         assert(reader.remaining === 0, 'a commit holds exactly the messages it says');
         for (const [index, { table, key, document }] of spec.documents.entries()) {
@@ -292,8 +292,7 @@ const readEntryOverheadBytes = 12;
 function appendOne(
   { outbox, positions }: Tables,
   reader: ByteReader,
-  queues: readonly string[],
-  appended: Set<string>,
+  { queues, appended }: { readonly queues: readonly string[]; readonly appended: Set<string> },
 ): number {
   const targets = Array.from({ length: reader.varint() }, () => {
     const queue = queues[reader.varint()];
