@@ -217,8 +217,11 @@ function checkMarks() {
 
 /** Error codes that the sources can give: {code -> first place}. */
 function codesOfSources(sources) {
+  // A code starts with the name of its folder, or of the folder inside it that gives it: BROKER_, IOTHUB_.
   const prefixes = new Set(
-    sources.map(({ file }) => folderOf(file).replace(/\.ts$/, '').replaceAll('-', '_').toUpperCase()),
+    sources
+      .flatMap(({ file }) => [folderOf(file), ...file.split('/').slice(1, -1)])
+      .map((folder) => folder.replace(/\.ts$/, '').replaceAll('-', '_').toUpperCase()),
   );
   const codes = new Map();
   const take = (code, file, line) => {
