@@ -22,6 +22,9 @@ import { HubError } from './errors.ts';
 /** 'wHub' in the file header, so that another SQLite file is recognised as not ours. */
 const applicationId = 0x77487562;
 
+/** How long another process may take to let go of the file; a killed one has let go already. */
+const busyWaitMs = 1000;
+
 const migrations: readonly string[] = [
   `CREATE TABLE identity (
      device TEXT NOT NULL, module TEXT NOT NULL,
@@ -148,6 +151,7 @@ export function openHubDatabase(path: string, sqlite: Pick<Sqlite, 'open'>): Hub
 }
 
 function prepare(database: SqliteDatabase, path: string): void {
+  database.pragma(`busy_timeout = ${busyWaitMs}`);
   database.pragma('locking_mode = EXCLUSIVE');
   const tables = Number(database.prepare('SELECT count(*) AS count FROM sqlite_master').get()?.['count'] ?? 0);
   if (tables > 0 && database.pragma('application_id') !== applicationId) throw foreign(path);

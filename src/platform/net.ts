@@ -37,7 +37,12 @@ export type ListenEndpoint =
   | { readonly kind: 'unix'; readonly path: string; readonly mode: number };
 
 export type DialEndpoint =
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly tls?: { readonly context: TlsContext; readonly serverName: string } }
+  | {
+      readonly kind: 'tcp';
+      readonly host: string;
+      readonly port: number;
+      readonly tls?: { readonly context: TlsContext; readonly serverName: string };
+    }
   | { readonly kind: 'unix'; readonly path: string };
 
 export interface PeerCredentials {
@@ -126,11 +131,13 @@ async function listen(endpoint: ListenEndpoint, accepting: Accepting): Promise<L
   if (endpoint.kind === 'unix') await chmod(endpoint.path, endpoint.mode);
   const bound = server.address();
   return {
-    address: typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : { path: String(bound) },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-      }),
+    address:
+      typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : { path: String(bound) },
+    close() {
+      // Its callback waits for the accepted sockets too, and those whose handle was taken over never report an end.
+      server.close();
+      return Promise.resolve();
+    },
   };
 }
 
@@ -168,10 +175,14 @@ interface SocketWithHandle {
 }
 
 function adoptPlain(accepted: Socket, endpoint: ListenEndpoint, { accept, readBuffer, options }: Accepting): void {
-  const remote = endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `${accepted.remoteAddress ?? '?'}:${accepted.remotePort ?? 0}`;
+  const remote =
+    endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `${accepted.remoteAddress ?? '?'}:${accepted.remotePort ?? 0}`;
   const handle = (accepted as unknown as SocketWithHandle)._handle;
   if (handle === null) return;
-  const peer = endpoint.kind === 'unix' && handle.fd !== undefined && handle.fd >= 0 ? options.peerCredentials?.(handle.fd) : undefined;
+  const peer =
+    endpoint.kind === 'unix' && handle.fd !== undefined && handle.fd >= 0
+      ? options.peerCredentials?.(handle.fd)
+      : undefined;
   const relay: { sink: ConnectionSink | undefined } = { sink: undefined };
   const socket = new Socket({
     handle,
@@ -206,11 +217,19 @@ function attachEvents(socket: Socket, sink: ConnectionSink): void {
   socket.on('close', () => sink.onClose(failure));
 }
 
-function dial(endpoint: DialEndpoint, { sink, readBuffer }: { readonly sink: ConnectionSink; readonly readBuffer: Buffer }): Connection {
+function dial(
+  endpoint: DialEndpoint,
+  { sink, readBuffer }: { readonly sink: ConnectionSink; readonly readBuffer: Buffer },
+): Connection {
   const remote = endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `${endpoint.host}:${endpoint.port}`;
   if (endpoint.kind === 'tcp' && endpoint.tls !== undefined) {
     const { context, serverName } = endpoint.tls;
-    const socket = connectTls({ host: endpoint.host, port: endpoint.port, servername: isIpAddress(serverName) ? '' : serverName, secureContext: context });
+    const socket = connectTls({
+      host: endpoint.host,
+      port: endpoint.port,
+      servername: isIpAddress(serverName) ? '' : serverName,
+      secureContext: context,
+    });
     socket.setNoDelay(true);
     socket.once('secureConnect', () => sink.onOpen?.());
     socket.on('data', (chunk: Buffer) => sink.onData(chunk, chunk.length));
@@ -257,7 +276,10 @@ class StreamConnection implements Connection {
   readonly peer: PeerCredentials | undefined;
   readonly #socket: Socket;
 
-  constructor(socket: Socket, { remote, peer }: { readonly remote: string; readonly peer: PeerCredentials | undefined }) {
+  constructor(
+    socket: Socket,
+    { remote, peer }: { readonly remote: string; readonly peer: PeerCredentials | undefined },
+  ) {
     this.#socket = socket;
     this.remote = remote;
     this.peer = peer;

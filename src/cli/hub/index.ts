@@ -1,0 +1,88 @@
+// `weir hub …`: the control plane and what is asked of it. Each command is a file beside this one.
+
+import type { Argv, CommandModule } from 'yargs';
+import type { CliContext, GlobalOptions } from '../context.ts';
+import { UsageError } from '../errors.ts';
+import { deployCommand } from './deploy.ts';
+import { deviceConnectionStringCommand } from './device-connection-string.ts';
+import { deviceCreateCommand } from './device-create.ts';
+import { deviceDeleteCommand } from './device-delete.ts';
+import { deviceListCommand } from './device-list.ts';
+import { deviceShowCommand } from './device-show.ts';
+import type { HubClientOptions } from './hub-client.ts';
+import { monitorCommand } from './monitor.ts';
+import { startCommand } from './start.ts';
+import { twinShowCommand } from './twin-show.ts';
+
+export function hubCommand(context: CliContext): CommandModule<GlobalOptions, HubClientOptions> {
+  return {
+    command: 'hub',
+    describe: 'the control plane: devices, deployments, what they send',
+    builder: (yargs) =>
+      hubOptions(yargs)
+        .command(startCommand(context))
+        .command(deviceCommand(context))
+        .command(deployCommand(context))
+        .command(twinCommand(context))
+        .command(monitorCommand(context))
+        .demandCommand(1, 'Name what to do: weir hub start, device, deploy, twin or monitor'),
+    handler: () => {
+      throw new UsageError('Name what to do: weir hub start, device, deploy, twin or monitor');
+    },
+  };
+}
+
+/** The hub's own places by default, so that a gateway and a hub on one machine never share a file. */
+function hubOptions(yargs: Argv<GlobalOptions>): Argv<HubClientOptions> {
+  const options = yargs
+    .option('hub-socket', {
+      type: 'string',
+      requiresArg: true,
+      global: true,
+      describe: 'service API of the hub [<run-dir>/hub.sock]',
+    })
+    .option('data-dir', {
+      type: 'string',
+      requiresArg: true,
+      global: true,
+      describe: 'registry, log, certificates [/var/lib/weir-hub]',
+    })
+    .option('run-dir', {
+      type: 'string',
+      requiresArg: true,
+      global: true,
+      describe: 'where the socket is [/run/weir-hub]',
+    });
+  return options as unknown as Argv<HubClientOptions>;
+}
+
+function deviceCommand(context: CliContext): CommandModule<HubClientOptions, HubClientOptions> {
+  const what = 'Name what to do: weir hub device create, list, show, delete or connection-string';
+  return {
+    command: 'device',
+    describe: 'who may connect',
+    builder: (yargs) =>
+      yargs
+        .command(deviceCreateCommand(context))
+        .command(deviceListCommand(context))
+        .command(deviceShowCommand(context))
+        .command(deviceDeleteCommand(context))
+        .command(deviceConnectionStringCommand(context))
+        .demandCommand(1, what),
+    handler: () => {
+      throw new UsageError(what);
+    },
+  };
+}
+
+function twinCommand(context: CliContext): CommandModule<HubClientOptions, HubClientOptions> {
+  const what = 'Name what to do: weir hub twin show';
+  return {
+    command: 'twin',
+    describe: 'desired and reported properties',
+    builder: (yargs) => yargs.command(twinShowCommand(context)).demandCommand(1, what),
+    handler: () => {
+      throw new UsageError(what);
+    },
+  };
+}

@@ -1,0 +1,31 @@
+// `weir hub twin show D [M]`: the twin of a device or module, as JSON: that is what it is.
+
+import type { CommandModule } from 'yargs';
+import { type CliContext, writeJson } from '../context.ts';
+import { UsageError } from '../errors.ts';
+import { HubClient, type HubClientOptions } from './hub-client.ts';
+
+export interface TwinShowOptions extends HubClientOptions {
+  readonly device: string | undefined;
+  readonly module: string | undefined;
+  readonly json: boolean;
+}
+
+export function twinShowCommand(context: CliContext): CommandModule<HubClientOptions, TwinShowOptions> {
+  return {
+    command: 'show [device] [module]',
+    describe: 'desired and reported properties of a device or module',
+    builder: (yargs) =>
+      yargs
+        .positional('device', { type: 'string', describe: 'also as --device' })
+        .positional('module', { type: 'string', describe: "also as --module; quote '$edgeAgent'" })
+        .option('json', { type: 'boolean', default: false, describe: 'the same: a twin is JSON' })
+        .example("weir hub twin show gw-7 '$edgeAgent'", 'what the gateway is to run, and what it runs'),
+    handler: async (options) => {
+      if (options.device === undefined) throw new UsageError('Name the device: weir hub twin show <device> [module]');
+      const device = `/twins/${encodeURIComponent(options.device)}`;
+      const path = options.module === undefined ? device : `${device}/modules/${encodeURIComponent(options.module)}`;
+      await writeJson(context, await new HubClient(context, options).call('GET', path));
+    },
+  };
+}

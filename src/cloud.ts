@@ -1,0 +1,247 @@
+// The hub, put together: reads like the diagram, from the device to the reader of the log and back.
+//
+//   device ─TLS─► broker ─► IotHubFront ─► HubDeviceBackend ─► Ingest ─► EventLog ◄── HubApi ◄─ service, CLI
+//                               ▲                └──► Twins ◄── Deployments ◄────────────┘
+//                               └── desired changes ──┘          Registry ─► HubAuthenticator
+//
+// Owns no logic: it constructs each part, plugs parts into each other's ports, starts and ends them in order.
+// Order of the end: no new requests, no new packets, what is pending committed, the database last.
+
+import { join } from 'node:path';
+import { Broker, IotHubFront } from './broker/index.ts';
+import {
+  Deployments,
+  EventLog,
+  HubApi,
+  HubAuthenticator,
+  HubDeviceBackend,
+  Ingest,
+  openHubDatabase,
+  Positions,
+  Registry,
+  Retention,
+  Twins,
+} from './hub/index.ts';
+import { CertificateStore, verifyToken } from './identity/index.ts';
+import { identityKey } from './model/address.ts';
+import { type Clock, systemClock } from './platform/clock.ts';
+import { type Disk, systemDisk } from './platform/disk.ts';
+import { type Entropy, systemEntropy } from './platform/entropy.ts';
+import { type Http, systemHttp } from './platform/http.ts';
+import { createLog, type Log, type LogLevel } from './platform/log.ts';
+import { createMetrics, type Metrics } from './platform/metrics.ts';
+import { type Listener, type Network, systemNetwork, type TlsContext, tlsContext } from './platform/net.ts';
+import { type Sqlite, systemSqlite } from './platform/sqlite.ts';
+
+export interface HubOptions {
+  readonly dataDir: string;
+  readonly runDir: string;
+  /** The service API's socket; `<runDir>/hub.sock` when absent. */
+  readonly socketPath?: string | undefined;
+  /** Names and addresses under which devices reach the hub; the first stands in connection strings. */
+  readonly hostnames: readonly string[];
+  /** Where MQTT over TLS listens; port 0 takes any free one. */
+  readonly mqtt: { readonly host: string; readonly port: number };
+  /** MQTT without TLS, for a closed network or a test. */
+  readonly mqttPlain?: { readonly host: string; readonly port: number } | undefined;
+  readonly retentionBytes: number;
+  readonly retentionMs: number;
+  readonly logLevel: LogLevel;
+  readonly writeLog: (line: string) => void;
+}
+
+export interface RunningHub {
+  /** The port really bound. */
+  readonly mqttPort: number;
+  readonly mqttPlainPort: number | undefined;
+  /** As in connection strings. */
+  readonly hostname: string;
+  readonly socketPath: string;
+  /** PEM of the authority that devices are to trust. */
+  readonly caPath: string;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+interface Ground {
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly disk: Disk;
+  readonly network: Network;
+  readonly http: Http;
+  readonly sqlite: Sqlite;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+const privateMode = 0o700;
+const passableMode = 0o711;
+const anchorMode = 0o644;
+const loopbackNames = ['localhost', '127.0.0.1'];
+
+/** Starts the hub; resolves when devices may connect and the service API answers. */
+export async function startHub(options: HubOptions): Promise<RunningHub> {
+  const hub = new CloudHub(options, openGround(options));
+  try {
+    return await hub.start();
+  } catch (error) {
+    await hub.close();
+    throw error;
+  }
+}
+
+function openGround(options: HubOptions): Ground {
+  const clock = systemClock();
+  return {
+    clock,
+    entropy: systemEntropy(),
+    disk: systemDisk(),
+    network: systemNetwork(),
+    http: systemHttp(),
+    sqlite: systemSqlite(),
+    log: createLog({ clock, level: options.logLevel, write: options.writeLog }).child('hub'),
+    metrics: createMetrics(),
+  };
+}
+
+type State = ReturnType<CloudHub['openState']>;
+type Front = Awaited<ReturnType<CloudHub['openFront']>>;
+
+/** Wiring, in the order of the flow: state, trust, devices, services. */
+class CloudHub {
+  readonly #options: HubOptions;
+  readonly #ground: Ground;
+  /** Run last to first by close(). */
+  readonly #closing: (() => Promise<void> | void)[] = [];
+
+  constructor(options: HubOptions, ground: Ground) {
+    this.#options = options;
+    this.#ground = ground;
+  }
+
+  async start(): Promise<RunningHub> {
+    const { disk, log } = this.#ground;
+    const { dataDir, runDir, hostnames } = this.#options;
+    await disk.makeDirectory('hub:data', dataDir, privateMode);
+    await disk.makeDirectory('hub:run', runDir, passableMode);
+    const state = this.openState();
+    const trust = await this.openTrust();
+    const front = await this.openFront(state, trust.context);
+    const running = {
+      mqttPort: portOf(front.tls),
+      mqttPlainPort: front.plain === undefined ? undefined : portOf(front.plain),
+      hostname: hostnames[0] ?? 'localhost',
+      socketPath: this.#options.socketPath ?? join(runDir, 'hub.sock'),
+      caPath: trust.caPath,
+    };
+    await this.#openApi(state, { front, running });
+    log.info('the hub is ready', { mqttPort: running.mqttPort, socket: running.socketPath });
+    return { ...running, close: () => this.close() };
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closing.splice(0).reverse()) await close();
+  }
+
+  /** Everything durable, and what writes it. */
+  openState() {
+    const { clock, entropy, sqlite, log, metrics } = this.#ground;
+    const { dataDir, retentionBytes, retentionMs } = this.#options;
+    const database = openHubDatabase(join(dataDir, 'hub.db'), sqlite);
+    this.#closing.push(() => database.close());
+    const registry = new Registry({ database, clock, entropy });
+    const twins = new Twins({ database, clock });
+    const deployments = new Deployments({ database, registry, twins });
+    const eventLog = new EventLog({ database, clock }, { retentionBytes, retentionMs });
+    const positions = new Positions({ database, clock });
+    const ingest = new Ingest({ database, eventLog, positions, clock, log: log.child('ingest'), metrics });
+    this.#closing.push(() => ingest.close());
+    const retention = new Retention({ eventLog, clock, log: log.child('retention') });
+    this.#closing.push(() => retention.close());
+    retention.start();
+    return { registry, twins, deployments, eventLog, ingest };
+  }
+
+  /** The hub's own authority, and the certificate it shows; renewed while running. */
+  async openTrust() {
+    const { disk, clock, log } = this.#ground;
+    const directory = join(this.#options.dataDir, 'certs');
+    const hostnames = this.#hostnames();
+    const certificates = new CertificateStore(
+      { disk, clock, log, tlsContext },
+      { directory, authorityName: `weir hub CA ${hostnames[0] ?? ''}`, hostnames },
+    );
+    this.#closing.push(() => certificates.close());
+    await certificates.start();
+    const caPath = join(directory, 'hub-ca.pem');
+    await disk.writeFileAtomic('hub:ca', caPath, certificates.authorityCertificatePem(), anchorMode);
+    let current = certificates.serverContext();
+    certificates.onRenewed(() => {
+      current = certificates.serverContext();
+    });
+    return { caPath, context: () => current };
+  }
+
+  /** The broker with IoT Hub's protocol on it; desired changes and revocations reach connected devices at once. */
+  async openFront({ registry, twins, ingest }: State, context: () => TlsContext) {
+    const { network, clock, log, metrics } = this.#ground;
+    const { mqtt, mqttPlain } = this.#options;
+    const front = new IotHubFront({ backend: new HubDeviceBackend({ ingest, twins }), clock, log, metrics });
+    const authenticator = new HubAuthenticator(
+      { registry, verify: verifyToken, clock },
+      { hostnames: this.#hostnames() },
+    );
+    // Only IoT Hub's topics exist here: there is no publish/subscribe between devices.
+    const authoriser = { mayPublish: () => false, maySubscribe: () => false };
+    const broker = new Broker({ network, clock, log, metrics, authenticator, authoriser, service: front });
+    this.#closing.push(() => broker.close());
+    twins.onDesired(({ identity, patch, version }) => front.notifyDesired(identity, patch, version));
+    registry.onRevoked(
+      (identity) =>
+        void broker.disconnect(identityKey(identity), 'the identity was deleted, disabled or given new keys'),
+    );
+    await broker.start();
+    // Read anew for each accepted connection, so that a renewed certificate needs no new listener.
+    const endpoint = {
+      kind: 'tcp' as const,
+      ...mqtt,
+      get tls() {
+        return context();
+      },
+    };
+    const tls = await broker.listen('tls', endpoint);
+    const plain = mqttPlain === undefined ? undefined : await broker.listen('tcp', { kind: 'tcp', ...mqttPlain });
+    return { front, tls, plain };
+  }
+
+  /** The service API: what `weir hub …` and other services speak to. */
+  async #openApi(
+    state: State,
+    { front, running }: { readonly front: Front; readonly running: Omit<RunningHub, 'close'> },
+  ): Promise<void> {
+    const { http, clock, entropy, log } = this.#ground;
+    const { hostname, mqttPort, mqttPlainPort, caPath } = running;
+    const api = new HubApi(
+      {
+        ...state,
+        http,
+        presence: front.front,
+        clock,
+        entropy,
+        log: log.child('api'),
+        facts: () => ({ hostname, mqttPort, mqttPlainPort: mqttPlainPort ?? null, caPath }),
+      },
+      { socketPath: running.socketPath },
+    );
+    this.#closing.push(() => api.close());
+    await api.start();
+  }
+
+  #hostnames(): readonly string[] {
+    return [...new Set([...this.#options.hostnames, ...loopbackNames])];
+  }
+}
+
+function portOf(listener: Listener): number {
+  return 'port' in listener.address ? listener.address.port : 0;
+}
