@@ -7,7 +7,7 @@
 // for, since its commands are many.
 
 import yargs, { type Argv } from 'yargs';
-import { errorCode, WeirError } from '../model/errors.ts';
+import { WeirError } from '../model/errors.ts';
 import { checkCommand } from './check-command.ts';
 import { configCommand } from './config.ts';
 import type { CliContext, GlobalOptions } from './context.ts';
@@ -26,11 +26,16 @@ const exitFailed = 1;
 const exitUsage = 2;
 const helpColumnsMax = 100;
 
+/** Commands whose next word is a command, too. */
+const groupCommands: readonly string[] = ['config', 'hub', 'hub device', 'hub twin', 'module', 'queue'];
+
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
   try {
-    const help = await parse(argv, context);
+    // Somebody who types the bare name wants to know what there is; a script that does so is wrong.
+    const help = await parse(argv.length === 0 ? ['--help'] : argv, context);
     if (help !== '') await context.terminal.write(`${help}\n`);
+    if (argv.length === 0) context.exit.code = exitUsage;
   } catch (error) {
     await report(error, { argv, context });
   }
@@ -41,18 +46,27 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
 async function parse(argv: readonly string[], context: CliContext): Promise<string> {
   let output = '';
   let failure: unknown;
-  const frame = commandLine(context).fail((message: string | null, error: unknown) => {
-    failure ??= error ?? new UsageError(message ?? 'This cannot be understood.');
-    throw failure;
-  });
+  const hub = argv.includes('hub') ? (await import('./hub/index.ts')).hubCommand(context) : hubOutline;
+  const frame = commandLine(context)
+    .command(hub)
+    .fail((message: string | null, error: unknown) => {
+      failure ??= error ?? new UsageError(message ?? 'This cannot be understood.');
+      throw failure;
+    });
   await frame.parseAsync([...argv], {}, (error: unknown, _options: unknown, text: string) => {
     failure ??= error ?? undefined;
     output = text;
   });
   if (failure !== undefined) throw failure;
-  if (argv.length === 0) context.exit.code = exitUsage;
   return output;
 }
+
+/** Stands in the list of commands for the real one. */
+const hubOutline = {
+  command: 'hub',
+  describe: 'the control plane: devices, deployments, what they send',
+  handler: () => undefined,
+};
 
 function commandLine(context: CliContext): Argv<GlobalOptions> {
   const frame = yargs([])
@@ -109,37 +123,51 @@ async function report(
   const { terminal } = context;
   const isUsage = error instanceof UsageError || (error instanceof Error && error.name === 'YError');
   context.exit.code = isUsage ? exitUsage : exitFailed;
-  const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof WeirError ? errorCode(error) : isUsage ? 'CLI_USAGE' : 'INTERNAL';
-  const hint = isUsage ? await usageHint(argv, { message, context }) : '';
-  const label = terminal.hasColour ? painted(terminal, 'red', 'weir:') : 'weir:';
-  terminal.writeError(`${label} ${message}${hint} [${code}]\n`);
+  const text = error instanceof Error ? error.message : String(error);
+  const message = isUsage ? await explainUsage(argv, { message: text, context }) : text;
+  const code = isUsage ? 'CLI_USAGE' : error instanceof WeirError ? error.code : 'INTERNAL';
+  terminal.writeError(`${painted(terminal, 'red', 'weir:')} ${message} [${code}]\n`);
   if (context.env['WEIR_DEBUG'] === '1' && error instanceof Error) terminal.writeError(`${error.stack ?? ''}\n`);
 }
 
-/** ` Did you mean …?` from the help of the command that was meant, and where to read on. */
-async function usageHint(
+/** What is wrong, the nearest right word, and where to read on. */
+async function explainUsage(
   argv: readonly string[],
   { message, context }: { readonly message: string; readonly context: CliContext },
 ): Promise<string> {
-  const { nearestName } = await import('../config/index.ts');
+  const path = commandPath(argv);
+  const more = `See: weir ${[...path, '--help'].join(' ')}`;
   const unknown = /^Unknown (?:command|argument)s?: ([^,]+)/.exec(message)?.[1]?.trim();
-  const words = argv.filter((word) => !word.startsWith('-'));
-  const path =
-    unknown === undefined || !words.includes(unknown) ? words.slice(0, 2) : words.slice(0, words.indexOf(unknown));
-  const more = ` See: weir ${[...path, '--help'].join(' ')}`;
-  if (unknown === undefined) return more;
-  const help = await parse([...path, '--help'], { ...context, exit: { code: 0 } }).catch(() => '');
-  const names = [...help.matchAll(/(?:^|\s)--?([a-z][a-z-]*)|^\s+weir (?:[a-z]+ )*?([a-z-]+)(?=\s)/gm)].map(
-    (match) => ({
-      name: match[1] ?? match[2] ?? '',
-      isOption: match[1] !== undefined,
-    }),
-  );
+  if (unknown === undefined) return `${/[.?!]$/.test(message) ? message : `${message}.`} ${more}`;
   const isOption = argv.some((word) => word.startsWith('-') && word.replace(/^-+/, '').split('=')[0] === unknown);
-  const nearest = nearestName(
-    unknown,
-    names.filter((known) => known.isOption === isOption).map((known) => known.name),
-  );
-  return nearest === undefined ? more : ` Did you mean ${isOption ? '--' : ''}${nearest}?${more}`;
+  const group = path.filter((word) => word !== unknown);
+  const help = await parse([...group, '--help'], { ...context, exit: { code: 0 } }).catch(() => '');
+  const known = isOption ? optionsIn(help) : commandsIn(help, group);
+  const { nearestName } = await import('../config/index.ts');
+  const nearest = nearestName(unknown, known);
+  const noun = isOption ? 'Unknown option' : known.length > 0 ? 'Unknown command' : 'Nothing more is expected here';
+  const meant = nearest === undefined ? '' : ` Did you mean ${isOption ? '--' : ''}${nearest}?`;
+  return `${noun}: ${isOption ? (unknown.length > 1 ? '--' : '-') : ''}${unknown}.${meant} See: weir ${[...group, '--help'].join(' ')}`;
+}
+
+/** The words of the command line that name a command. */
+function commandPath(argv: readonly string[]): readonly string[] {
+  const end = argv.findIndex((word) => word.startsWith('-'));
+  const words = end < 0 ? argv : argv.slice(0, end);
+  let length = Math.min(1, words.length);
+  while (length < words.length && groupCommands.includes(words.slice(0, length).join(' '))) length++;
+  return words.slice(0, length);
+}
+
+function optionsIn(help: string): string[] {
+  return [...help.matchAll(/--([a-z][a-z-]*)/g)].map((match) => match[1] ?? '');
+}
+
+/** Commands stand as `  weir config init   what it does`. */
+function commandsIn(help: string, group: readonly string[]): string[] {
+  const start = `  ${['weir', ...group].join(' ')} `;
+  const list = /Commands:\n([\s\S]*?)\n\n/.exec(help)?.[1] ?? '';
+  return list
+    .split('\n')
+    .flatMap((line) => (line.startsWith(start) ? (line.slice(start.length).split(' ')[0] ?? '') : []));
 }

@@ -64,7 +64,8 @@ export function sizeText(bytes: number): string {
 export function sinceMs(text: string, nowMs: number): number {
   const match = /^(\d{1,9})\s*([a-z]+)(\s+ago)?$/i.exec(text.trim());
   const word = (match?.[2] ?? '').toLowerCase();
-  const unitMs = sinceUnits[word.length > 2 ? word.replace(/s$/, '') : word];
+  const unit = word.length > 2 ? word.replace(/s$/, '') : word;
+  const unitMs = Object.hasOwn(sinceUnits, unit) ? sinceUnits[unit] : undefined;
   if (match !== null && unitMs !== undefined) return Math.max(0, nowMs - Number(match[1]) * unitMs);
   const at = /^\d{4}-\d\d-\d\d/.test(text.trim()) ? Date.parse(text.trim()) : Number.NaN;
   if (!Number.isNaN(at)) return Math.max(0, at);

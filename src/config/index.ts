@@ -4,4 +4,4 @@ export { ConfigError, type ConfigNote, formatNote } from './errors.ts';
 export { type ConfigReading, loadConfig, locate, readConfig } from './load.ts';
 export { nearestName } from './nearest.ts';
 export { formatRedacted, redactedConfig } from './redacted.ts';
-export { type Config, defaultConfigPath, settings } from './schema.ts';
+export { type Config, settings } from './schema.ts';

@@ -21,7 +21,7 @@ import {
 } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Disk } from '../platform/disk.ts';
-import { ConfigError, type ConfigErrorCode, type ConfigNote } from './errors.ts';
+import { ConfigError, type ConfigNote } from './errors.ts';
 import { keyPositions } from './key-positions.ts';
 import { isHostname, readProvisioning } from './provisioning.ts';
 import { SettingsReader } from './reader.ts';
@@ -116,31 +116,36 @@ export async function locate(source: ConfigSource): Promise<{ readonly dataDir: 
 }
 
 async function readText(path: string, disk: Disk): Promise<string> {
-  const refuse = (code: ConfigErrorCode, message: string, mend: string, cause?: unknown): never => {
-    throw new ConfigError(code, [{ where: path, key: '', message, mend }], cause);
-  };
   try {
     const facts = await disk.facts('config:facts', path);
     if (facts?.isDirectory === true)
-      return refuse('CONFIG_UNREADABLE', 'this is a directory.', 'Name a file with --config.');
-    if (facts !== undefined && facts.bytes > configFileBytesMax) {
-      return refuse(
-        'CONFIG_UNREADABLE',
-        `the file is larger than ${configFileBytesMax} bytes.`,
-        'Name another file with --config.',
-      );
-    }
+      throw unreadable(path, 'this is a directory.', { mend: 'Name a file with --config.' });
+    if (facts !== undefined && facts.bytes > configFileBytesMax)
+      throw unreadable(path, `the file is larger than ${configFileBytesMax} bytes.`, {
+        mend: 'Name another file with --config.',
+      });
     const text = await disk.readTextIfPresent('config:read', path);
-    return text ?? refuse('CONFIG_MISSING', 'there is no configuration file.', 'Write one: weir config init');
+    if (text !== undefined) return text;
   } catch (cause) {
     if (cause instanceof ConfigError) throw cause;
-    return refuse(
-      'CONFIG_UNREADABLE',
-      `the file cannot be read: ${errorMessage(cause)}.`,
-      'Run as the user that owns it, or as root.',
-      cause,
-    );
+    const mend = 'Run as the user that owns it, or as root.';
+    throw unreadable(path, `the file cannot be read: ${errorMessage(cause)}.`, { mend, cause });
   }
+  const note = {
+    where: path,
+    key: '',
+    message: 'there is no configuration file.',
+    mend: 'Write one: weir config init',
+  };
+  throw new ConfigError('CONFIG_MISSING', [note]);
+}
+
+function unreadable(
+  path: string,
+  message: string,
+  { mend, cause }: { readonly mend: string; readonly cause?: unknown },
+): ConfigError {
+  return new ConfigError('CONFIG_UNREADABLE', [{ where: path, key: '', message, mend }], cause);
 }
 
 function parseToml(path: string, text: string): TomlTableWithoutBigInt {

@@ -161,7 +161,9 @@ function tlsFacts(socket: TLSSocket): TlsFacts {
 }
 
 function commonName(name: PeerCertificate['subject'] | undefined): string {
-  return name?.CN ?? name?.O ?? '';
+  // A name may carry a part several times; some releases' types say so, some do not.
+  const part: string | readonly string[] | undefined = name?.CN ?? name?.O;
+  return String(part ?? '');
 }
 
 function timedOut(timeoutMs: number): WeirError {

@@ -1,7 +1,7 @@
 // Checks of the way to the hub: name, port, TLS. Each stands alone, so that the first that fails is the place.
 
 import type { Config } from '../../config/index.ts';
-import { errorMessage } from '../../model/errors.ts';
+import { errorMessage, WeirError } from '../../model/errors.ts';
 import { durationText } from '../quantity-text.ts';
 import { type Check, type CheckFacts, fail, ok, skip, type Verdict, warn } from './check.ts';
 
@@ -12,6 +12,14 @@ interface Target {
 }
 
 const networkTimeoutMs = 6_000;
+const unreachedErrnos: readonly string[] = [
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ETIMEDOUT',
+];
 const expiryWarningMs = 604_800_000;
 
 export const hubChecks: readonly Check[] = [
@@ -86,6 +94,9 @@ async function inspectHub({ host, port, config }: Target, { machine, disk, clock
       return warn(`the certificate ${about} expires in ${durationText(leftMs)}`, 'Renew it at the hub.');
     return ok(`${about}, ${found.protocol}, for ${durationText(leftMs)}`);
   } catch (error) {
+    // Nobody there: hub-resolve and hub-tcp tell it, once is enough.
+    if (error instanceof WeirError && unreachedErrnos.includes(String(error.fields['errno'])))
+      return skip('the port of the hub is not reached');
     return fail(errorMessage(error), `Is it MQTT over TLS that listens on port ${port}?`);
   }
 }

@@ -194,7 +194,7 @@ async function writablePlace(
         'Run as root or as the user of the unit.',
       ),
     };
-  if ((facts.mode & ownerWriteSearch) === 0)
+  if ((facts.mode & ownerWriteSearch) !== ownerWriteSearch)
     return { verdict: warn(`${path} has mode ${facts.mode.toString(8)}`, `chmod 750 ${path}`) };
   return { path };
 }

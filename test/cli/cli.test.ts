@@ -1,0 +1,115 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { runCli } from '../../src/cli/index.ts';
+import { recordedContext } from '../support/cli-context.ts';
+
+interface Row {
+  readonly argv: string;
+  readonly code: number;
+  readonly err?: RegExp;
+  readonly out?: RegExp;
+}
+
+const rows: readonly Row[] = [
+  { argv: '', code: 2, out: /Commands:[\s\S]*weir status/ },
+  { argv: '--help', code: 0, out: /weir logs <module>/ },
+  { argv: 'logs --help', code: 0, out: /--follow[\s\S]*Examples:/ },
+  { argv: 'config init -h', code: 0, out: /--connection-string/ },
+  {
+    argv: 'statsu',
+    code: 2,
+    err: /^weir: Unknown command: statsu\. Did you mean status\? See: weir --help \[CLI_USAGE\]\n$/,
+  },
+  { argv: 'teleport', code: 2, err: /Unknown command: teleport\. See: weir --help/ },
+  { argv: 'config chekc', code: 2, err: /Unknown command: chekc\. Did you mean check\? See: weir config --help/ },
+  { argv: 'config', code: 2, err: /weir config init, show or check/ },
+  { argv: 'queue', code: 2, err: /weir queue status/ },
+  { argv: 'status --jso', code: 2, err: /Unknown option: --jso\. Did you mean --json\?/ },
+  { argv: 'logs m --tial 3', code: 2, err: /Did you mean --tail\?/ },
+  { argv: 'hub --help', code: 0, out: /weir hub start[\s\S]*weir hub device/ },
+  {
+    argv: 'hub device lisst',
+    code: 2,
+    err: /Unknown command: lisst\. Did you mean list\? See: weir hub device --help/,
+  },
+  { argv: 'list extra', code: 2, err: /Nothing more is expected here: extra/ },
+  { argv: 'logs', code: 2, err: /See: weir logs --help/ },
+  { argv: 'logs m --tail many', code: 2, err: /--tail many is neither/ },
+  { argv: 'logs m --since yesterday', code: 2, err: /10m, 2h or "1 day"/ },
+  { argv: 'run --config', code: 2, err: /Not enough arguments following: config/ },
+  { argv: 'check --only nothing', code: 2, err: /There is no check 'nothing'/ },
+  { argv: 'version', code: 0, out: /^weir \d+\.\d+\.\d+ / },
+  {
+    argv: 'status --run-dir /nonexistent',
+    code: 1,
+    err: /weir is not running on \/nonexistent\. Start it: .* \[ADMIN_NOT_RUNNING\]\n$/,
+  },
+  { argv: 'restart m --run-dir /nonexistent', code: 1, err: /ADMIN_NOT_RUNNING/ },
+  { argv: 'queue status --run-dir /nonexistent', code: 1, err: /ADMIN_NOT_RUNNING/ },
+  { argv: 'config check --config /nonexistent/c.toml', code: 1, out: /weir config init/ },
+  { argv: 'config show --config /nonexistent/c.toml', code: 1, err: /CONFIG_MISSING/ },
+];
+
+for (const { argv, code, err, out } of rows) {
+  t.test(`weir ${argv} exits ${code}`, async (t) => {
+    const context = recordedContext();
+    t.equal(await runCli(argv === '' ? [] : argv.split(' '), context), code);
+    if (err === undefined) t.equal(context.err(), '');
+    else t.match(context.err(), err);
+    if (out !== undefined) t.match(context.out(), out);
+  });
+}
+
+t.test('an error is one line; its stack comes only when asked for', async (t) => {
+  const quiet = recordedContext();
+  await runCli(['status', '--run-dir', '/nonexistent'], quiet);
+  t.equal(quiet.err().split('\n').length, 2);
+  const loud = { ...recordedContext(), env: { WEIR_DEBUG: '1' } };
+  await runCli(['status', '--run-dir', '/nonexistent'], loud);
+  t.match(loud.err(), /at /);
+});
+
+t.test('every command has an example in its help', async (t) => {
+  const commands = [
+    'run',
+    'status',
+    'list',
+    'logs',
+    'restart',
+    'check',
+    'version',
+    'licenses',
+    'queue status',
+    'module run',
+    'config init',
+    'config show',
+    'config check',
+  ];
+  for (const command of commands) {
+    const context = recordedContext();
+    await runCli([...command.split(' '), '--help'], context);
+    t.match(context.out(), /Examples:/, command);
+  }
+});
+
+const binary = process.env['WEIR_BIN'] ?? join(import.meta.dirname, '../../out/weir-linux-x64');
+
+t.test(
+  'the executable answers as the sources do',
+  { skip: existsSync(binary) ? false : 'there is no executable' },
+  async (t) => {
+    const version: unknown = JSON.parse(execFileSync(binary, ['version', '--json'], { encoding: 'utf8' }));
+    t.match(version, { version: /^\d+\.\d+\.\d+$/, commit: String, target: /^linux-/, node: String, sqlite: /^3\./ });
+    const wrong = spawnSync(binary, ['statsu'], { encoding: 'utf8' });
+    t.equal(wrong.status, 2);
+    t.match(wrong.stderr, /Did you mean status\?/);
+    const stopped = spawnSync(binary, ['status', '--run-dir', '/nonexistent'], { encoding: 'utf8' });
+    t.equal(stopped.status, 1);
+    t.match(stopped.stderr, /not running/);
+    const native = spawnSync(binary, ['check', '--only', 'native-addons', '--json'], { encoding: 'utf8' });
+    t.equal(native.status, 0, native.stdout);
+    t.match(execFileSync(binary, ['licenses'], { encoding: 'utf8' }), /Apache|MIT/);
+  },
+);

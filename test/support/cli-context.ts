@@ -1,0 +1,82 @@
+// A command line without a terminal: what it wrote, and a daemon that answers from a table.
+
+import type { CliContext } from '../../src/cli/context.ts';
+import { WeirError } from '../../src/model/errors.ts';
+import { systemDisk } from '../../src/platform/disk.ts';
+import type { Http, HttpCall } from '../../src/platform/http.ts';
+import { systemProcesses } from '../../src/platform/process.ts';
+import { SimClock } from './sim-clock.ts';
+
+export interface RecordedContext extends CliContext {
+  readonly out: () => string;
+  readonly err: () => string;
+  readonly calls: readonly HttpCall[];
+  /** SIGTERM arrives. */
+  stop(): void;
+}
+
+/** `answers`: `GET /status` → value; without them nobody listens. */
+export function recordedContext(
+  options: {
+    readonly answers?: Readonly<Record<string, unknown>>;
+    readonly columns?: number;
+    readonly nowMs?: number;
+  } = {},
+): RecordedContext {
+  let out = '';
+  let err = '';
+  const calls: HttpCall[] = [];
+  const listeners: (() => void)[] = [];
+  return {
+    terminal: {
+      write: (text) => {
+        out += text;
+        return Promise.resolve();
+      },
+      writeError: (text) => {
+        err += text;
+      },
+      columns: options.columns ?? 80,
+      hasColour: false,
+    },
+    clock: new SimClock(options.nowMs),
+    disk: systemDisk(),
+    http: tableHttp(options.answers, calls),
+    processes: { ...systemProcesses(), executable: '/usr/bin/weir' },
+    env: {},
+    onStop: (listener) => void listeners.push(listener),
+    exit: { code: 0 },
+    out: () => out,
+    err: () => err,
+    calls,
+    stop: () => {
+      for (const listener of listeners) listener();
+    },
+  };
+}
+
+function tableHttp(answers: Readonly<Record<string, unknown>> | undefined, calls: HttpCall[]): Http {
+  const answer = (call: HttpCall): { readonly status: number; readonly body: string } => {
+    calls.push(call);
+    if (answers === undefined) {
+      const fields = { errno: 'ENOENT' };
+      throw new WeirError({ code: 'PLATFORM_HTTP_FAILED', message: `No answer on ${call.socketPath}.`, fields });
+    }
+    const value = answers[`${call.method} ${call.path}`];
+    if (value === undefined) return { status: 404, body: '{"code":"ADMIN_NOT_FOUND","message":"not here"}' };
+    return { status: 200, body: typeof value === 'string' ? value : JSON.stringify(value) };
+  };
+  return {
+    serve: () => Promise.reject(new Error('no test serves through this')),
+    call: async (call) => answer(call),
+    stream: async (call) => {
+      const { status, body } = answer(call);
+      return {
+        status,
+        body: (async function* () {
+          yield body;
+        })(),
+      };
+    },
+  };
+}
