@@ -183,13 +183,13 @@ export class Broker {
 
   #wake(outbox: Outbox): void {
     this.#dirty.push(outbox);
-    if (this.#dirty.length === 1) this.#ports.clock.soon(() => this.#flush());
+    if (this.#dirty.length === 1) this.#ports.clock.soon(() => this.#endTurn());
   }
 
-  #flush(): void {
+  #endTurn(): void {
     const dirty = this.#dirty;
     this.#dirty = [];
-    for (const outbox of dirty) outbox.flush();
+    for (const outbox of dirty) outbox.endTurn();
   }
 
   #shareOf({ clock, log, authenticator, authoriser, service }: BrokerPorts): ConnectionShare {

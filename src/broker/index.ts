@@ -2,6 +2,7 @@
 
 export { Broker, type BrokerPorts, type ConnectedClientFacts } from './broker.ts';
 export type { BrokerLimits } from './broker-limits.ts';
+export { type DeviceBackend, IotHubFront, type IotHubFrontPorts, ModuleInput } from './iothub/index.ts';
 export type {
   Admission,
   Authenticator,
@@ -11,4 +12,3 @@ export type {
   Principal,
   TopicService,
 } from './ports.ts';
-export { type DeviceBackend, IotHubFront, ModuleInput, type IotHubFrontPorts } from './iothub/index.ts';

@@ -1,6 +1,6 @@
 // What one client is still to get: packets of a turn collected in one buffer and written at once.
 //
-//   publish(), ack(), append()  ──►  batch  ──flush() once a turn──►  socket
+//   publish(), ack(), append()  ──►  batch  ──endTurn()──►  socket
 //                                                     │ not all taken: the buffer belongs to the socket until
 //                                                     ▼ it is; further packets wait in the next batch
 //                                                 onDrain → drained()
@@ -23,7 +23,7 @@ export interface OutboxShare {
   readonly pool: BufferPool;
   readonly load: { bytes: number };
   readonly limits: { readonly outputBytesMax: number; readonly outputBytesTotalMax: number };
-  /** Sees to it that flush() is called once in this turn. */
+  /** Sees to it that endTurn() is called once, after this turn's reads. */
   wake(outbox: Outbox): void;
 }
 
@@ -57,10 +57,10 @@ export class Outbox {
   /** Whether a message of `bytes` may be added. A client that owes nothing always gets one. */
   hasRoom(bytes: number): boolean {
     if (this.#closed) return false;
-    const pending = this.#used + this.#unsent;
-    if (pending === 0) return true;
-    const { limits, load } = this.#share;
-    return pending + bytes <= limits.outputBytesMax && load.bytes + bytes <= limits.outputBytesTotalMax;
+    if (this.#fits(bytes)) return true;
+    // Much may come for one client within one turn. Only what its socket refuses counts against it.
+    this.flush();
+    return this.#fits(bytes);
   }
 
   publish(view: PublishView, header: PublishHeader): void {
@@ -86,8 +86,14 @@ export class Outbox {
     this.#flushWaiters.push(done);
   }
 
-  flush(): void {
+  /** The turn that wake() announced is over. */
+  endTurn(): void {
     this.#awake = false;
+    this.flush();
+  }
+
+  /** Hands the batch to the socket, unless that still has the last one. */
+  flush(): void {
     if (this.#used === 0 || this.#blocked || this.#closed) return;
     const batch = this.#batch as Buffer;
     const free = this.#connection.write(batch.subarray(0, this.#used));
@@ -121,6 +127,13 @@ export class Outbox {
     this.#unsent = 0;
     this.#flushWaiters = [];
     this.#account();
+  }
+
+  #fits(bytes: number): boolean {
+    const pending = this.#used + this.#unsent;
+    if (pending === 0) return true;
+    const { limits, load } = this.#share;
+    return pending + bytes <= limits.outputBytesMax && load.bytes + bytes <= limits.outputBytesTotalMax;
   }
 
   #reserve(bytes: number): number {

@@ -1,0 +1,53 @@
+// Retained messages by topic and by filter.
+
+import { Buffer } from 'node:buffer';
+import t from 'tap';
+import { RetainedMessages } from '../../src/broker/retained.ts';
+import { PublishView } from '../../src/protocol/mqtt/publish.ts';
+import { topicMatches } from '../../src/protocol/mqtt/topic.ts';
+
+const view = (topic: string, payload: string): PublishView =>
+  PublishView.of({ topic, payload: Buffer.from(payload), qos: 0, retain: true });
+
+t.test('every filter finds exactly the topics it matches', async (t) => {
+  const retained = new RetainedMessages({ retainedMessagesMax: 100, retainedBytesMax: 10_000 });
+  const topics = ['a', 'a/b', 'a/b/c', '/', '/a', 'a/', '$s', '$s/a', 'b//c'];
+  for (const topic of topics) t.ok(retained.store(topic, view(topic, 'x')));
+  for (const filter of [
+    '#',
+    '+',
+    'a',
+    'a/#',
+    'a/+',
+    '+/+',
+    '/+',
+    '+/#',
+    '$s/#',
+    '$s/+',
+    'b/+/c',
+    'a/b/c/#',
+    'none',
+    '+/b/#',
+  ]) {
+    const found = [...retained.match(filter)].map((message) => message.view.topic());
+    t.same(found.sort(), topics.filter((topic) => topicMatches(filter, topic)).sort(), filter);
+  }
+});
+
+t.test('bytes and messages are counted exactly, and a full store refuses new topics only', async (t) => {
+  const retained = new RetainedMessages({ retainedMessagesMax: 2, retainedBytesMax: 40 });
+  t.ok(retained.store('a', view('a', '1234')));
+  t.ok(retained.store('b', view('b', '1234')));
+  t.notOk(retained.store('c', view('c', '1')), 'too many');
+  t.ok(retained.store('a', view('a', '12345678')));
+  t.notOk(retained.store('a', view('a', 'x'.repeat(40))), 'too large');
+  t.equal([...retained.match('a')][0]?.view.payload().toString(), '12345678', 'the old one stays');
+  t.equal(retained.bytes, 3 + 8 + 3 + 4);
+  t.ok(retained.store('a', view('a', '')));
+  t.ok(retained.store('a', view('a', '')), 'removing nothing is fine');
+  t.ok(retained.store('c', view('c', '1')));
+  t.ok(retained.store('b', view('b', '')));
+  t.ok(retained.store('c', view('c', '')));
+  t.equal(retained.count, 0);
+  t.equal(retained.bytes, 0);
+});
