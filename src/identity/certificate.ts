@@ -8,11 +8,14 @@
 // certificate; keys are made and signatures computed by node:crypto, off the event loop where it counts: the
 // same in JavaScript takes seconds on a Pi Zero, while the broker waits.
 //
+// node-forge is loaded when the first certificate is made: ten megabytes that a node whose certificates are in
+// order never spends.
+//
 // A certificate is valid from a day before its birth, because clocks of boards without a battery lag.
 // The serial number is a hash of the public key, so it needs no counter and no other randomness.
 
 import { createHash, createPrivateKey, generateKeyPair, sign, X509Certificate } from 'node:crypto';
-import forge from 'node-forge';
+import type forge from 'node-forge';
 import { badCertificateError } from './errors.ts';
 
 /** PEM texts. The certificate may be a chain, leaf first. */
@@ -49,7 +52,7 @@ export async function createAuthority(options: {
 }): Promise<KeyedCertificate> {
   const keys = await newKeys();
   const subject = subjectOf(options.commonName);
-  const certificatePem = build({
+  const certificatePem = build(await loadForge(), {
     keys,
     subject,
     issuer: { subject, privateKeyPem: keys.privateKeyPem, authorityKeyPem: keys.publicKeyPem },
@@ -164,8 +167,9 @@ async function issueLeaf({
   nowMs,
 }: LeafOptions): Promise<KeyedCertificate> {
   const keys = await newKeys();
+  const forge = await loadForge();
   const issuer = forge.pki.certificateFromPem(authority.certificatePem);
-  const leafPem = build({
+  const leafPem = build(forge, {
     keys,
     subject: subjectOf(commonName),
     issuer: {
@@ -185,6 +189,12 @@ async function issueLeaf({
   return { certificatePem: `${leafPem}${authority.certificatePem}`, privateKeyPem: keys.privateKeyPem };
 }
 
+type Forge = typeof forge;
+
+async function loadForge(): Promise<Forge> {
+  return (await import('node-forge')).default;
+}
+
 interface CertificatePlan {
   readonly keys: KeyPair;
   readonly subject: forge.pki.CertificateField[];
@@ -198,7 +208,7 @@ interface CertificatePlan {
   readonly extensions: readonly object[];
 }
 
-function build(plan: CertificatePlan): string {
+function build(forge: Forge, plan: CertificatePlan): string {
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(plan.keys.publicKeyPem);
   certificate.serialNumber = serialOf(plan.keys.publicKeyPem);
