@@ -4,7 +4,10 @@
 // here and nowhere else in the command line.
 
 import type { CommandModule } from 'yargs';
-import type { CliContext, GlobalOptions } from './context.ts';
+import { adminClient, type CliContext, type GlobalOptions } from './context.ts';
+import { CliError } from './errors.ts';
+
+const answerTimeoutMs = 1_000;
 
 export function runCommand(context: CliContext): CommandModule<GlobalOptions, GlobalOptions> {
   return {
@@ -19,6 +22,7 @@ export function runCommand(context: CliContext): CommandModule<GlobalOptions, Gl
 }
 
 async function run(context: CliContext, options: GlobalOptions): Promise<void> {
+  await refuseSecond(context, options);
   const [{ startDevice }, { builtinModules }] = await Promise.all([
     import('../device.ts'),
     import('../modules/index.ts'),
@@ -41,4 +45,21 @@ async function run(context: CliContext, options: GlobalOptions): Promise<void> {
   } finally {
     await device.close();
   }
+}
+
+/** A second gateway on the same run directory would take the sockets from under the first one's modules. */
+async function refuseSecond(context: CliContext, options: GlobalOptions): Promise<void> {
+  const client = await adminClient(context, options);
+  const late = new AbortController();
+  const timer = context.clock.setTimer(answerTimeoutMs, () => late.abort());
+  const running = await client.status(late.signal).then(
+    (report) => report.version,
+    () => undefined,
+  );
+  timer.cancel();
+  if (running !== undefined)
+    throw new CliError(
+      'CLI_ALREADY_RUNNING',
+      `weir ${running} runs already (${client.socketPath}). Stop it first, or give this one a --run-dir and --data-dir of its own.`,
+    );
 }

@@ -178,3 +178,9 @@ t.test('without the daemon list and status tell what the shims recorded, and fai
     modules: [{ name: 'alive', isRunning: true }, {}, {}, {}],
   });
 });
+
+t.test('a second gateway on the same run directory is refused before anything is touched', async (t) => {
+  const context = recordedContext({ answers });
+  t.equal(await runCli(['run', ...where], context), 1);
+  t.match(context.err(), /weir 0\.1\.0 runs already.*\[CLI_ALREADY_RUNNING\]/);
+});
