@@ -118,8 +118,10 @@ export const moduleTwinTimeoutMs = 30_000;
 export const moduleReportsPendingMax = 16;
 /** What a module may take to empty its outbox after SIGTERM; below the supervisor's grace before SIGKILL. */
 export const moduleDrainMs = 5000;
-/** Longest pause between two attempts to reach the broker: it is on the same machine. */
-export const moduleReconnectMsMax = 10_000;
+/** Longest pause between two attempts to reach the broker: it is on the same machine, and an attempt costs nothing. */
+export const moduleReconnectMsMax = 3000;
+/** Longest pause before a twin request that failed is repeated: the hub may be asking for patience. */
+export const moduleTwinRetryMsMax = 60_000;
 
 /** Registers in one Modbus read (application protocol 1.1b3, 6.3). */
 export const modbusReadRegistersMax = 125;

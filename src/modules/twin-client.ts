@@ -7,7 +7,7 @@
 // Reported patches are coalesced, so a module may report as often as it likes. A patch the other side finds
 // wrong (400, 413 …) is given up and logged: repeating it cannot help. Sans I/O: the host brings the bytes.
 
-import { moduleReconnectMsMax, moduleReportsPendingMax, moduleTwinTimeoutMs } from '../limits.ts';
+import { moduleReportsPendingMax, moduleTwinRetryMsMax, moduleTwinTimeoutMs } from '../limits.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
 import { composePatches, jsonEqual, mergePatch, withoutCarrierKeys } from '../model/twin.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
@@ -210,7 +210,7 @@ export class TwinClient {
   /** One paced attempt at whatever is still to be done. */
   #retry(): void {
     if (this.#retryTimer !== undefined) return;
-    const delayMs = Math.min(moduleReconnectMsMax, retryMs * 2 ** Math.min(this.#failures, doublingsMax));
+    const delayMs = Math.min(moduleTwinRetryMsMax, retryMs * 2 ** Math.min(this.#failures, doublingsMax));
     this.#failures += 1;
     this.#retryTimer = this.#ports.clock.setTimer(delayMs, () => {
       this.#retryTimer = undefined;

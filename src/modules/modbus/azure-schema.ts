@@ -71,6 +71,7 @@ const unitMax = 255;
 const portMax = 65_535;
 const baudMax = 4_000_000;
 const retriesMax = 1000;
+const tableLength = 65_536;
 
 export function isAzureSchema(desired: JsonObject): boolean {
   return isJsonObject(desired['SlaveConfigs']);
@@ -102,9 +103,9 @@ export function parseAzureSchema(desired: JsonObject): ParsedAzure {
 export function parseAzureAddress(text: string): AzureAddress | undefined {
   const [, digit = '', number = ''] = /^([0134])(\d{4,5})$/.exec(text) ?? [];
   const table = tableByDigit[digit];
-  return table === undefined || Number(number) === 0
-    ? undefined
-    : { table, offset: Number(number) - 1, digits: number.length };
+  const offset = Number(number) - 1;
+  if (table === undefined || offset < 0 || offset >= tableLength) return undefined;
+  return { table, offset, digits: number.length };
 }
 
 function readBus(section: SectionReader): Bus {
