@@ -6,33 +6,30 @@
 //       └──────────────────────┴─────────────────────┘ protocol error, service rejection …
 //
 // Owns the protocol's order: what may come when, which answer follows, why it ends. Bytes are packet-reader.ts,
-// subscribers exchange.ts, memory beyond the connection session.ts.
+// what the client publishes publisher.ts, memory beyond the connection session.ts.
 //
 // Invariants
-//   An acknowledgement to a publisher follows the topic service's promise, and the order of arrival [MQTT-4.6.0-2].
 //   Reading is held while the client is authenticated, while inflightInboundMax publishes are unsettled, and while
 //   the client does not take its own output: nothing grows without bound, whoever is slow.
 //   Whatever a client sends ends at most its own connection, with one reason, counted and logged once.
 
 import { Buffer } from 'node:buffer';
-import { brokerLingerMsMax, connectBytesMax, messageBytesMax, packetBytesMax } from '../limits.ts';
+import { brokerLingerMsMax, connectBytesMax, packetBytesMax } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Connection, ConnectionSink } from '../platform/net.ts';
-import { AckOrder } from '../protocol/mqtt/ack-order.ts';
 import type { ProtocolProblem } from '../protocol/mqtt/errors.ts';
 import { flagsMask, packetType, typeShift } from '../protocol/mqtt/frame.ts';
 import { decodePacket, encodePacket } from '../protocol/mqtt/packet.ts';
-import { type PublishView, readUint16 } from '../protocol/mqtt/publish.ts';
+import { readUint16 } from '../protocol/mqtt/publish.ts';
 import { isValidTopicFilter } from '../protocol/mqtt/topic.ts';
 import { ConnectedClient } from './broker-client.ts';
 import type { ConnectionShare } from './connection-share.ts';
 import type { EndReason } from './errors.ts';
-import type { TopicRoute } from './exchange.ts';
 import { type ConnectRequest, connack, connackCode, readConnect } from './handshake.ts';
 import { Outbox } from './outbox.ts';
 import { type PacketRange, PacketReader, type PacketSink } from './packet-reader.ts';
-import type { Admission, InboundPublish, Principal } from './ports.ts';
-import { startsWith } from './publish-scan.ts';
+import type { Admission, Principal } from './ports.ts';
+import { Publisher, type PublishSource } from './publisher.ts';
 import type { Session } from './session.ts';
 import { replayRetained, subscribe, unsubscribe } from './subscribing.ts';
 import { publishWill, type Will } from './will.ts';
@@ -41,17 +38,12 @@ import { publishWill, type Will } from './will.ts';
 interface Admitted {
   readonly session: Session;
   readonly client: ConnectedClient;
+  readonly publisher: Publisher;
   readonly principal: Principal;
   readonly keepAliveMs: number;
   readonly expiresAtMs: number | undefined;
   readonly will: Will | undefined;
   readonly connectedAtMs: number;
-}
-
-/** The last topic this client published to: its length-prefixed bytes, and what was decided about it. */
-interface TopicMemo {
-  readonly bytes: Buffer;
-  readonly route: TopicRoute;
 }
 
 /** Why reading is held, one bit each. */
@@ -71,14 +63,10 @@ export class ClientConnection implements ConnectionSink, PacketSink {
   readonly #share: ConnectionShare;
   readonly #reader: PacketReader;
   readonly #outbox: Outbox;
-  readonly #acks: AckOrder;
   readonly #acceptedMs: number;
   #state: 'expecting' | 'authenticating' | 'open' | 'ended' = 'expecting';
   #admitted: Admitted | undefined;
-  #memo: TopicMemo | undefined;
   #holds = 0;
-  /** Publishes the topic service has not settled. */
-  #serving = 0;
   /** Something came since the last sweep: cheaper than a clock reading per read. */
   #heard = false;
   #heardMs: number;
@@ -91,7 +79,6 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     this.#share = share;
     this.#reader = new PacketReader(this, connectBytesMax);
     this.#outbox = new Outbox(stream, share.outboxes);
-    this.#acks = new AckOrder((type, packetId) => this.#outbox.ack(type, packetId));
     this.#acceptedMs = share.clock.monotonicMs();
     this.#heardMs = this.#acceptedMs;
   }
@@ -159,15 +146,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
   }
 
   run(buffer: Buffer, at: number, end: number): number {
-    const memo = this.#memo;
-    if (memo === undefined) return at;
-    const { scan, exchange, traffic } = this.#share;
-    scan.measure(buffer, { at, end, topic: memo.bytes });
-    const { to, count } = scan;
-    if (count === 0) return at;
-    traffic.received(count);
-    exchange.forwardRun(buffer, { from: at, to, count }, memo.route);
-    return to;
+    return this.#admitted?.publisher.run(buffer, at, end) ?? at;
   }
 
   packet(buffer: Buffer, range: PacketRange): void {
@@ -180,7 +159,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     const type = firstByte >> typeShift;
     switch (type) {
       case packetType.publish:
-        this.#publish(buffer, range, admitted);
+        admitted.publisher.publish(buffer, range);
         break;
       case packetType.puback:
       case packetType.pubrec:
@@ -224,6 +203,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
 
   #leave(admitted: Admitted, reason: EndReason): void {
     const { service, sessions } = this.#share;
+    admitted.publisher.close();
     this.#share.left(this, admitted.session.clientId);
     sessions.leave(admitted.session);
     admitted.client.gone();
@@ -291,7 +271,9 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     };
     const client = new ConnectedClient(connection, principal);
     const { keepAliveMs, will } = request;
-    this.#admitted = { session, client, principal, keepAliveMs, expiresAtMs, will, connectedAtMs: clock.wallMs() };
+    const publisher = this.#publisher({ session, client, principal });
+    const connectedAtMs = clock.wallMs();
+    this.#admitted = { session, client, publisher, principal, keepAliveMs, expiresAtMs, will, connectedAtMs };
     this.#state = 'open';
     this.#reader.packetBytesMax = packetBytesMax;
     traffic.connected();
@@ -311,78 +293,20 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     this.#unhold(holdAuthentication);
   }
 
+  #publisher(source: PublishSource): Publisher {
+    const connection = {
+      isOpen: () => this.#state === 'open',
+      ack: (type: number, packetId: number) => this.#outbox.ack(type, packetId),
+      hold: () => this.#hold(holdService),
+      release: () => this.#unhold(holdService),
+      end: (reason: EndReason, detail?: string) => this.end(reason, detail),
+    };
+    return new Publisher(source, connection, this.#share);
+  }
+
   #refuse(reason: EndReason, { detail, reply }: { readonly detail: string; readonly reply: Buffer | undefined }): void {
     if (reply !== undefined) this.#outbox.append(reply, 0, reply.length);
     this.end(reason, detail);
-  }
-
-  #publish(buffer: Buffer, { at, bodyAt, end }: PacketRange, admitted: Admitted): void {
-    const { view, exchange, traffic } = this.#share;
-    const problem = view.read(buffer, { firstByte: buffer[at] as number, from: bodyAt, to: end });
-    if (problem !== undefined || view.payloadBytes > messageBytesMax) {
-      this.end(problem ?? 'packet-too-large', 'PUBLISH');
-      return;
-    }
-    const route = this.#routeOf(view, admitted);
-    if (route === undefined) return;
-    traffic.received(1);
-    const { qos, packetId } = view;
-    const { receiving } = admitted.session;
-    const repeated = qos === 2 && receiving.has(packetId);
-    if (qos === 2) receiving.add(packetId);
-    if (route.owned && !repeated) {
-      this.#serve(view, route.topic, admitted);
-      return;
-    }
-    if (!repeated) exchange.publish(view, route);
-    if (qos > 0) this.#acks.pass(qos === 1 ? packetType.puback : packetType.pubrec, packetId);
-  }
-
-  /** The route of the packet's topic; undefined when the connection ended over it. */
-  #routeOf(view: PublishView, { principal }: Admitted): TopicRoute | undefined {
-    const memo = this.#memo;
-    const topicEnd = view.topicAt + view.topicBytes;
-    if (memo?.bytes.length === topicEnd - view.from && startsWith(view.buffer, view.from, memo.bytes))
-      return memo.route;
-    const { exchange, authoriser } = this.#share;
-    const topic = view.topic();
-    const route = topic === undefined ? undefined : exchange.route(topic);
-    if (route === undefined) {
-      this.end('malformed-topic', topic);
-      return undefined;
-    }
-    if (route.owned) return route;
-    if (!authoriser.mayPublish(principal, route.topic)) {
-      // 3.1.1 cannot say no [MQTT-3.3.5-2]; an acknowledgement would be a lie.
-      this.end('not-authorized', `publish to ${route.topic}`);
-      return undefined;
-    }
-    this.#memo = { bytes: Buffer.from(view.buffer.subarray(view.from, topicEnd)), route };
-    return route;
-  }
-
-  /** Hands a message to the topic service; acknowledges when it is safe and its turn has come. */
-  #serve(view: PublishView, topic: string, admitted: Admitted): void {
-    const { service, limits } = this.#share;
-    const { qos, retain, duplicate, packetId } = view;
-    const publish: InboundPublish = { topic, payload: view.payload(), qos, retain, duplicate };
-    const place =
-      qos === 0 ? undefined : this.#acks.reserve(qos === 1 ? packetType.puback : packetType.pubrec, packetId);
-    this.#serving++;
-    if (this.#serving >= limits.inflightInboundMax) this.#hold(holdService);
-    const settled = (): void => {
-      this.#serving--;
-      if (this.#state !== 'open') return;
-      if (place !== undefined) this.#acks.settle(place);
-      this.#unhold(holdService);
-    };
-    const rejected = (error: unknown): void => {
-      this.#serving--;
-      if (qos === 2) admitted.session.receiving.delete(packetId);
-      this.end('service-rejected', `${topic}: ${errorMessage(error)}`);
-    };
-    const published = (async () => service?.publish(admitted.client, publish))();
-    this.#share.track(published.then(settled, rejected));
   }
 
   #acknowledgement(buffer: Buffer, { at, bodyAt, end }: PacketRange, { session }: Admitted): void {

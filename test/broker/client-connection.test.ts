@@ -285,6 +285,28 @@ t.test('a QoS 2 publish that is repeated reaches the service and the subscribers
   t.same(again.seen(), ['pubrec 4', 'pubcomp 4', 'publish p z q0', 'pubrec 4'], 'the id outlives the connection');
 });
 
+t.test('a QoS 2 publish that was not known to be safe when the connection ended is served again', async (t) => {
+  const service = new StubService();
+  const h = await new Harness(t, { service }).start();
+  const wire = await h.client('a', { clean: false });
+  wire.send(publish('$svc/1', 'x', { qos: 2, id: 3 }));
+  wire.destroy();
+  await settle();
+  const again = await h.client('a', { clean: false });
+  again.send(publish('$svc/1', 'x', { qos: 2, id: 3, dup: true }));
+  await settle();
+  t.same(again.seen(), [], 'no PUBREC for what may be lost');
+  t.equal(service.publishes.length, 2);
+  service.publishes[0]?.reject(new RangeError('the first was lost'));
+  service.publishes[1]?.resolve();
+  await settle();
+  t.same(again.seen(), ['pubrec 3']);
+  again.send(publish('$svc/1', 'x', { qos: 2, id: 3, dup: true }), ack('pubrel', 3));
+  await settle();
+  t.same(again.seen(), ['pubrec 3', 'pubcomp 3']);
+  t.equal(service.publishes.length, 2);
+});
+
 t.test('a rejected publish ends the connection, unacknowledged', async (t) => {
   const service = new StubService();
   const h = await new Harness(t, { service }).start();
