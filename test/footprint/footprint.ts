@@ -21,6 +21,7 @@ import { generate, parser } from 'mqtt-packet';
 import { DeviceKey } from '../../src/identity/index.ts';
 import type { JsonObject } from '../../src/model/json.ts';
 import { sasResource } from '../../src/protocol/iothub/sas.ts';
+import { Program } from '../support/world/program.ts';
 import { World, weirBinary } from '../support/world/world.ts';
 
 const run = promisify(execFile);
@@ -211,11 +212,14 @@ async function coldStarts(world: World): Promise<readonly Figure[]> {
 async function measure(): Promise<readonly Figure[]> {
   const figures: Figure[] = [...(await sizes())];
   const world = new World();
-  const hubWorld = new World({ binary: [join(world.directory, 'hub-copy')] });
-  copyFileSync(weirBinary, join(world.directory, 'hub-copy'));
+  const hubBinary = join(world.directory, 'hub-copy');
+  copyFileSync(weirBinary, hubBinary);
   try {
     say('starting a hub and a gateway');
-    const hub = hubWorld.start('hub', 'start', ...world.hubDirs, '--hostname', hubHost, '--mqtt-port', '0', '--json');
+    const hub = new Program(
+      [hubBinary, 'hub', 'start', ...world.hubDirs, '--hostname', hubHost, '--mqtt-port', '0', '--json'],
+      { WEIR_EXTRACT_DIR: join(world.directory, 'native') },
+    );
     world.hub = hub;
     const ready = JSON.parse(await hub.line('"mqttPort"', startTimeoutMs)) as { readonly mqttPort: number };
     world.line.pointAt(ready.mqttPort);
@@ -230,7 +234,6 @@ async function measure(): Promise<readonly Figure[]> {
     figures.push(...(await coldStarts(world)));
   } finally {
     await world.close();
-    await hubWorld.close();
   }
   return figures;
 }
