@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { Broker, IotHubFront } from './broker/index.ts';
 import {
   Deployments,
+  directoryUnusable,
   EventLog,
   HubApi,
   HubAuthenticator,
@@ -122,8 +123,8 @@ class CloudHub {
   async start(): Promise<RunningHub> {
     const { disk, log } = this.#ground;
     const { dataDir, runDir, hostnames } = this.#options;
-    await disk.makeDirectory('hub:data', dataDir, privateMode);
-    await disk.makeDirectory('hub:run', runDir, passableMode);
+    await disk.makeDirectory('hub:data', dataDir, privateMode).catch(unusable(dataDir));
+    await disk.makeDirectory('hub:run', runDir, passableMode).catch(unusable(runDir));
     const state = this.openState();
     const trust = await this.openTrust();
     const front = await this.openFront(state, trust.context);
@@ -240,6 +241,12 @@ class CloudHub {
   #hostnames(): readonly string[] {
     return [...new Set([...this.#options.hostnames, ...loopbackNames])];
   }
+}
+
+function unusable(directory: string): (cause: unknown) => never {
+  return (cause) => {
+    throw directoryUnusable(directory, cause);
+  };
 }
 
 function portOf(listener: Listener): number {

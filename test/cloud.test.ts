@@ -1,14 +1,17 @@
 // The hub as a whole, over real sockets: TLS, MQTT, HTTP, SQLite, and a kill.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { type RunningHub, startHub } from '../src/cloud.ts';
+import { createAuthority, issueServerCertificate } from '../src/identity/index.ts';
 import { systemHttp } from '../src/platform/http.ts';
+import { systemNetwork, type TlsContext, tlsContext } from '../src/platform/net.ts';
 import { encodePropertyBag, telemetryTopic } from '../src/protocol/iothub/index.ts';
 import { edgeManifest } from './support/edge-manifest.ts';
 import { connectHubDevice, type HubDevice, type HubDeviceOptions } from './support/hub-device.ts';
@@ -290,18 +293,20 @@ t.test('kill -9 in the middle of a stream keeps everything that was acknowledged
   const [line] = (await createInterface(child.stdout)[Symbol.asyncIterator]().next()).value.split('\n');
   const device = await connect(t, { port: JSON.parse(line).mqttPort, identity: { deviceId: 'gw' }, keyBase64, ca });
   const acknowledged: number[] = [];
-  const sending = Array.from({ length: 400 }, (_, index) =>
-    device.send(telemetryTopic({ deviceId: 'gw' }, bag(index + 1)), '{}').then(
-      () => {
-        acknowledged.push(index + 1);
-        if (acknowledged.length === 150) child.kill('SIGKILL');
-      },
-      () => undefined,
-    ),
-  );
+  let sequence = 0;
+  const sendOn = async (): Promise<void> => {
+    for (;;) {
+      sequence += 1;
+      const mine = sequence;
+      await device.send(telemetryTopic({ deviceId: 'gw' }, bag(mine)), '{}');
+      acknowledged.push(mine);
+      if (acknowledged.length === 150) child.kill('SIGKILL');
+    }
+  };
+  const senders = Array.from({ length: 20 }, () => sendOn().catch(() => undefined));
   await exited;
   await device.end();
-  await Promise.allSettled(sending.slice(0, 150));
+  await Promise.all(senders);
   const after = await start(t, where);
   const logged = (await events(after.socketPath)).map((event) => Number(event.properties['sequenceNumber']));
   t.ok(
@@ -329,4 +334,43 @@ t.test('private things are private: data directory, socket, keys', async (t) => 
   t.equal(mode(hub.socketPath), 0o600);
   t.equal(mode(join(where.dataDir, 'certs', 'authority.pem')), 0o600);
   t.notMatch(readFileSync(hub.caPath, 'utf8'), /PRIVATE/);
+});
+
+t.test('a directory that cannot be made is told with the mend, and nothing is left running', async (t) => {
+  const where = place(t);
+  writeFileSync(`${where.dataDir}`, 'a file in the way');
+  await t.rejects(start(t, where), { code: 'HUB_DIRECTORY_UNUSABLE', message: /--data-dir/ });
+});
+
+t.test('a listener shows the certificate of the moment: a renewal needs no new listener', async (t) => {
+  const issue = async (): Promise<TlsContext> => {
+    const nowMs = Date.now();
+    const authority = await createAuthority({ commonName: 'test CA', days: 1, nowMs });
+    return tlsContext(await issueServerCertificate({ authority, hostnames: ['localhost'], days: 1, nowMs }));
+  };
+  let current = await issue();
+  const endpoint = {
+    kind: 'tcp' as const,
+    host: '127.0.0.1',
+    port: 0,
+    get tls() {
+      return current;
+    },
+  };
+  const sink = { onData: () => undefined, onDrain: () => undefined, onClose: () => undefined };
+  const listener = await systemNetwork().listen(endpoint, () => sink);
+  const port = 'port' in listener.address ? listener.address.port : 0;
+  const shown = (): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const socket = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false }, () => {
+        resolve(socket.getPeerCertificate().fingerprint256);
+        socket.destroy();
+      });
+      socket.on('error', reject);
+    });
+  const before = await shown();
+  t.equal(await shown(), before);
+  current = await issue();
+  t.not(await shown(), before);
+  await listener.close();
 });

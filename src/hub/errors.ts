@@ -7,7 +7,7 @@
 //
 // `fields.status` repeats the status, so that a protocol front outside this folder can answer with it.
 
-import { WeirError } from '../model/errors.ts';
+import { errorMessage, WeirError } from '../model/errors.ts';
 
 /** One thing wrong with a document from outside. */
 export interface Problem {
@@ -129,6 +129,18 @@ export function manifestRefused(problems: readonly Problem[], total: number): Hu
     status: 400,
     azureCode: 'InvalidConfigurationContent',
     problems,
+  });
+}
+
+/** The hub cannot begin: a directory it needs cannot be made or entered. */
+export function directoryUnusable(directory: string, cause: unknown): HubError {
+  return new HubError({
+    code: 'HUB_DIRECTORY_UNUSABLE',
+    message: `The directory ${directory} cannot be used: ${errorMessage(cause)}. Run as root, or choose --data-dir and --run-dir.`,
+    status: 500,
+    azureCode: 'ServerError',
+    fields: { directory },
+    cause,
   });
 }
 

@@ -11,7 +11,7 @@ export { HubAuthenticator } from './authenticator.ts';
 export { openHubDatabase } from './database.ts';
 export { Deployments } from './deployments.ts';
 export { HubDeviceBackend } from './device-backend.ts';
-export { HubError } from './errors.ts';
+export { directoryUnusable } from './errors.ts';
 export { EventLog } from './event-log.ts';
 export { Ingest } from './ingest.ts';
 export { Positions } from './positions.ts';

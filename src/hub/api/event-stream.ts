@@ -9,7 +9,7 @@ import type { EventLog } from '../event-log.ts';
 import { eventLine } from './event-json.ts';
 
 export interface EventStreamRequest {
-  readonly eventLog: EventLog;
+  readonly eventLog: Pick<EventLog, 'read' | 'facts' | 'onCommitted'>;
   readonly clock: Clock;
   readonly afterOffset: number;
   readonly deviceId: string | undefined;
