@@ -284,7 +284,9 @@ export class ModuleHost {
   }
 
   #onDown(): void {
-    this.#ports.log.warn('disconnected from the broker', { outbox: this.#outbox.messages });
+    if (this.#closed === undefined) {
+      this.#ports.log.warn('disconnected from the broker', { outbox: this.#outbox.messages });
+    }
     this.#session = undefined;
     this.#outbox.rewind();
     this.#twin.down();
