@@ -44,7 +44,6 @@ async function allDevices(client: HubClient): Promise<readonly JsonObject[]> {
 
 function row(device: JsonObject): readonly Cell[] {
   const connected = device['connectionState'] === 'Connected';
-  // A gateway connects as its module $edgeHub: its own line says what the registry knows of the device itself.
   return [
     String(device['deviceId']),
     isEdge(device) ? 'edge' : 'device',

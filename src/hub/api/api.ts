@@ -14,7 +14,7 @@
 // Owns routing and the socket; what things mean is registry, twins, deployments and event-log.
 
 import { httpBodyBytesMax, hubFollowersMax } from '../../limits.ts';
-import type { Identity } from '../../model/address.ts';
+import { edgeHubId, type Identity } from '../../model/address.ts';
 import { errorMessage } from '../../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../model/json.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -227,8 +227,13 @@ export class HubApi {
     });
   }
 
+  /** A gateway is connected when its `$edgeHub` is: that is the one connection it makes. */
   #presented(record: IdentityRecord): { readonly record: IdentityRecord; readonly isConnected: boolean } {
-    return { record, isConnected: this.#ports.presence.isConnected(record.identity) };
+    const { presence } = this.#ports;
+    const { deviceId, moduleId } = record.identity;
+    const own = presence.isConnected(record.identity);
+    const asGateway = moduleId === undefined && record.edge && presence.isConnected({ deviceId, moduleId: edgeHubId });
+    return { record, isConnected: own || asGateway };
   }
 
   #deviceAnswer(record: IdentityRecord): HttpResponse {

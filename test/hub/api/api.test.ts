@@ -78,6 +78,9 @@ t.test('a device has the shape of Azure, and is changed only with If-Match', asy
   });
   connected.add('gw');
   t.match(await ask('GET /devices/gw'), { json: { connectionState: 'Connected' } });
+  connected.clear();
+  connected.add('$edgeHub');
+  t.match(await ask('GET /devices/gw'), { json: { connectionState: 'Connected' } }, 'through its gateway connection');
   t.match(await ask('DELETE /devices/gw', undefined, { 'if-match': '*' }), { status: 204, json: undefined });
   t.match(await ask('GET /devices/gw'), {
     status: 404,
