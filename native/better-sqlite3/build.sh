@@ -12,7 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 source=$root/node_modules/better-sqlite3
 
-key=$( { cat "$here/build.sh" "$here/glibc-2.28.c" "$source/package.json" "$node_dir/include/node/node_version.h"; \
+key=$( { cat "$here/build.sh" "$here/glibc-2.28.c" "$here/node_object_wrap.h" "$source/package.json" "$node_dir/include/node/node_version.h"; \
   "$triplet-g++" --version | head -n 1; } | sha256sum | cut -c 1-64)
 if [ -f "$output" ] && [ "$(cat "$output.key" 2>/dev/null)" = "$key" ]; then
   touch "$output"
@@ -27,7 +27,8 @@ cp -R "$source/binding.gyp" "$source/deps" "$source/src" "$source/package.json" 
 # The linker is given as a command with our object in front of everything node-gyp adds.
 "$triplet-gcc" -Os -fPIC -fno-builtin -Wall -Wextra -Werror -c "$here/glibc-2.28.c" -o "$work/glibc-2.28.o"
 cd "$work"
-CC="$triplet-gcc" CXX="$triplet-g++" AR="$triplet-ar" \
+# Our own node_object_wrap.h is found before Node's: it says why.
+CC="$triplet-gcc" CXX="$triplet-g++ -I$here" AR="$triplet-ar" \
   LINK="$triplet-g++ $work/glibc-2.28.o -Wl,--no-as-needed -lpthread -ldl -lm" \
   node "$root/node_modules/node-gyp/bin/node-gyp.js" rebuild --release \
   --arch="$arch" --nodedir="$node_dir" --jobs=1
