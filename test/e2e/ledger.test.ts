@@ -86,9 +86,7 @@ async function strike(world: World, draw: () => number): Promise<string> {
     return `hub killed, back after ${pauseMs} ms`;
   }
   const name = draw() < 0.5 ? 'ledger' : 'sensor';
-  const pid = world.modulePid(name);
-  if (pid > 0) process.kill(pid, 'SIGKILL');
-  return `module ${name} killed`;
+  return world.killModule(name) ? `module ${name} killed` : `module ${name} was not running`;
 }
 
 for (const seed of seeds) {

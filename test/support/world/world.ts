@@ -66,7 +66,18 @@ export class World {
   }
 
   async startHub(): Promise<void> {
-    const hub = this.start('hub', 'start', ...this.hubDirs, '--hostname', 'localhost', '--mqtt-port', '0', '--json');
+    const hub = this.start(
+      'hub',
+      'start',
+      ...this.hubDirs,
+      '--hostname',
+      'localhost',
+      '--mqtt-host',
+      '127.0.0.1',
+      '--mqtt-port',
+      '0',
+      '--json',
+    );
     this.hub = hub;
     const ready = JSON.parse(await hub.line('"mqttPort"', readyMs)) as { readonly mqttPort: number };
     this.line.pointAt(ready.mqttPort);
@@ -85,7 +96,7 @@ export class World {
     const connection = `${text.replace(/;Port=\d+/, '')};Port=${port}`;
     const config = [
       'hostname = "localhost"',
-      `trust_bundle_cert = "file://${join(this.directory, 'hub', 'certs', 'authority.crt')}"`,
+      `trust_bundle_cert = "file://${join(this.directory, 'hub', 'certs', 'hub-ca.pem')}"`,
       '[provisioning]',
       'source = "manual"',
       `connection_string = "${connection}"`,
@@ -139,6 +150,16 @@ export class World {
   modulePid(name: string): number {
     const path = join(this.directory, 'gw', 'run', 'modules', name, 'state.json');
     return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as { readonly pid: number }).pid : 0;
+  }
+
+  /** SIGKILL for the module's process; false when there is none just now. */
+  killModule(name: string): boolean {
+    const pid = this.modulePid(name);
+    try {
+      return pid > 0 && process.kill(pid, 'SIGKILL');
+    } catch {
+      return false;
+    }
   }
 
   async eventually<T>(
