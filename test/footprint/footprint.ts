@@ -104,6 +104,20 @@ function pssMB(pids: readonly number[]): number {
   return (kib * kiB) / MB;
 }
 
+/** One line a process for the reader who wants to know where the sum comes from. */
+function breakdown(pids: readonly number[]): string {
+  const lines = pids.map((pid) => {
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+    const part = (name: string): string => {
+      const kib = Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1] ?? 0);
+      return `${((kib * kiB) / MB).toFixed(1).padStart(6)} MB`;
+    };
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, 4).join(' ');
+    return `         ${part('Pss')}, anonymous ${part('Pss_Anon')}, file ${part('Pss_File')}  ${command}`;
+  });
+  return lines.join('\n');
+}
+
 function median(values: readonly number[]): number {
   return [...values].sort((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
@@ -190,7 +204,9 @@ async function memory(world: World): Promise<readonly Figure[]> {
     await world.gateway?.end('SIGTERM');
     await world.startGateway();
     await pause(settleMs);
-    return pssMB(gatewayPids(world));
+    const pids = gatewayPids(world);
+    process.stderr.write(`${breakdown(pids)}\n`);
+    return pssMB(pids);
   };
   const idle = await settled(0);
   const one = await settled(1);
