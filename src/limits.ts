@@ -76,7 +76,7 @@ export const twinTagsBytesMax = 8192;
 export const twinIntegerMax = 2 ** 52 - 1;
 export const twinIntegerMin = -(2 ** 52);
 /** Problems named in one refusal of a twin or a manifest; more are only counted, so that an answer stays readable. */
-export const hubProblemsMax = 100;
+export const problemsMax = 100;
 /** Messages of one commit of the event log: bounds the pause of the event loop while it is written. */
 export const hubCommitMessagesMax = 1024;
 /** Bytes of one commit of the event log. */

@@ -11,6 +11,7 @@
 
 import { adminLogSliceBytes, configLogFilesMax } from '../limits.ts';
 import { errorCode } from '../model/errors.ts';
+import { moduleFileName, moduleOfFileName } from '../model/module-file-name.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Disk } from '../platform/disk.ts';
 import { AdminError } from './errors.ts';
@@ -51,7 +52,7 @@ export async function loggedModules(disk: Disk, logDir: string): Promise<readonl
   const names = await disk.list('admin:log-names', logDir);
   return names
     .filter((name) => name.endsWith('.log'))
-    .map((name) => name.slice(0, -'.log'.length))
+    .flatMap((name) => moduleOfFileName(name.slice(0, -'.log'.length)) ?? [])
     .sort();
 }
 
@@ -147,7 +148,7 @@ export class ModuleLog {
   async #files(name: string): Promise<readonly LogFile[]> {
     const files: LogFile[] = [];
     for (let number = 0; number <= configLogFilesMax; number++) {
-      const path = `${this.#directory}/${name}.log${number === 0 ? '' : `.${number}`}`;
+      const path = `${this.#directory}/${moduleFileName(name) ?? '%'}.log${number === 0 ? '' : `.${number}`}`;
       const facts = await this.#ports.disk.facts('admin:log-facts', path);
       // Between the shim's renames there is for a moment no current file: look at the numbered ones all the same.
       if (facts === undefined && number > 0) break;

@@ -16,11 +16,12 @@
 import { agentReportIntervalMs, agentRetryMs } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
+import type { Problem } from '../model/problem.ts';
 import { diffPatch } from '../model/twin.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { type Deployment, type DeploymentContext, parseDeployment } from './deployment.ts';
-import { type DeploymentProblem, deploymentStatus, identityUnavailableError } from './errors.ts';
+import { deploymentStatus, identityUnavailableError } from './errors.ts';
 import { type PlanFacts, planLaunch } from './plan.ts';
 import type { AgentMemory, ModuleHands, ModuleIdentities, OwnTwin } from './ports.ts';
 import { type AgentFacts, agentReport, type DesiredStatus } from './report.ts';
@@ -195,6 +196,6 @@ export class Agent {
   }
 }
 
-function describe(problems: readonly DeploymentProblem[]): string {
+function describe(problems: readonly Problem[]): string {
   return problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
 }

@@ -13,8 +13,9 @@
 import { deploymentModulesMax } from '../limits.ts';
 import { isValidId } from '../model/address.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../model/json.ts';
+import type { Problem } from '../model/problem.ts';
 import { readCreateOptions } from './create-options.ts';
-import { type DeploymentProblem, deploymentStatus } from './errors.ts';
+import { deploymentStatus } from './errors.ts';
 
 export type RestartPolicy = 'never' | 'on-failure' | 'on-unhealthy' | 'always';
 
@@ -49,8 +50,8 @@ export interface Deployment {
 }
 
 export type ParsedDeployment =
-  | { readonly ok: true; readonly deployment: Deployment; readonly problems: readonly DeploymentProblem[] }
-  | { readonly ok: false; readonly status: number; readonly problems: readonly DeploymentProblem[] };
+  | { readonly ok: true; readonly deployment: Deployment; readonly problems: readonly Problem[] }
+  | { readonly ok: false; readonly status: number; readonly problems: readonly Problem[] };
 
 const startupOrderMax = 4_294_967_295;
 const restartPolicies: readonly RestartPolicy[] = ['never', 'on-failure', 'on-unhealthy', 'always'];
@@ -85,7 +86,7 @@ export function parseDeployment(desired: JsonObject, context: DeploymentContext)
   if (!isJsonObject(modules)) return malformed('modules', 'an object with one member a module is expected');
   if (Object.keys(modules).length > deploymentModulesMax)
     return malformed('modules', `at most ${deploymentModulesMax} modules fit on one device`);
-  const problems: DeploymentProblem[] = [];
+  const problems: Problem[] = [];
   const deployed: DeployedModule[] = [];
   for (const [name, source] of Object.entries(modules)) {
     const module = parseModule({ name, source, context, problems });
@@ -115,7 +116,7 @@ interface ModuleParsing {
   readonly name: string;
   readonly source: JsonValue;
   readonly context: DeploymentContext;
-  readonly problems: DeploymentProblem[];
+  readonly problems: Problem[];
 }
 
 function parseModule({ name, source, context, problems }: ModuleParsing): DeployedModule | undefined {

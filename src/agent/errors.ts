@@ -11,13 +11,6 @@ export const deploymentStatus = {
   failed: 500,
 } as const;
 
-export interface DeploymentProblem {
-  /** JSON path from the module twin's desired properties, e.g. `modules.modbus.settings.image`. */
-  readonly path: string;
-  /** What is wrong and what to write instead. */
-  readonly message: string;
-}
-
 export function identityUnavailableError(moduleId: string, cause: unknown): WeirError {
   return new WeirError({
     code: 'AGENT_IDENTITY_UNAVAILABLE',

@@ -8,9 +8,10 @@
 
 import { errorMessage } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../model/json.ts';
+import type { Problem } from '../model/problem.ts';
 import { diffPatch } from '../model/twin.ts';
 import type { Log } from '../platform/log.ts';
-import { type DeploymentProblem, deploymentStatus } from './errors.ts';
+import { deploymentStatus } from './errors.ts';
 import type { AgentMemory, OwnTwin } from './ports.ts';
 import type { AgentFacts, DesiredStatus } from './report.ts';
 
@@ -33,12 +34,12 @@ export interface RoutingOrders {
   readonly routes: readonly RouteOrder[];
   /** Seconds a message is kept; negative means for ever. */
   readonly timeToLiveSecs: number | undefined;
-  readonly problems: readonly DeploymentProblem[];
+  readonly problems: readonly Problem[];
 }
 
 export type ParsedRouting =
   | ({ readonly ok: true } & RoutingOrders)
-  | { readonly ok: false; readonly status: number; readonly problems: readonly DeploymentProblem[] };
+  | { readonly ok: false; readonly status: number; readonly problems: readonly Problem[] };
 
 const routeNamePattern = /^[^.$# ]+$/;
 const routePriorityMax = 9;
@@ -71,7 +72,7 @@ export function parseRouting(desired: JsonObject): ParsedRouting {
       status: deploymentStatus.malformed,
       problems: [{ path: 'routes', message: 'an object with one member a route is expected' }],
     };
-  const problems: DeploymentProblem[] = [];
+  const problems: Problem[] = [];
   const orders: RouteOrder[] = [];
   for (const [name, value] of Object.entries(routes)) {
     const order = parseRoute({ name, value, schema, problems });
@@ -89,7 +90,7 @@ interface RouteParsing {
   readonly name: string;
   readonly value: JsonValue;
   readonly schema: string;
-  readonly problems: DeploymentProblem[];
+  readonly problems: Problem[];
 }
 
 function parseRoute({ name, value, schema, problems }: RouteParsing): RouteOrder | undefined {
@@ -124,7 +125,7 @@ function parseRoute({ name, value, schema, problems }: RouteParsing): RouteOrder
   };
 }
 
-function parseTimeToLive(section: JsonValue | undefined, problems: DeploymentProblem[]): number | undefined {
+function parseTimeToLive(section: JsonValue | undefined, problems: Problem[]): number | undefined {
   if (section === undefined || section === null) return undefined;
   const secs = isJsonObject(section) ? section['timeToLiveSecs'] : undefined;
   if (secs === undefined && isJsonObject(section)) return undefined;
@@ -248,6 +249,6 @@ export class Routing {
   }
 }
 
-function describe(problems: readonly DeploymentProblem[]): string {
+function describe(problems: readonly Problem[]): string {
   return problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
 }

@@ -3,19 +3,12 @@
 //
 // A refused twin or manifest names all its problems at once, each with the JSON path of the culprit: whoever
 // mends a file wants the whole list, not one error a try. The message carries the first; `problems` carries all
-// (the first `hubProblemsMax`).
+// (the first `problemsMax`).
 //
 // `fields.status` repeats the status, so that a protocol front outside this folder can answer with it.
 
 import { errorMessage, WeirError } from '../model/errors.ts';
-
-/** One thing wrong with a document from outside. */
-export interface Problem {
-  /** Where, as a JSON path: `$.modulesContent.$edgeHub["properties.desired"].routes.up`. */
-  readonly path: string;
-  /** What is wrong, and what to do about it. */
-  readonly message: string;
-}
+import type { Problem } from '../model/problem.ts';
 
 export interface HubErrorDetail {
   readonly code: string;

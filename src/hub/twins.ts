@@ -1,6 +1,6 @@
 // The twins: desired and reported properties and tags of every identity, each section with its own version.
 //
-// Owns table `twin`. The rules of what may stand in a twin are twin-rules.ts; the merge is model/twin.ts.
+// Owns table `twin`. The rules of what may stand in a twin are model/twin-rules.ts; the merge is model/twin.ts.
 //
 // Invariants
 //   A section's version grows by one with every accepted change and never goes back.
@@ -12,12 +12,13 @@
 import { twinSectionBytesMax, twinTagsBytesMax } from '../limits.ts';
 import { type Identity, identityKey } from '../model/address.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
+import type { Problem } from '../model/problem.ts';
 import { diffPatch, jsonEqual, mergePatch, type Twin } from '../model/twin.ts';
+import { twinBytes, twinProblems, withoutCarrier } from '../model/twin-rules.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { HubDatabase } from './database.ts';
-import { deviceNotFound, etagMismatch, moduleNotFound, type Problem, twinRefused } from './errors.ts';
+import { deviceNotFound, etagMismatch, moduleNotFound, twinRefused } from './errors.ts';
 import type { DesiredChange } from './ports.ts';
-import { twinBytes, twinProblems, withoutCarrier } from './twin-rules.ts';
 
 export interface TwinDocument {
   readonly identity: Identity;

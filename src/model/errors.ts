@@ -35,7 +35,8 @@ export class WeirError extends Error {
 
 /** The code of any thrown value: a WeirError's own, a Node system error's errno name, else `UNKNOWN`. */
 export function errorCode(thrown: unknown): string {
-  if (typeof thrown === 'object' && thrown !== null && 'code' in thrown && typeof thrown.code === 'string') return thrown.code;
+  if (typeof thrown === 'object' && thrown !== null && 'code' in thrown && typeof thrown.code === 'string')
+    return thrown.code;
   return 'UNKNOWN';
 }
 

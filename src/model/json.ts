@@ -7,7 +7,9 @@ export interface JsonObject {
   readonly [key: string]: JsonValue;
 }
 
-export type JsonResult = { readonly ok: true; readonly value: JsonValue } | { readonly ok: false; readonly reason: string };
+export type JsonResult =
+  | { readonly ok: true; readonly value: JsonValue }
+  | { readonly ok: false; readonly reason: string };
 
 export function parseJson(text: string): JsonResult {
   try {

@@ -5,7 +5,19 @@
 
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, chmod, type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 export interface FileFacts {
@@ -32,7 +44,11 @@ export interface Disk {
   /** Removes a file or a tree; silent when it is gone already. */
   remove(operation: string, path: string): Promise<void>;
   /** Bytes from `offset`, at most `bytesMax`; fewer at the end of the file. */
-  readSlice(operation: string, path: string, range: { readonly offset: number; readonly bytesMax: number }): Promise<Buffer>;
+  readSlice(
+    operation: string,
+    path: string,
+    range: { readonly offset: number; readonly bytesMax: number },
+  ): Promise<Buffer>;
   isExecutable(operation: string, path: string): Promise<boolean>;
   freeBytes(operation: string, path: string): Promise<number>;
 }
@@ -67,7 +83,14 @@ export function systemDisk(): Disk {
     async facts(_operation, path) {
       try {
         const found = await stat(path);
-        return { bytes: found.size, mode: found.mode & 0o7777, uid: found.uid, modifiedMs: found.mtimeMs, isDirectory: found.isDirectory(), inode: found.ino };
+        return {
+          bytes: found.size,
+          mode: found.mode & 0o7777,
+          uid: found.uid,
+          modifiedMs: found.mtimeMs,
+          isDirectory: found.isDirectory(),
+          inode: found.ino,
+        };
       } catch (error) {
         if (isMissing(error)) return undefined;
         throw error;
@@ -125,5 +148,10 @@ async function writeFileAtomic(path: string, data: string | Uint8Array, mode: nu
 }
 
 function isMissing(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    'code' in error &&
+    (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+  );
 }

@@ -3,8 +3,8 @@
 // Serves the admin, workload and hub sockets; dials them for the CLI. A request body is bounded; a response
 // body may be a stream (logs, monitor) that ends when the client goes away.
 
-import { createServer, type IncomingMessage, request as sendRequest, type ServerResponse } from 'node:http';
 import { chmod, unlink } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse, request as sendRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 import type { PeerCredentials } from './net.ts';
@@ -31,7 +31,9 @@ export interface HttpResponse {
 export type HttpHandler = (request: HttpRequest) => Promise<HttpResponse>;
 
 export interface HttpEndpointOptions {
-  readonly endpoint: { readonly kind: 'unix'; readonly path: string; readonly mode: number } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  readonly endpoint:
+    | { readonly kind: 'unix'; readonly path: string; readonly mode: number }
+    | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
   readonly handler: HttpHandler;
   readonly bodyBytesMax: number;
 }
@@ -57,7 +59,9 @@ export interface Http {
   stream(call: HttpCall): Promise<{ readonly status: number; readonly body: AsyncIterable<string> }>;
 }
 
-export function systemHttp(options: { readonly peerCredentials?: ((fd: number) => PeerCredentials) | undefined } = {}): Http {
+export function systemHttp(
+  options: { readonly peerCredentials?: ((fd: number) => PeerCredentials) | undefined } = {},
+): Http {
   return {
     serve: (serving) => serve(serving, options.peerCredentials),
     async call(call) {
@@ -70,14 +74,23 @@ export function systemHttp(options: { readonly peerCredentials?: ((fd: number) =
   };
 }
 
-async function serve({ endpoint, handler, bodyBytesMax }: HttpEndpointOptions, peerCredentials?: (fd: number) => PeerCredentials): Promise<HttpServer> {
+async function serve(
+  { endpoint, handler, bodyBytesMax }: HttpEndpointOptions,
+  peerCredentials?: (fd: number) => PeerCredentials,
+): Promise<HttpServer> {
   const server = createServer((incoming, outgoing) => {
     void answer(incoming, outgoing, { handler, bodyBytesMax, peerCredentials });
   });
   if (endpoint.kind === 'unix') await unlink(endpoint.path).catch(() => undefined);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
-      reject(new WeirError({ code: 'PLATFORM_LISTEN_FAILED', message: `Cannot serve HTTP on ${endpoint.kind === 'unix' ? endpoint.path : `${endpoint.host}:${endpoint.port}`}: ${cause.message}.`, cause })),
+      reject(
+        new WeirError({
+          code: 'PLATFORM_LISTEN_FAILED',
+          message: `Cannot serve HTTP on ${endpoint.kind === 'unix' ? endpoint.path : `${endpoint.host}:${endpoint.port}`}: ${cause.message}.`,
+          cause,
+        }),
+      ),
     );
     if (endpoint.kind === 'unix') server.listen(endpoint.path, resolve);
     else server.listen(endpoint.port, endpoint.host, resolve);
@@ -100,20 +113,29 @@ interface Answering {
   readonly peerCredentials: ((fd: number) => PeerCredentials) | undefined;
 }
 
-async function answer(incoming: IncomingMessage, outgoing: ServerResponse, { handler, bodyBytesMax, peerCredentials }: Answering): Promise<void> {
+async function answer(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  { handler, bodyBytesMax, peerCredentials }: Answering,
+): Promise<void> {
   const gone = new AbortController();
   outgoing.on('close', () => gone.abort());
   outgoing.on('error', () => gone.abort());
   try {
     const body = await readBody(incoming, bodyBytesMax);
     if (body === undefined) {
-      outgoing.writeHead(413, { 'content-type': 'application/json' }).end(JSON.stringify({ message: `The request body is over ${bodyBytesMax} bytes.` }));
+      outgoing
+        .writeHead(413, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ message: `The request body is over ${bodyBytesMax} bytes.` }));
       return;
     }
     const url = new URL(incoming.url ?? '/', 'http://socket');
     const response = await handler({
       method: incoming.method ?? 'GET',
-      segments: url.pathname.split('/').filter((part) => part !== '').map(decodeSegment),
+      segments: url.pathname
+        .split('/')
+        .filter((part) => part !== '')
+        .map(decodeSegment),
       query: url.searchParams,
       headers: incoming.headers as Record<string, string | undefined>,
       body,
@@ -135,9 +157,14 @@ function decodeSegment(part: string): string {
   }
 }
 
-function readPeer(socket: Socket, peerCredentials: ((fd: number) => PeerCredentials) | undefined): PeerCredentials | undefined {
+function readPeer(
+  socket: Socket,
+  peerCredentials: ((fd: number) => PeerCredentials) | undefined,
+): PeerCredentials | undefined {
   const handle = (socket as unknown as { readonly _handle: { readonly fd?: number } | null })._handle;
-  return socket.remoteAddress === undefined && handle?.fd !== undefined && handle.fd >= 0 ? peerCredentials?.(handle.fd) : undefined;
+  return socket.remoteAddress === undefined && handle?.fd !== undefined && handle.fd >= 0
+    ? peerCredentials?.(handle.fd)
+    : undefined;
 }
 
 async function readBody(incoming: IncomingMessage, bytesMax: number): Promise<string | undefined> {
@@ -160,7 +187,8 @@ async function writeResponse(outgoing: ServerResponse, response: HttpResponse, s
   outgoing.flushHeaders();
   for await (const piece of response.body) {
     if (signal.aborted) break;
-    if (!outgoing.write(piece)) await Promise.race([new Promise((resolve) => outgoing.once('drain', resolve)), aborted(signal)]);
+    if (!outgoing.write(piece))
+      await Promise.race([new Promise((resolve) => outgoing.once('drain', resolve)), aborted(signal)]);
   }
   outgoing.end();
 }
@@ -180,7 +208,10 @@ function open(call: HttpCall): Promise<{ readonly status: number; readonly body:
         method: call.method,
         path: call.path,
         agent: false,
-        headers: call.body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(call.body) },
+        headers:
+          call.body === undefined
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(call.body) },
         ...(call.signal === undefined ? {} : { signal: call.signal }),
       },
       (incoming) => {

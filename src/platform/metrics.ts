@@ -22,7 +22,10 @@ export interface MetricSample {
 }
 
 export function createMetrics(): Metrics {
-  const counters = new Map<string, { labels: Readonly<Record<string, string>>; name: string; value: number; add(count?: number): void }>();
+  const counters = new Map<
+    string,
+    { labels: Readonly<Record<string, string>>; name: string; value: number; add(count?: number): void }
+  >();
   const gauges = new Map<string, { labels: Readonly<Record<string, string>>; name: string; read: () => number }>();
   const keyOf = (name: string, labels: Readonly<Record<string, string>>): string => `${name}${JSON.stringify(labels)}`;
   return {

@@ -19,7 +19,10 @@ export interface Thread extends Pipe {
 export type ThreadSource = { readonly code: string } | { readonly path: string };
 
 export function startThread(source: ThreadSource, data: unknown): Thread {
-  const worker = 'code' in source ? new Worker(source.code, { eval: true, workerData: data }) : new Worker(source.path, { workerData: data });
+  const worker =
+    'code' in source
+      ? new Worker(source.code, { eval: true, workerData: data })
+      : new Worker(source.path, { workerData: data });
   let failure: Error | undefined;
   worker.on('error', (error: Error) => {
     failure = error;

@@ -2,7 +2,7 @@
 //
 //   u8    format, 1
 //   u8    flags: 1 hop · 2 moduleId · 4 output
-//   hop         text stream, f64 sequence            when flagged; first, because the store thread needs only this
+//   hop         text stream, f64 sequence            when flagged
 //   f64   enqueuedMs
 //   text  deviceId
 //   text  moduleId                                   when flagged
@@ -91,10 +91,19 @@ export function readRecord(bytes: Buffer): Message {
   };
 }
 
-/** Only the hop of a record: what the store thread compares. */
+/**
+ * Only what the store thread compares: the hop, its stream's name behind the sender's. A stream belongs to who
+ * speaks in it, so that nobody can make another's messages count as repetitions.
+ */
 export function readHop(bytes: Buffer): StreamPosition | undefined {
   const reader = new ByteReader(bytes);
-  return readHopField(reader, readHead(reader));
+  const flags = readHead(reader);
+  const hop = readHopField(reader, flags);
+  if (hop === undefined) return undefined;
+  reader.float64();
+  const deviceId = reader.text();
+  const sender = (flags & flagModule) === 0 ? deviceId : `${deviceId}/${reader.text()}`;
+  return { stream: `${sender}/${hop.stream}`, sequence: hop.sequence };
 }
 
 /** Only the time at which the message was accepted. */

@@ -73,13 +73,3 @@ export interface ModuleObservation {
   /** The process was started by an earlier life of the runtime. */
   readonly adopted: boolean;
 }
-
-export interface LogRequest {
-  readonly name: string;
-  /** Only the last lines, this many. */
-  readonly tail?: number | undefined;
-  /** Only lines stamped at or after this wall time. */
-  readonly sinceMs?: number | undefined;
-  /** Goes on with new lines until the reader leaves or the supervisor closes. */
-  readonly follow?: boolean | undefined;
-}

@@ -16,19 +16,19 @@ import {
   moduleLogFilesMax,
   supervisedModulesMax,
 } from '../limits.ts';
+import { moduleFileName, moduleOfFileName } from '../model/module-file-name.ts';
 import { closedError, moduleUnknownError, specInvalidError } from './errors.ts';
-import { hasLog, tailLog } from './log-tail.ts';
-import { moduleFileName, moduleOfFileName, modulePaths, modulesDirectory } from './module-paths.ts';
-import type { LaunchSpec, LogRequest, ModuleObservation, SupervisorPorts } from './ports.ts';
+import { modulePaths, modulesDirectory } from './module-paths.ts';
+import type { LaunchSpec, ModuleObservation, SupervisorPorts } from './ports.ts';
 import { SupervisedModule } from './supervised-module.ts';
 
-const directoryMode = 0o700;
+/** Others may pass through to the workload sockets; what is inside a module's directory is protected by its own mode. */
+const directoryMode = 0o711;
 
 export class Supervisor {
   readonly #ports: SupervisorPorts;
   readonly #modules = new Map<string, SupervisedModule>();
   readonly #listeners = new Set<() => void>();
-  readonly #closing = new AbortController();
   #applying: Promise<void> = Promise.resolve();
   #state: 'new' | 'open' | 'closed' = 'new';
 
@@ -76,28 +76,9 @@ export class Supervisor {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Lines `2026-11-21T09:12:44.123Z O text`, oldest first. @throws SUPERVISOR_MODULE_UNKNOWN on the first read. */
-  async *logs(request: LogRequest): AsyncIterable<string> {
-    const fileName = moduleFileName(request.name);
-    const path = fileName === undefined ? undefined : modulePaths(fileName, this.#ports).log;
-    if (path === undefined || !(this.#modules.has(request.name) || (await hasLog(this.#ports.disk, path))))
-      throw moduleUnknownError(request.name);
-    const { disk, clock } = this.#ports;
-    yield* tailLog({
-      disk,
-      clock,
-      path,
-      tail: request.tail,
-      sinceMs: request.sinceMs,
-      follow: request.follow,
-      signal: this.#closing.signal,
-    });
-  }
-
   async close({ stopModules }: { readonly stopModules: boolean }): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.#closing.abort();
     await this.#applying;
     const modules = [...this.#modules.values()];
     if (stopModules) {

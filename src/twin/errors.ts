@@ -1,12 +1,17 @@
 // Why a twin change is refused. `fields.status` is the answer on the wire.
 
 import { WeirError } from '../model/errors.ts';
+import type { Problem } from '../model/problem.ts';
 
 const badRequest = 400;
 const tooLarge = 413;
 
-export function patchInvalidError(path: string, reason: string): WeirError {
-  return new WeirError({ code: 'TWIN_PATCH_INVALID', message: `Reported properties refused at ${path}: ${reason}.`, fields: { status: badRequest, path } });
+export function patchInvalidError(problems: readonly Problem[]): WeirError {
+  return new WeirError({
+    code: 'TWIN_PATCH_INVALID',
+    message: `Reported properties refused: ${problems.map(({ path, message }) => `${path}: ${message}`).join(' ')}`,
+    fields: { status: badRequest, problems: problems.length },
+  });
 }
 
 export function sectionTooLargeError(bytes: number, bytesMax: number): WeirError {

@@ -11,12 +11,12 @@
 //   the very first contact, when the hub's reported properties are the base.
 //   Saves of one twin reach the table in the order of the changes.
 
+import { twinSectionBytesMax } from '../limits.ts';
 import { type Identity, identityKey, parseIdentityKey } from '../model/address.ts';
 import type { JsonObject } from '../model/json.ts';
 import { diffPatch, emptyTwin, mergePatch, type Twin, type TwinSection } from '../model/twin.ts';
-import { twinSectionBytesMax } from '../limits.ts';
+import { twinBytes, twinProblems } from '../model/twin-rules.ts';
 import { patchInvalidError, sectionTooLargeError } from './errors.ts';
-import { findPatchProblem } from './patch-rules.ts';
 import type { TwinRecord, TwinTable } from './ports.ts';
 
 export interface DesiredNews {
@@ -78,11 +78,11 @@ export class TwinCache {
 
   /** Merges what the owner reports. Resolves with the new version of the reported section once it is durable. */
   async patchReported(identity: Identity, patch: JsonObject): Promise<number> {
-    const problem = findPatchProblem(patch);
-    if (problem !== undefined) throw patchInvalidError(problem.path, problem.reason);
+    const problems = twinProblems(patch, '$');
+    if (problems.length > 0) throw patchInvalidError(problems);
     const entry = this.#entry(identity);
     const properties = mergePatch(entry.twin.reported.properties, patch);
-    const bytes = Buffer.byteLength(JSON.stringify(properties));
+    const bytes = twinBytes(properties);
     if (bytes > twinSectionBytesMax) throw sectionTooLargeError(bytes, twinSectionBytesMax);
     const version = entry.twin.reported.version + 1;
     entry.twin = { ...entry.twin, reported: { properties, version } };
@@ -107,7 +107,10 @@ export class TwinCache {
     const firstContact = entry.twin.desired.version === 0;
     if (firstContact) {
       const properties = mergePatch(hub.reported.properties, entry.twin.reported.properties);
-      entry.twin = { ...entry.twin, reported: { properties, version: Math.max(entry.twin.reported.version, hub.reported.version) } };
+      entry.twin = {
+        ...entry.twin,
+        reported: { properties, version: Math.max(entry.twin.reported.version, hub.reported.version) },
+      };
     }
     entry.acknowledged = hub.reported.properties;
     await this.#changeDesired(entry, hub.desired);
@@ -132,7 +135,8 @@ export class TwinCache {
     entry.twin = { ...entry.twin, desired };
     await this.#save(entry);
     if (!changed) return;
-    for (const listener of this.#desiredListeners) listener({ identity: entry.identity, patch, version: desired.version });
+    for (const listener of this.#desiredListeners)
+      listener({ identity: entry.identity, patch, version: desired.version });
   }
 
   #entry(identity: Identity): Entry {

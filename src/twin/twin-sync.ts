@@ -71,7 +71,10 @@ export class TwinSync {
         if (!applied) this.#mark(news.identity, { read: true });
       })
       .catch((error: unknown) => {
-        this.#ports.log.warn('a desired property patch could not be kept; the twin is read again', { identity: identityKey(news.identity), reason: errorMessage(error) });
+        this.#ports.log.warn('a desired property patch could not be kept; the twin is read again', {
+          identity: identityKey(news.identity),
+          reason: errorMessage(error),
+        });
         this.#mark(news.identity, { read: true });
       });
     this.#track(merging);
@@ -83,7 +86,10 @@ export class TwinSync {
     await Promise.all(this.#running);
   }
 
-  #mark(identity: Identity, { read = false, send = false }: { readonly read?: boolean; readonly send?: boolean }): void {
+  #mark(
+    identity: Identity,
+    { read = false, send = false }: { readonly read?: boolean; readonly send?: boolean },
+  ): void {
     const key = identityKey(identity);
     let work = this.#work.get(key);
     if (work === undefined) {
@@ -107,7 +113,10 @@ export class TwinSync {
         },
         (error: unknown) => {
           work.running = false;
-          this.#ports.log.warn('a twin is not in step with the hub yet', { identity: identityKey(work.identity), reason: errorMessage(error) });
+          this.#ports.log.warn('a twin is not in step with the hub yet', {
+            identity: identityKey(work.identity),
+            reason: errorMessage(error),
+          });
           this.#armRetry();
         },
       ),

@@ -20,13 +20,17 @@ for (const [name, target, patch, expected] of rows) {
   });
 }
 
-function randomObject(entropy: ReturnType<typeof seededEntropy>, options: { readonly depth: number; readonly nulls: boolean }): JsonObject {
+function randomObject(
+  entropy: ReturnType<typeof seededEntropy>,
+  options: { readonly depth: number; readonly nulls: boolean },
+): JsonObject {
   const result: Record<string, JsonValue> = {};
   for (const key of ['a', 'b', 'c', 'd']) {
     const draw = entropy.fraction();
     if (draw < 0.3) continue;
     if (draw < 0.45 && options.nulls) result[key] = null;
-    else if (draw < 0.7 && options.depth > 0) result[key] = randomObject(entropy, { ...options, depth: options.depth - 1 });
+    else if (draw < 0.7 && options.depth > 0)
+      result[key] = randomObject(entropy, { ...options, depth: options.depth - 1 });
     else result[key] = Math.floor(entropy.fraction() * 3);
   }
   return result;
@@ -37,26 +41,31 @@ t.test('diffPatch turns any object into any other through mergePatch, for 500 se
   for (let round = 0; round < 500; round += 1) {
     const before = randomObject(entropy, { depth: 3, nulls: false });
     const after = randomObject(entropy, { depth: 3, nulls: false });
-    if (!jsonEqual(mergePatch(before, diffPatch(before, after)), after)) t.fail(JSON.stringify({ round, before, after }));
+    if (!jsonEqual(mergePatch(before, diffPatch(before, after)), after))
+      t.fail(JSON.stringify({ round, before, after }));
   }
   t.pass('all pairs');
   t.end();
 });
 
-t.test('composePatches does what both patches do one after the other, or says that no patch can, for 2000 seeded triples', (t) => {
-  const entropy = seededEntropy(11);
-  let composable = 0;
-  for (let round = 0; round < 2000; round += 1) {
-    const base = randomObject(entropy, { depth: 2, nulls: false });
-    const first = randomObject(entropy, { depth: 1, nulls: true });
-    const second = randomObject(entropy, { depth: 1, nulls: true });
-    const composed = composePatches(first, second);
-    if (composed === undefined) continue;
-    composable += 1;
-    const stepwise = mergePatch(mergePatch(base, first), second);
-    if (!jsonEqual(stepwise, mergePatch(base, composed))) t.fail(JSON.stringify({ round, base, first, second, stepwise, composed }));
-  }
-  t.ok(composable > 200, `${composable} of 2000 were one patch`);
-  t.equal(composePatches({ a: null }, { a: { b: 1 } }), undefined);
-  t.end();
-});
+t.test(
+  'composePatches does what both patches do one after the other, or says that no patch can, for 2000 seeded triples',
+  (t) => {
+    const entropy = seededEntropy(11);
+    let composable = 0;
+    for (let round = 0; round < 2000; round += 1) {
+      const base = randomObject(entropy, { depth: 2, nulls: false });
+      const first = randomObject(entropy, { depth: 1, nulls: true });
+      const second = randomObject(entropy, { depth: 1, nulls: true });
+      const composed = composePatches(first, second);
+      if (composed === undefined) continue;
+      composable += 1;
+      const stepwise = mergePatch(mergePatch(base, first), second);
+      if (!jsonEqual(stepwise, mergePatch(base, composed)))
+        t.fail(JSON.stringify({ round, base, first, second, stepwise, composed }));
+    }
+    t.ok(composable > 200, `${composable} of 2000 were one patch`);
+    t.equal(composePatches({ a: null }, { a: { b: 1 } }), undefined);
+    t.end();
+  },
+);

@@ -52,7 +52,9 @@ t.test('the bytes are those of the header', async (t) => {
 });
 
 t.test('hop and time are read without the rest', async (t) => {
-  t.same(readHop(encode(most)), most.hop);
+  const { sender, hop } = most;
+  const stream = `${sender.deviceId}/${sender.moduleId}/${hop?.stream}`;
+  t.same(readHop(encode(most)), { stream, sequence: hop?.sequence }, 'a stream belongs to its sender');
   t.equal(readHop(encode(least)), undefined);
   t.equal(readEnqueuedMs(encode(most)), most.enqueuedMs);
 });

@@ -491,32 +491,6 @@ t.test('a specification that cannot be followed changes nothing', async (t) => {
   t.equal(supervisor.observe().length, 1);
 });
 
-t.test('logs are read, followed, and end when the supervisor closes', async (t) => {
-  const site = new Site(t);
-  const supervisor = await site.supervisor();
-  await supervisor.apply([
-    spec({
-      script:
-        'echo one; echo two >&2; echo three; while [ ! -e "$HOME/go" ]; do sleep 0.01; done; echo four; sleep 1000',
-      env: { PATH: '/usr/bin:/bin', HOME: site.directory },
-    }),
-  ]);
-  const follow = supervisor.logs({ name: 'm', follow: true })[Symbol.asyncIterator]();
-  const texts: string[] = [];
-  for (let at = 0; at < 3; at++) texts.push(String((await follow.next()).value).slice(25));
-  t.same(texts.sort(), ['E two', 'O one', 'O three']);
-  const last: string[] = [];
-  for await (const line of supervisor.logs({ name: 'm', tail: 1 })) last.push(line);
-  t.equal(last.length, 1);
-  writeFileSync(join(site.directory, 'go'), '');
-  t.match((await follow.next()).value, /O four$/);
-  await t.rejects(supervisor.logs({ name: 'nobody' })[Symbol.asyncIterator]().next(), {
-    code: 'SUPERVISOR_MODULE_UNKNOWN',
-  });
-  await supervisor.close({ stopModules: false });
-  t.equal((await follow.next()).done, true);
-});
-
 t.test('directories with very long paths work', async (t) => {
   const site = new Site(t);
   const supervisor = await site.supervisor();

@@ -41,7 +41,9 @@ export class SimClock implements Clock {
     const endMs = this.#monotonicMs + deltaMs;
     for (;;) {
       await settle();
-      const next = [...this.#pending].filter((timer) => timer.atMs <= endMs).sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
+      const next = [...this.#pending]
+        .filter((timer) => timer.atMs <= endMs)
+        .sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
       if (next === undefined) break;
       this.#monotonicMs = Math.max(this.#monotonicMs, next.atMs);
       this.#pending.delete(next);

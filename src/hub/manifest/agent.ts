@@ -7,7 +7,7 @@
 
 import { edgeAgentId, edgeHubId, isValidId } from '../../model/address.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../model/json.ts';
-import { memberPath } from '../twin-rules.ts';
+import { memberPath } from '../../model/twin-rules.ts';
 import type { ProblemList } from './manifest.ts';
 
 interface Place {

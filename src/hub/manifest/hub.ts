@@ -4,7 +4,7 @@
 // FROM … INTO … is looked at: the gateway's router owns the grammar.
 
 import { isJsonObject, type JsonObject, type JsonValue } from '../../model/json.ts';
-import { memberPath } from '../twin-rules.ts';
+import { memberPath } from '../../model/twin-rules.ts';
 import type { ProblemList } from './manifest.ts';
 
 interface Place {

@@ -4,19 +4,19 @@
 //   or the same inside { "content": … }, as exported by Azure's tools.
 //
 // Pure. All faults are collected with their JSON paths and the mend, so that a file is mended in one go; the
-// first `hubProblemsMax` are kept, all are counted. What the checks do not know (members of later schema
+// first `problemsMax` are kept, all are counted. What the checks do not know (members of later schema
 // versions, module types of other runtimes) passes unchanged: the gateway decides what it can run.
 // The text of a route is only looked at for its outer form; the gateway's router has the grammar and isolates a
 // bad route.
 //
 // The two system modules' rules are in agent.ts and hub.ts.
 
-import { hubModulesPerDeviceMax, hubProblemsMax, twinSectionBytesMax } from '../../limits.ts';
+import { hubModulesPerDeviceMax, problemsMax, twinSectionBytesMax } from '../../limits.ts';
 import { edgeAgentId, edgeHubId, isValidId } from '../../model/address.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../model/json.ts';
+import type { Problem } from '../../model/problem.ts';
 import { mergePatch } from '../../model/twin.ts';
-import type { Problem } from '../errors.ts';
-import { memberPath, twinBytes, twinProblems } from '../twin-rules.ts';
+import { memberPath, twinBytes, twinProblems } from '../../model/twin-rules.ts';
 import { checkAgent } from './agent.ts';
 import { checkHub } from './hub.ts';
 
@@ -31,14 +31,14 @@ export type ManifestResult =
   | { readonly ok: true; readonly manifest: Manifest }
   | { readonly ok: false; readonly problems: readonly Problem[]; readonly total: number };
 
-/** Collects faults; keeps the first `hubProblemsMax` and counts all. */
+/** Collects faults; keeps the first `problemsMax` and counts all. */
 export class ProblemList {
   readonly kept: Problem[] = [];
   total = 0;
 
   add(path: string, message: string): void {
     this.total += 1;
-    if (this.kept.length < hubProblemsMax) this.kept.push({ path, message });
+    if (this.kept.length < problemsMax) this.kept.push({ path, message });
   }
 }
 

@@ -11,6 +11,7 @@ import { join, resolve } from 'node:path';
 import type { JsonObject } from '../../../src/model/json.ts';
 import { Program, type ProgramResult, until } from './program.ts';
 import { TcpLine } from './tcp-line.ts';
+import { type SocketAnswer, socketCall } from './unix-http.ts';
 
 export interface HubEvent {
   readonly offset: number;
@@ -19,6 +20,35 @@ export interface HubEvent {
   readonly output: string | null;
   readonly properties: Readonly<Record<string, string>>;
   readonly body: unknown;
+}
+
+export interface WorldModule {
+  readonly name: string;
+  readonly runtimeStatus: string;
+  readonly pid: number | null;
+  readonly startedAtMs: number | null;
+  readonly restartCount: number;
+  readonly nextStartAtMs: number | null;
+  readonly statusDescription: string;
+  readonly exitCode: number;
+}
+
+export interface WorldStatus {
+  readonly hub: { readonly state: string; readonly lastError?: string };
+  readonly queues: readonly {
+    readonly queue: string;
+    readonly messages: number;
+    readonly bytes: number;
+    readonly dropped: Readonly<Record<string, number>>;
+  }[];
+  readonly modules: readonly WorldModule[];
+  readonly deployment: { readonly version: number; readonly code: number; readonly description: string };
+  readonly store: { readonly fileBytes: number; readonly quarantined: readonly string[] };
+}
+
+export interface WorldTwin {
+  readonly desired: JsonObject;
+  readonly reported: JsonObject;
 }
 
 export const weirBinary = resolve(process.env['WEIR_BIN'] ?? 'out/weir-linux-x64');
@@ -45,8 +75,19 @@ export class World {
   }
 
   get gatewayDirs(): readonly string[] {
-    const gw = join(this.directory, 'gw');
-    return ['--config', join(gw, 'config.toml'), '--data-dir', join(gw, 'data'), '--run-dir', join(gw, 'run')];
+    return ['--config', this.configPath, '--data-dir', this.dataDir, '--run-dir', this.runDir];
+  }
+
+  get configPath(): string {
+    return join(this.directory, 'gw', 'config.toml');
+  }
+
+  get dataDir(): string {
+    return join(this.directory, 'gw', 'data');
+  }
+
+  get runDir(): string {
+    return join(this.directory, 'gw', 'run');
   }
 
   start(...args: readonly string[]): Program {
@@ -88,21 +129,34 @@ export class World {
     this.line.pointAt(0);
   }
 
-  /** Registers the gateway's device at the hub and writes the gateway's configuration. */
-  async provision(extraToml = ''): Promise<void> {
+  /** A request to the hub's service API. */
+  hubCall(method: string, path: string, body?: string): Promise<SocketAnswer> {
+    return socketCall({ socketPath: join(this.directory, 'hub', 'run', 'hub.sock'), method, path, body });
+  }
+
+  /** A request to the gateway's admin socket. */
+  adminCall(method: string, path: string, body?: string): Promise<SocketAnswer> {
+    return socketCall({ socketPath: join(this.runDir, 'admin.sock'), method, path, body });
+  }
+
+  /**
+   * Registers the gateway's device at the hub and writes the gateway's configuration. `hostname` is the gateway's
+   * own; `extraToml` is put at the end.
+   */
+  async provision(extraToml = '', hostname = 'localhost'): Promise<void> {
     const port = await this.line.open();
     await this.succeed('hub', 'device', 'create', this.deviceId, '--edge', ...this.hubDirs);
     const text = (await this.succeed('hub', 'device', 'connection-string', this.deviceId, ...this.hubDirs)).trim();
     const connection = `${text.replace(/;Port=\d+/, '')};Port=${port}`;
     const config = [
-      'hostname = "localhost"',
+      `hostname = "${hostname}"`,
       `trust_bundle_cert = "file://${join(this.directory, 'hub', 'certs', 'hub-ca.pem')}"`,
       '[provisioning]',
       'source = "manual"',
       `connection_string = "${connection}"`,
       extraToml,
     ].join('\n');
-    writeFileSync(join(this.directory, 'gw', 'config.toml'), config, { mode: 0o600 });
+    writeFileSync(this.configPath, config, { mode: 0o600 });
   }
 
   async startGateway(): Promise<void> {
@@ -115,35 +169,83 @@ export class World {
     await this.gateway?.end('SIGKILL');
   }
 
+  /** The orderly end; modules go on. Rejects when it does not end with 0. */
+  async stopGateway(): Promise<void> {
+    await this.gateway?.end('SIGTERM');
+    const { code, stderr } = (await this.gateway?.result()) ?? { code: 0, stderr: '' };
+    if (code !== 0) throw new TypeError(`weir run ended with ${code} after SIGTERM:\n${stderr}`);
+  }
+
   async deploy(manifest: JsonObject): Promise<void> {
     const path = join(this.directory, 'manifest.json');
     writeFileSync(path, JSON.stringify(manifest));
     await this.succeed('hub', 'deploy', '--device', this.deviceId, path, ...this.hubDirs);
   }
 
-  /** Everything in the hub's log. */
-  async events(): Promise<readonly HubEvent[]> {
-    const text = await this.succeed('hub', 'monitor', '--json', '--no-follow', '--from', 'earliest', ...this.hubDirs);
-    return text
+  /** Changes desired properties of a module at the hub by a merge patch. */
+  async patchDesired(moduleId: string, desired: JsonObject): Promise<void> {
+    const path = `/twins/${this.deviceId}/modules/${encodeURIComponent(moduleId)}`;
+    const { status, body } = await this.hubCall('PATCH', path, JSON.stringify({ properties: { desired } }));
+    if (status !== 200) throw new TypeError(`the hub answered ${status}: ${body}`);
+  }
+
+  /** What the hub knows of a module. */
+  async twin(moduleId: string): Promise<WorldTwin> {
+    const { status, body } = await this.hubCall(
+      'GET',
+      `/twins/${this.deviceId}/modules/${encodeURIComponent(moduleId)}`,
+    );
+    if (status !== 200) throw new TypeError(`the hub answered ${status}: ${body}`);
+    return (JSON.parse(body) as { readonly properties: WorldTwin }).properties;
+  }
+
+  /** Everything in the hub's log from an offset on. */
+  async events(from: number | 'earliest' = 'earliest'): Promise<readonly HubEvent[]> {
+    const { status, body } = await this.hubCall('GET', `/events?from=${from}`);
+    if (status !== 200) throw new TypeError(`the hub answered ${status}: ${body}`);
+    return body
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as HubEvent);
   }
 
-  async status(): Promise<{
-    readonly hub: { readonly state: string };
-    readonly queues: readonly { readonly queue: string; readonly messages: number }[];
-    readonly modules: readonly {
-      readonly name: string;
-      readonly runtimeStatus: string;
-      readonly pid: number | null;
-      readonly startedAtMs: number;
-    }[];
-    readonly deployment: { readonly version: number; readonly code: number; readonly description: string };
-  }> {
-    return JSON.parse(await this.succeed('status', '--json', ...this.gatewayDirs)) as Awaited<
-      ReturnType<World['status']>
-    >;
+  /** Waits until the hub's log has `count` messages of the module behind offset `after`; answers them. */
+  messages(moduleId: string, count: number, after = 0): Promise<readonly HubEvent[]> {
+    return this.eventually(`${count} messages of ${moduleId} at the hub`, async () => {
+      const own = (await this.events(after === 0 ? 'earliest' : after)).filter(
+        (event) => event.moduleId === moduleId && event.offset > after,
+      );
+      return own.length >= count ? own : undefined;
+    });
+  }
+
+  async lastOffset(): Promise<number> {
+    const { body } = await this.hubCall('GET', '/status');
+    return (JSON.parse(body) as { readonly eventLog: { readonly nextOffset: number } }).eventLog.nextOffset - 1;
+  }
+
+  async status(): Promise<WorldStatus> {
+    const { status, body } = await this.adminCall('GET', '/status');
+    if (status !== 200) throw new TypeError(`the admin socket answered ${status}: ${body}`);
+    return JSON.parse(body) as WorldStatus;
+  }
+
+  async module(name: string): Promise<WorldModule | undefined> {
+    return (await this.status()).modules.find((module) => module.name === name);
+  }
+
+  /** Waits until the module's process is up. */
+  running(name: string): Promise<WorldModule & { readonly pid: number; readonly startedAtMs: number }> {
+    return this.eventually(`${name} runs`, async () => {
+      const found = await this.module(name);
+      if (found === undefined || found.runtimeStatus !== 'running') return undefined;
+      const { pid, startedAtMs } = found;
+      return pid === null || startedAtMs === null ? undefined : { ...found, pid, startedAtMs };
+    });
+  }
+
+  async queued(queue = '$upstream'): Promise<number> {
+    return (await this.status()).queues.find((facts) => facts.queue === queue)?.messages ?? 0;
   }
 
   /** Pid of a module as its shim wrote it down; 0 when it does not run. */

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { memberPath, twinBytes, twinProblems, withoutCarrier } from '../../src/hub/twin-rules.ts';
 import type { JsonObject } from '../../src/model/json.ts';
+import { memberPath, twinBytes, twinProblems, withoutCarrier } from '../../src/model/twin-rules.ts';
 
 function nested(levels: number): JsonObject {
   let value: JsonObject = { leaf: 1 };

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { moduleFileName, moduleOfFileName } from '../../src/supervisor/module-paths.ts';
+import { moduleFileName, moduleOfFileName } from '../../src/model/module-file-name.ts';
 
 t.test('names become safe file names and back', async (t) => {
   const rows: readonly (readonly [string, string])[] = [

@@ -9,16 +9,16 @@
 // silently. Any other key with a `$` is a fault.
 
 import {
-  hubProblemsMax,
+  problemsMax,
   twinDepthMax,
   twinIntegerMax,
   twinIntegerMin,
   twinKeyBytesMax,
   twinTextBytesMax,
 } from '../limits.ts';
-import type { JsonObject, JsonValue } from '../model/json.ts';
-import { isJsonObject } from '../model/json.ts';
-import type { Problem } from './errors.ts';
+import type { JsonObject, JsonValue } from './json.ts';
+import { isJsonObject } from './json.ts';
+import type { Problem } from './problem.ts';
 
 const numberBytes = 8;
 const booleanBytes = 4;
@@ -69,7 +69,7 @@ interface Place {
 
 function checkObject(value: JsonObject, place: Place): void {
   for (const [key, member] of Object.entries(value)) {
-    if (place.problems.length >= hubProblemsMax) return;
+    if (place.problems.length >= problemsMax) return;
     const path = memberPath(place.path, key);
     const fault = keyFault(key);
     if (fault !== undefined) place.problems.push({ path, message: fault });
@@ -123,7 +123,7 @@ function checkNested(value: JsonObject | readonly JsonValue[], { path, depth, pr
     return;
   }
   for (const [index, item] of value.entries()) {
-    if (problems.length >= hubProblemsMax) return;
+    if (problems.length >= problemsMax) return;
     checkValue(item, { path: `${path}[${index}]`, depth: inside, problems });
   }
 }
