@@ -37,7 +37,8 @@ export class TcpLine {
 
   async close(): Promise<void> {
     this.cut();
-    await new Promise((resolve) => this.#server?.close(resolve));
+    const server = this.#server;
+    if (server !== undefined) await new Promise((resolve) => server.close(resolve));
   }
 
   #join(near: Socket): void {

@@ -1,0 +1,134 @@
+// Modules outlive the runtime (guarantee G6): killed, stopped or started again, it finds them as they were; what
+// ended by itself is started again, later each time.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { judge } from '../support/world/ledger.ts';
+import { manifest, program, sensor } from '../support/world/manifest.ts';
+import { World, type WorldModule } from '../support/world/world.ts';
+
+t.setTimeout(240_000);
+
+const ticking = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done';
+const modules = { sensor: sensor(100), ticker: program('/bin/sh', ['-c', ticking]) };
+const kills = 10;
+
+async function stage(t: Test): Promise<World> {
+  const world = new World();
+  t.teardown(() => world.close());
+  await world.startHub();
+  await world.provision();
+  await world.startGateway();
+  await world.deploy(manifest({ modules }));
+  await world.running('sensor');
+  await world.running('ticker');
+  return world;
+}
+
+function identityOf({ pid, startedAtMs }: WorldModule): Pick<WorldModule, 'pid' | 'startedAtMs'> {
+  return { pid, startedAtMs };
+}
+
+/** Field 22 of /proc/<pid>/stat: a pid alone could have been given to another process. */
+function startTicks(pid: number): string | undefined {
+  const path = `/proc/${pid}/stat`;
+  if (!existsSync(path)) return undefined;
+  const stat = readFileSync(path, 'utf8');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+}
+
+/** The number in the last line of the ticker's log file. */
+function lastTick(world: World): number {
+  const text = readFileSync(join(world.dataDir, 'logs', 'ticker.log'), 'utf8');
+  return Number([...text.matchAll(/tick (\d+)\n/g)].at(-1)?.[1] ?? 0);
+}
+
+t.test('modules keep their processes, logs and streams while the runtime is killed and stopped', async (t) => {
+  const world = await stage(t);
+  const before = { sensor: await world.running('sensor'), ticker: await world.running('ticker') };
+  const ticks = { sensor: startTicks(before.sensor.pid), ticker: startTicks(before.ticker.pid) };
+  for (let kill = 0; kill < kills; kill += 1) {
+    await world.killGateway();
+    await world.startGateway();
+  }
+  for (const name of ['sensor', 'ticker'] as const) {
+    t.same(identityOf(await world.running(name)), identityOf(before[name]), `${name} after ${kills} kills`);
+    t.equal(startTicks(before[name].pid), ticks[name], `${name} is the same process`);
+  }
+
+  await world.stopGateway();
+  const tick = lastTick(world);
+  await world.eventually('the log goes on without the runtime', () => lastTick(world) > tick + 3 || undefined);
+  const offlineLog = await world.succeed('logs', 'ticker', '--tail', '2', ...world.gatewayDirs);
+  t.match(offlineLog, /^\S+Z O tick \d+\n\S+Z O tick \d+\n$/, 'the log can be read without the daemon');
+  const offline = await world.run('list', '--json', ...world.gatewayDirs);
+  t.equal(offline.code, 1, 'the list says by its exit code that the daemon is away');
+  t.match(
+    JSON.parse(offline.stdout),
+    [
+      { name: 'sensor', isRunning: true, pid: before.sensor.pid },
+      { name: 'ticker', isRunning: true, pid: before.ticker.pid },
+    ],
+    'and which modules run',
+  );
+
+  await world.startGateway();
+  const listed = JSON.parse(await world.succeed('list', '--json', ...world.gatewayDirs)) as readonly WorldModule[];
+  for (const name of ['sensor', 'ticker'] as const) {
+    const found = listed.find((module) => module.name === name);
+    t.match(found, { ...identityOf(before[name]), runtimeStatus: 'running', restartCount: 0 }, `${name} is adopted`);
+  }
+
+  const offset = await world.lastOffset();
+  await world.messages('sensor', 3, offset);
+  const sent = (await world.events()).filter((event) => event.moduleId === 'sensor');
+  const verdict = judge(sent, []);
+  t.equal(verdict.lives, 1, 'the sensor lived once');
+  t.same(verdict.faults, [], 'and its messages are all there, once, in order');
+});
+
+t.test('a module that dies is started again, later each time, and says how often', async (t) => {
+  const world = await stage(t);
+  let last = await world.running('ticker');
+  for (const [index, leastMs] of [800, 1600].entries()) {
+    process.kill(last.pid, 'SIGKILL');
+    const waiting = await world.eventually('the ticker waits for its start', async () => {
+      const found = await world.module('ticker');
+      return found?.runtimeStatus === 'backoff' && found.nextStartAtMs !== null ? found : undefined;
+    });
+    t.match(waiting, { exitCode: 137, statusDescription: /signal 9|SIGKILL|killed/i }, 'its end is told');
+    const next = await world.running('ticker');
+    t.not(next.pid, last.pid, 'a new process');
+    t.equal(next.restartCount, index + 1, 'counted');
+    t.ok(next.startedAtMs - (waiting.exitedAtMs ?? Date.now()) >= leastMs, `it waited at least ${leastMs} ms`);
+    last = next;
+  }
+  t.match(await world.module('sensor'), { restartCount: 0 }, 'the other module is not concerned');
+
+  await world.killGateway();
+  process.kill(last.pid, 'SIGKILL');
+  await world.eventually('the ticker is gone', () => startTicks(last.pid) === undefined || undefined);
+  await world.startGateway();
+  const again = await world.running('ticker');
+  t.not(again.pid, last.pid, 'what ended while the runtime was away is started again');
+  t.equal(again.restartCount, 3, 'and counted');
+});
+
+t.test('a module that a new deployment does not have is ended, its traces are removed', async (t) => {
+  const world = await stage(t);
+  const { pid } = await world.running('ticker');
+  const kept = await world.running('sensor');
+  await world.deploy(manifest({ modules: { sensor: modules.sensor } }));
+  await world.eventually('the ticker is gone', () => startTicks(pid) === undefined || undefined);
+  await world.eventually(
+    'it is not listed any more',
+    async () => (await world.module('ticker')) === undefined || undefined,
+  );
+  await world.eventually('its log is gone', () => !existsSync(join(world.dataDir, 'logs', 'ticker.log')) || undefined);
+  t.same(identityOf(await world.running('sensor')), identityOf(kept), 'the other one runs on');
+  await world.eventually('the hub knows', async () => {
+    const { modules: reported } = (await world.twin('$edgeAgent')).reported;
+    return Object.keys(reported ?? {}).join() === 'sensor' || undefined;
+  });
+});
