@@ -21,6 +21,8 @@ SHIM_H   := $(wildcard native/weir-shim/*.h)
 BINARIES := $(TARGETS:%=$(OUT)/weir-linux-%)
 MODULES  := node_modules/.weir-setup
 JOBS     := $(shell nproc 2>/dev/null || echo 2)
+# Another Node for a target: NODE_ARCHIVE_armv7=URL-or-file NODE_ARCHIVE_armv7_SHA256=hex
+export $(foreach target,$(TARGETS),NODE_ARCHIVE_$(target) NODE_ARCHIVE_$(target)_SHA256)
 CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
 
 .PHONY: help setup build $(TARGETS:%=build-%) dev check format test test-unit test-e2e test-board \
