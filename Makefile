@@ -72,7 +72,9 @@ test-board: ## the tests that run the arm64 and armv7 executables under qemu-use
 	@native/check/test.sh board
 
 demo: build-x64 ## watch it work: hub, gateway, Modbus plant, an outage, a crash, and a proof that nothing was lost
-	@node native/demo/demo.mjs $(if $(KEEP),--keep)
+	@npx --no-install esbuild test/demo/demo.ts --bundle --platform=node --format=cjs --target=node20.11 \
+		--outfile=$(OUT)/host/demo.cjs --log-level=warning
+	@exec node $(OUT)/host/demo.cjs $(if $(KEEP),--keep) $(if $(JSON),--json)
 
 footprint: build-x64 ## measure executable size, cold start and memory of out/weir-linux-x64
 	@node native/footprint.mjs $(if $(JSON),--json)

@@ -63,10 +63,18 @@ export class World {
   readonly #env: Readonly<Record<string, string>>;
   hub: Program | undefined;
   gateway: Program | undefined;
+  /** Where the hub's broker listens, on 127.0.0.1. */
+  hubPort = 0;
 
-  constructor(options: { readonly binary?: readonly string[]; readonly env?: Readonly<Record<string, string>> } = {}) {
+  constructor(
+    options: {
+      readonly binary?: readonly string[];
+      readonly env?: Readonly<Record<string, string>>;
+      readonly name?: string;
+    } = {},
+  ) {
     this.#binary = options.binary ?? [weirBinary];
-    this.directory = mkdtempSync(join(tmpdir(), 'weir-e2e-'));
+    this.directory = mkdtempSync(join(tmpdir(), `weir-${options.name ?? 'e2e'}-`));
     this.#env = { WEIR_EXTRACT_DIR: join(this.directory, 'native'), ...options.env };
     for (const name of ['hub', 'gw']) mkdirSync(join(this.directory, name, 'run'), { recursive: true });
   }
@@ -122,6 +130,7 @@ export class World {
     );
     this.hub = hub;
     const ready = JSON.parse(await hub.line('"mqttPort"', readyMs)) as { readonly mqttPort: number };
+    this.hubPort = ready.mqttPort;
     this.line.pointAt(ready.mqttPort);
   }
 
