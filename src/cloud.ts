@@ -175,7 +175,7 @@ class CloudHub {
     this.#closing.push(() => certificates.close());
     await certificates.start();
     const caPath = join(directory, 'hub-ca.pem');
-    await disk.writeFileAtomic('hub:ca', caPath, certificates.authorityCertificatePem(), anchorMode);
+    await disk.writeFileAtomic('hub:ca', caPath, { data: certificates.authorityCertificatePem(), mode: anchorMode });
     let current = certificates.serverContext();
     certificates.onRenewed(() => {
       current = certificates.serverContext();

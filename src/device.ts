@@ -6,12 +6,12 @@
 //
 // Order of the end: no new work (link, agent), drains, broker, store. Modules keep running (guarantee G6).
 
-import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { type AdminDevice, AdminServer, ModuleLog } from './admin/index.ts';
 import { Agent, type AgentFacts, ModuleRegistry, type OwnTwin, Routing } from './agent/index.ts';
 import { Broker, IotHubFront, ModuleInput } from './broker/index.ts';
-import { type Config, loadConfig, redactedConfig } from './config/index.ts';
+import { redactedConfig } from './config/index.ts';
+import { type DeviceOptions, findAccount, type Ground, openGround } from './device-ground.ts';
 import {
   CertificateStore,
   DeviceKey,
@@ -20,18 +20,13 @@ import {
   ModuleKeys,
 } from './identity/index.ts';
 import { edgeAgentId, edgeHubId, type Identity, sameIdentity } from './model/address.ts';
+import { errorMessage } from './model/errors.ts';
 import type { JsonObject } from './model/json.ts';
 import type { Message } from './model/message.ts';
-import { type Clock, systemClock } from './platform/clock.ts';
-import { type Disk, systemDisk } from './platform/disk.ts';
-import { type Entropy, systemEntropy } from './platform/entropy.ts';
-import { type Http, systemHttp } from './platform/http.ts';
-import { createLog, type Log } from './platform/log.ts';
-import { createMetrics, type Metrics } from './platform/metrics.ts';
+import { moduleFileName } from './model/module-file-name.ts';
+import { shortDigest } from './platform/digest.ts';
 import { buildInfo, shimPath, storeThreadSource } from './platform/native.ts';
-import { type Network, systemNetwork, tlsContext } from './platform/net.ts';
-import { systemPeerCredentials } from './platform/peer-credentials.ts';
-import { type Processes, systemProcesses } from './platform/process.ts';
+import { type Listener, tlsContext } from './platform/net.ts';
 import { startThread } from './platform/thread.ts';
 import { Router, upstreamQueue } from './router/index.ts';
 import { Store } from './store/index.ts';
@@ -39,12 +34,6 @@ import { Supervisor } from './supervisor/index.ts';
 import { TwinCache, TwinSync } from './twin/index.ts';
 import { UpstreamLink } from './upstream/index.ts';
 import { WorkloadSockets } from './workload/index.ts';
-
-export interface DeviceOptions {
-  readonly configPath?: string | undefined;
-  readonly dataDir?: string | undefined;
-  readonly runDir?: string | undefined;
-}
 
 export interface RunningDevice {
   /** Resolves when clients may connect; rejects when the gateway cannot start. */
@@ -58,19 +47,6 @@ export interface DeviceExtras {
   readonly builtinModules: readonly string[];
 }
 
-interface Ground {
-  readonly config: Config;
-  readonly clock: Clock;
-  readonly entropy: Entropy;
-  readonly disk: Disk;
-  readonly network: Network;
-  readonly http: Http;
-  readonly processes: Processes;
-  readonly log: Log;
-  readonly metrics: Metrics;
-}
-
-const privateMode = 0o700;
 const passableMode = 0o711;
 const everyoneMode = 0o666;
 const twinRetryMs = 10_000;
@@ -79,7 +55,6 @@ const tokenLifeSeconds = 3600;
 const backoff = { floorMs: 200, firstCeilingMs: 1000, ceilingMsMax: 60_000 };
 const workloadApiVersion = '2022-08-03';
 const localDeviceId = 'local';
-const digestCharacters = 16;
 
 /** Starts the gateway. Returns at once; `ready` tells when it serves. */
 export function startDevice(options: DeviceOptions, extras: DeviceExtras): RunningDevice {
@@ -93,20 +68,6 @@ export function startDevice(options: DeviceOptions, extras: DeviceExtras): Runni
       await device?.close();
     },
   };
-}
-
-async function openGround(options: DeviceOptions): Promise<Ground> {
-  const clock = systemClock();
-  const disk = systemDisk();
-  const config = await loadConfig({ ...options, disk });
-  const log = createLog({ clock, level: config.log.level, write: (line) => void process.stdout.write(line) });
-  const metrics = createMetrics();
-  await disk.makeDirectory('device:data', config.dataDir, privateMode);
-  await disk.makeDirectory('device:run', config.runDir, passableMode);
-  const peerCredentials = systemPeerCredentials();
-  const network = systemNetwork({ peerCredentials });
-  const http = systemHttp({ peerCredentials });
-  return { config, clock, entropy: systemEntropy(), disk, network, http, processes: systemProcesses(), log, metrics };
 }
 
 interface IdentityParts {
@@ -258,7 +219,7 @@ class Device {
     const { config, http, log, metrics, disk, entropy } = this.#ground;
     const { deviceId, hubHostname, certificates, localKey, store, twins, hub } = parts;
     const socketOf = (moduleId: string): string =>
-      join(config.runDir, 'modules', encodeURIComponent(moduleId), 'workload.sock');
+      join(config.runDir, 'modules', moduleFileName(moduleId) ?? '%', 'workload.sock');
     const workload = new WorkloadSockets(
       { http, log, metrics, keys: new ModuleKeys(localKey), certificates },
       { hubHostname, deviceId },
@@ -369,7 +330,8 @@ class Device {
         graceMs: config.modules.graceMs,
         logBytesMax: config.modules.logBytesMax,
         logFiles: config.modules.logFiles,
-        digest: (text) => createHash('sha256').update(text).digest('hex').slice(0, digestCharacters),
+        digest: shortDigest,
+        account: await findAccount(config),
       },
     });
     const attachInputs = (queues: readonly string[]): void => {
@@ -447,8 +409,24 @@ class Device {
     this.#closing.push(() => router.close());
     hub?.link.start();
     await certificates.start();
-    if (tls !== undefined) await broker.listen('tls', { kind: 'tcp', ...tls, tls: certificates.serverContext() });
+    if (tls !== undefined) await this.#listenTls({ broker, certificates }, tls);
     await agent.start();
+  }
+
+  /** A renewed certificate takes a new listener; connections that are open stay. */
+  async #listenTls(
+    { broker, certificates }: { readonly broker: Broker; readonly certificates: CertificateStore },
+    address: { readonly host: string; readonly port: number },
+  ): Promise<void> {
+    const { log } = this.#ground;
+    const open = (): Promise<Listener> =>
+      broker.listen('tls', { kind: 'tcp', ...address, tls: certificates.serverContext() });
+    let listening = open();
+    await listening;
+    certificates.onRenewed(() => {
+      listening = listening.then((old) => old.close()).then(open);
+      listening.catch((error: unknown) => log.error('no TLS listener', { reason: errorMessage(error) }));
+    });
   }
 
   #attachInput(

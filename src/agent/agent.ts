@@ -136,11 +136,9 @@ export class Agent {
     const parsed = parseDeployment(properties, this.#ports.context);
     if (!parsed.ok) {
       this.#status = { version, code: parsed.status, description: describe(parsed.problems) };
-      this.#ports.log.warn('the deployment cannot be read; the last good one stays in force', {
-        version,
-        code: parsed.status,
-        reason: this.#status.description,
-      });
+      const facts = { version, code: parsed.status, reason: this.#status.description };
+      if (parsed.status === deploymentStatus.empty) this.#ports.log.info('no deployment yet', facts);
+      else this.#ports.log.warn('the deployment cannot be read; the last good one stays in force', facts);
       return;
     }
     this.#deployment = parsed.deployment;

@@ -3,6 +3,6 @@
 export { Agent, type AgentPorts } from './agent.ts';
 export { parseDeployment } from './deployment.ts';
 export { ModuleRegistry } from './module-registry.ts';
-export type { AgentMemory, LaunchOrder, ModuleFacts, ModuleHands, ModuleIdentities, OwnTwin } from './ports.ts';
-export type { AgentFacts, DesiredStatus } from './report.ts';
+export type { LaunchOrder, OwnTwin } from './ports.ts';
+export type { AgentFacts } from './report.ts';
 export { Routing } from './routing.ts';

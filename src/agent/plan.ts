@@ -4,7 +4,7 @@
 // while every other module runs. Orders come in startupOrder, then by name.
 
 import type { DeployedModule, Deployment, ModuleProgram } from './deployment.ts';
-import type { LaunchOrder } from './ports.ts';
+import type { Account, LaunchOrder } from './ports.ts';
 
 export interface PlanFacts {
   /** Command line that runs a built-in module: `[executable, 'module', 'run', name]`. */
@@ -15,6 +15,8 @@ export interface PlanFacts {
   readonly baseEnv: Readonly<Record<string, string>>;
   /** Changes when the executable does: built-in modules are restarted by an upgrade. */
   readonly executableDigest: string;
+  /** Who modules run as; undefined: who we are. */
+  readonly account: Account | undefined;
   readonly graceMs: number;
   readonly logBytesMax: number;
   readonly logFiles: number;
@@ -50,7 +52,14 @@ function orderFor(module: DeployedModule, command: readonly string[], facts: Pla
   const cwd = module.program.kind === 'executable' ? module.program.cwd : undefined;
   const executable = module.program.kind === 'builtin' ? facts.executableDigest : '';
   const generation = facts.digest(
-    JSON.stringify([command, Object.entries(env).sort(), cwd ?? null, module.version ?? null, executable]),
+    JSON.stringify([
+      command,
+      Object.entries(env).sort(),
+      cwd ?? null,
+      module.version ?? null,
+      executable,
+      facts.account ?? null,
+    ]),
   );
   return {
     name: module.name,
@@ -60,6 +69,7 @@ function orderFor(module: DeployedModule, command: readonly string[], facts: Pla
     restartPolicy: module.restartPolicy,
     wanted: module.wanted,
     ...(cwd === undefined ? {} : { cwd }),
+    ...facts.account,
     graceMs: facts.graceMs,
     logBytesMax: facts.logBytesMax,
     logFiles: facts.logFiles,

@@ -12,7 +12,15 @@ export interface OwnTwin {
   onDesired(listener: () => void): void;
 }
 
-export interface LaunchOrder {
+/** A user of this machine: numbers, because the kernel knows no names. */
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+  /** Supplementary groups, `dialout` for serial ports among them. */
+  readonly groups: readonly number[];
+}
+
+export interface LaunchOrder extends Partial<Account> {
   readonly name: string;
   readonly generation: string;
   readonly command: readonly string[];

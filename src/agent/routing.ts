@@ -208,10 +208,9 @@ export class Routing {
     const parsed = parseRouting(desired);
     if (!parsed.ok) {
       this.#status = { version, code: parsed.status, description: describe(parsed.problems) };
-      this.#ports.log.warn('the routes cannot be read; the last good ones stay in force', {
-        version,
-        reason: this.#status.description,
-      });
+      const routeFacts = { version, reason: this.#status.description };
+      if (parsed.status === deploymentStatus.empty) this.#ports.log.info('no routes yet', routeFacts);
+      else this.#ports.log.warn('the routes cannot be read; the last good ones stay in force', routeFacts);
       return false;
     }
     const refused = this.#ports.hands.setRoutes(parsed.routes, {

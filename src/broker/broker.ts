@@ -1,6 +1,6 @@
 // The MQTT broker: listeners, connections, sessions and the turn in which everything is written.
 //
-//   Network ──accept──► ClientConnection ──► TopicService   (what it owns)
+//   Network ──accept──► ClientConnection ──► TopicProtocol   (what it owns)
 //                            │    ▲
 //                            ▼    └─ Session ◄── Exchange ◄── publish()
 //                          Outbox ──wake()──► flush once a turn ──► socket
@@ -25,7 +25,7 @@ import type { ConnectionShare } from './connection-share.ts';
 import { brokerClosed, messageInvalid } from './errors.ts';
 import { Exchange } from './exchange.ts';
 import type { Outbox } from './outbox.ts';
-import type { Authenticator, Authoriser, TopicService } from './ports.ts';
+import type { Authenticator, Authoriser, TopicProtocol } from './ports.ts';
 import { PublishScan } from './publish-scan.ts';
 import { SessionTable } from './session-table.ts';
 import { Traffic } from './traffic.ts';
@@ -37,7 +37,7 @@ export interface BrokerPorts {
   readonly metrics: Metrics;
   readonly authenticator: Authenticator;
   readonly authoriser: Authoriser;
-  readonly service?: TopicService;
+  readonly service?: TopicProtocol;
 }
 
 export interface ConnectedClientFacts {

@@ -8,7 +8,7 @@ import type { BrokerLimits } from './broker-limits.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Exchange } from './exchange.ts';
 import type { OutboxShare } from './outbox.ts';
-import type { Authenticator, Authoriser, TopicService } from './ports.ts';
+import type { Authenticator, Authoriser, TopicProtocol } from './ports.ts';
 import type { PublishScan } from './publish-scan.ts';
 import type { SessionTable } from './session-table.ts';
 import type { Traffic } from './traffic.ts';
@@ -19,7 +19,7 @@ export interface ConnectionShare {
   readonly limits: BrokerLimits;
   readonly authenticator: Authenticator;
   readonly authoriser: Authoriser;
-  readonly service: TopicService | undefined;
+  readonly service: TopicProtocol | undefined;
   readonly exchange: Exchange;
   readonly sessions: SessionTable;
   readonly traffic: Traffic;

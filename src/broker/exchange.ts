@@ -11,7 +11,7 @@ import { brokerTopicCacheMax } from '../limits.ts';
 import type { PublishView, Qos } from '../protocol/mqtt/publish.ts';
 import { isValidTopicName } from '../protocol/mqtt/topic.ts';
 import type { BrokerLimits } from './broker-limits.ts';
-import type { TopicService } from './ports.ts';
+import type { TopicProtocol } from './ports.ts';
 import { RetainedMessages } from './retained.ts';
 import type { Session } from './session.ts';
 import { SubscriptionTree } from './subscription-tree.ts';
@@ -43,11 +43,11 @@ export class Exchange {
   readonly retained: RetainedMessages;
   readonly #tree = new SubscriptionTree<Session>();
   readonly #routes = new Map<string, TopicRoute>();
-  readonly #service: TopicService | undefined;
+  readonly #service: TopicProtocol | undefined;
   readonly #traffic: Traffic;
   readonly #limits: BrokerLimits;
 
-  constructor(ports: { readonly service: TopicService | undefined; readonly traffic: Traffic }, limits: BrokerLimits) {
+  constructor(ports: { readonly service: TopicProtocol | undefined; readonly traffic: Traffic }, limits: BrokerLimits) {
     this.#service = ports.service;
     this.#traffic = ports.traffic;
     this.#limits = limits;

@@ -1,6 +1,6 @@
 // What the broker needs from outside, in its own words. The gateway and the hub plug in different answers.
 //
-// Authenticator: who is this. Authoriser: may they. TopicService: a protocol spoken on MQTT topics (IoT Hub's
+// Authenticator: who is this. Authoriser: may they. TopicProtocol: a protocol spoken on MQTT topics (IoT Hub's
 // device protocol), asked before ordinary publish/subscribe. Nothing here knows about routes, stores or twins.
 
 import type { Identity } from '../model/address.ts';
@@ -53,7 +53,7 @@ export interface InboundPublish {
   readonly duplicate: boolean;
 }
 
-/** A connected client as a TopicService sees it. */
+/** A connected client as a TopicProtocol sees it. */
 export interface BrokerClient {
   readonly clientId: string;
   readonly principal: Principal;
@@ -69,7 +69,7 @@ export interface BrokerClient {
 }
 
 /** A protocol on top of MQTT topics. The broker asks it first; what it does not own is ordinary publish/subscribe. */
-export interface TopicService {
+export interface TopicProtocol {
   ownsTopic(topic: string): boolean;
   ownsFilter(filter: string): boolean;
   /** Resolves when the message is safe: the broker then acknowledges (in order of arrival). Rejects: the client is disconnected. */

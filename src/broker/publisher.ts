@@ -19,7 +19,7 @@ import type { BrokerLimits } from './broker-limits.ts';
 import type { EndReason } from './errors.ts';
 import type { Exchange, TopicRoute } from './exchange.ts';
 import type { PacketRange } from './packet-reader.ts';
-import type { Authoriser, BrokerClient, InboundPublish, Principal, TopicService } from './ports.ts';
+import type { Authoriser, BrokerClient, InboundPublish, Principal, TopicProtocol } from './ports.ts';
 import { type PublishScan, startsWith } from './publish-scan.ts';
 import type { Session } from './session.ts';
 import type { Traffic } from './traffic.ts';
@@ -43,7 +43,7 @@ interface PublishConnection {
 interface PublishShare {
   readonly limits: BrokerLimits;
   readonly authoriser: Authoriser;
-  readonly service: TopicService | undefined;
+  readonly service: TopicProtocol | undefined;
   readonly exchange: Exchange;
   readonly traffic: Traffic;
   readonly view: PublishView;

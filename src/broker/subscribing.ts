@@ -7,7 +7,7 @@ import type { Log } from '../platform/log.ts';
 import type { Qos } from '../protocol/mqtt/publish.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import type { Exchange } from './exchange.ts';
-import type { Authoriser, BrokerClient, Principal, TopicService } from './ports.ts';
+import type { Authoriser, BrokerClient, Principal, TopicProtocol } from './ports.ts';
 import type { Session } from './session.ts';
 
 export interface Subscriber {
@@ -17,7 +17,7 @@ export interface Subscriber {
 }
 
 interface SubscribingShare {
-  readonly service: TopicService | undefined;
+  readonly service: TopicProtocol | undefined;
   readonly exchange: Exchange;
   readonly authoriser: Authoriser;
   readonly limits: BrokerLimits;

@@ -8,7 +8,7 @@ import { errorMessage } from '../model/errors.ts';
 import type { Log } from '../platform/log.ts';
 import { PublishView, type Qos } from '../protocol/mqtt/publish.ts';
 import type { Exchange } from './exchange.ts';
-import type { BrokerClient, TopicService } from './ports.ts';
+import type { BrokerClient, TopicProtocol } from './ports.ts';
 
 export interface Will {
   readonly topic: string;
@@ -29,7 +29,7 @@ export function willOf({ topic, payload, qos = 0, retain = false }: WillFields):
 }
 
 interface WillShare {
-  readonly service: TopicService | undefined;
+  readonly service: TopicProtocol | undefined;
   readonly exchange: Exchange;
   readonly log: Log;
   track(work: Promise<void>): void;

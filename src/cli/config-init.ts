@@ -139,8 +139,8 @@ async function write(
   await writing(path, async () => {
     const old = await context.disk.readTextIfPresent('cli:old-file', path);
     if (old === text) return;
-    if (old !== undefined) await context.disk.writeFileAtomic('cli:backup', `${path}.bak`, old, mode);
-    await context.disk.writeFileAtomic('cli:config-file', path, text, mode);
+    if (old !== undefined) await context.disk.writeFileAtomic('cli:backup', `${path}.bak`, { data: old, mode });
+    await context.disk.writeFileAtomic('cli:config-file', path, { data: text, mode });
   });
 }
 

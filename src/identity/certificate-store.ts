@@ -198,7 +198,7 @@ export class CertificateStore {
     const { disk } = this.#ports;
     const path = join(this.#options.directory, 'authority.crt');
     if ((await disk.readTextIfPresent('certificates:anchor', path)) === certificatePem) return;
-    await disk.writeFileAtomic('certificates:anchor', path, certificatePem, publicMode);
+    await disk.writeFileAtomic('certificates:anchor', path, { data: certificatePem, mode: publicMode });
   }
 
   async #load(path: string): Promise<KeyedCertificate | undefined> {
@@ -216,12 +216,8 @@ export class CertificateStore {
   }
 
   #save(path: string, { certificatePem, privateKeyPem }: KeyedCertificate): Promise<void> {
-    return this.#ports.disk.writeFileAtomic(
-      'certificates:save',
-      path,
-      `${certificatePem}${privateKeyPem}`,
-      privateMode,
-    );
+    const data = `${certificatePem}${privateKeyPem}`;
+    return this.#ports.disk.writeFileAtomic('certificates:save', path, { data, mode: privateMode });
   }
 }
 

@@ -27,6 +27,6 @@ export async function loadOrCreateDeviceKey(
     }
   }
   const keyBase64 = Buffer.from(ports.entropy.bytes(keyBytes)).toString('base64');
-  await ports.disk.writeFileAtomic('device-key:save', path, `${keyBase64}\n`, privateMode);
+  await ports.disk.writeFileAtomic('device-key:save', path, { data: `${keyBase64}\n`, mode: privateMode });
   return new DeviceKey(keyBase64);
 }

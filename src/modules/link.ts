@@ -112,7 +112,11 @@ export class Link {
           cleanSession: true,
           inflightMax: moduleInflightMax,
         },
-        { send: (bytes) => void connection.write(bytes), close: () => connection.end() },
+        {
+          send: (bytes) => void connection.write(bytes),
+          close: () => connection.end(),
+          nowMs: () => clock.monotonicMs(),
+        },
         {
           onConnected: () => {
             isUp = true;
@@ -126,7 +130,6 @@ export class Link {
             connection.destroy();
           },
         },
-        () => clock.monotonicMs(),
       );
       const connection: Connection = network.dial(this.#env.broker, {
         onOpen: () => {

@@ -30,11 +30,17 @@ export interface FileFacts {
   readonly inode: number;
 }
 
+export interface FileContent {
+  readonly data: string | Uint8Array;
+  /** 0600 when absent. */
+  readonly mode?: number;
+}
+
 export interface Disk {
   readFile(operation: string, path: string): Promise<Buffer>;
   /** Undefined when there is no such file. */
   readTextIfPresent(operation: string, path: string): Promise<string | undefined>;
-  writeFileAtomic(operation: string, path: string, data: string | Uint8Array, mode?: number): Promise<void>;
+  writeFileAtomic(operation: string, path: string, content: FileContent): Promise<void>;
   /** Creates the directory and its parents. An existing one gets `mode`, when given. */
   makeDirectory(operation: string, path: string, mode?: number): Promise<void>;
   /** Names inside a directory; empty when there is none. */
@@ -67,7 +73,7 @@ export function systemDisk(): Disk {
         throw error;
       }
     },
-    writeFileAtomic: (_operation, path, data, mode) => writeFileAtomic(path, data, mode ?? privateFileMode),
+    writeFileAtomic: (_operation, path, content) => writeFileAtomic(path, content),
     async makeDirectory(_operation, path, mode) {
       await mkdir(path, { recursive: true, ...(mode === undefined ? {} : { mode }) });
       if (mode !== undefined) await chmod(path, mode);
@@ -123,7 +129,7 @@ export function systemDisk(): Disk {
   };
 }
 
-async function writeFileAtomic(path: string, data: string | Uint8Array, mode: number): Promise<void> {
+async function writeFileAtomic(path: string, { data, mode = privateFileMode }: FileContent): Promise<void> {
   const directory = dirname(path);
   const temporary = join(directory, `.${randomBytes(tempNameBytes).toString('hex')}.tmp`);
   let file: FileHandle | undefined;

@@ -2,6 +2,10 @@
 
 import { WeirError } from '../model/errors.ts';
 
+/** What the admin socket answers: it takes an error's `status` field as the HTTP status. */
+const statusNotFound = 404;
+const statusConflict = 409;
+
 export function specInvalidError(name: string, reason: string): WeirError {
   return new WeirError({
     code: 'SUPERVISOR_SPEC_INVALID',
@@ -14,7 +18,7 @@ export function moduleUnknownError(name: string): WeirError {
   return new WeirError({
     code: 'SUPERVISOR_MODULE_UNKNOWN',
     message: `There is no module ${JSON.stringify(name)} here. See which there are with \`weir list\`.`,
-    fields: { module: name },
+    fields: { module: name, status: statusNotFound },
   });
 }
 
@@ -22,7 +26,7 @@ export function moduleNotWantedError(name: string): WeirError {
   return new WeirError({
     code: 'SUPERVISOR_MODULE_NOT_WANTED',
     message: `Module ${JSON.stringify(name)} is to be stopped by its deployment, so it is not restarted. Change its wanted status first.`,
-    fields: { module: name },
+    fields: { module: name, status: statusConflict },
   });
 }
 

@@ -331,7 +331,7 @@ export class SupervisedModule {
     );
     return this.#unhindered(async () => {
       await this.#ports.disk.makeDirectory('module:directory', this.#paths.directory, directoryMode);
-      await this.#ports.disk.writeFileAtomic('module:record', this.#paths.record, record);
+      await this.#ports.disk.writeFileAtomic('module:record', this.#paths.record, { data: record });
     });
   }
 

@@ -246,8 +246,9 @@ export class UpstreamLink {
     const session = this.#session;
     this.#session = undefined;
     session?.client.closed();
-    session?.connection.end();
-    session?.connection.destroy();
+    // An orderly end lets DISCONNECT reach the hub; a lost connection has nothing more to say.
+    if (this.#phase === 'stopped') session?.connection.end();
+    else session?.connection.destroy();
     this.#requests.rejectAll();
   }
 
@@ -269,13 +270,16 @@ export class UpstreamLink {
         cleanSession: true,
         inflightMax: upstreamInflightMax,
       },
-      { send: (bytes) => void connection.write(bytes), close: () => connection.destroy() },
+      {
+        send: (bytes) => void connection.write(bytes),
+        close: () => connection.destroy(),
+        nowMs: () => this.#ports.clock.monotonicMs(),
+      },
       {
         onConnected: () => this.#subscribe(client, lost),
         onMessage: (message) => this.#receive(message),
         onFailed: (error: WeirError) => lost(error.message),
       },
-      this.#ports.clock.monotonicMs,
     );
     const connection = this.#ports.network.dial(
       {

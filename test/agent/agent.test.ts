@@ -78,6 +78,7 @@ function bench(memory = new MemoryState()) {
       builtinCommand: (name) => ['/weir', 'module', 'run', name],
       baseEnv: {},
       executableDigest: 'd',
+      account: undefined,
       graceMs: 1,
       logBytesMax: 1,
       logFiles: 1,

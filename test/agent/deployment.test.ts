@@ -61,6 +61,7 @@ t.test('process modules and foreign containers are told apart', (t) => {
     environment: new Map([['own', { IOTEDGE_MODULEID: 'own' }]]),
     baseEnv: { PATH: '/bin' },
     executableDigest: 'abc',
+    account: { uid: 1000, gid: 1000, groups: [20] },
     graceMs: 1000,
     logBytesMax: 1000,
     logFiles: 2,
@@ -74,6 +75,7 @@ t.test('process modules and foreign containers are told apart', (t) => {
     ],
     'in startupOrder, the container left out',
   );
+  t.match(orders[0], { uid: 1000, gid: 1000, groups: [20] });
   t.same(orders[0]?.env, { PATH: '/bin', IOTEDGE_MODULEID: 'own' });
   t.match(
     unsupportedReason(parsed.deployment.modules.find((module) => module.name === 'other') ?? fail()),

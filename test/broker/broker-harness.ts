@@ -10,7 +10,7 @@ import type {
   Authoriser,
   BrokerClient,
   InboundPublish,
-  TopicService,
+  TopicProtocol,
 } from '../../src/broker/ports.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { createLog } from '../../src/platform/log.ts';
@@ -182,7 +182,7 @@ export class TurnClock extends SimClock implements Clock {
 }
 
 /** A topic service over `$svc/…` whose promises the test settles. */
-export class StubService implements TopicService {
+export class StubService implements TopicProtocol {
   readonly calls: string[] = [];
   readonly publishes: { client: BrokerClient; publish: InboundPublish; resolve(): void; reject(error: Error): void }[] =
     [];
@@ -218,7 +218,7 @@ export class StubService implements TopicService {
 
 export interface HarnessOptions {
   readonly limits?: Partial<BrokerLimits>;
-  readonly service?: TopicService;
+  readonly service?: TopicProtocol;
   readonly authenticate?: Authenticator['authenticate'];
   readonly authoriser?: Authoriser;
 }

@@ -8,7 +8,7 @@ import mqtt from 'mqtt';
 import t, { type Test } from 'tap';
 import { Broker } from '../../src/broker/broker.ts';
 import type { BrokerLimits } from '../../src/broker/broker-limits.ts';
-import type { TopicService } from '../../src/broker/ports.ts';
+import type { TopicProtocol } from '../../src/broker/ports.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { createMetrics, type Metrics } from '../../src/platform/metrics.ts';
@@ -23,7 +23,7 @@ interface Running {
   readonly metrics: Metrics;
 }
 
-async function running(t: Test, service?: TopicService, limits?: Partial<BrokerLimits>): Promise<Running> {
+async function running(t: Test, service?: TopicProtocol, limits?: Partial<BrokerLimits>): Promise<Running> {
   const clock = systemClock();
   const metrics = createMetrics();
   const broker = new Broker(
@@ -123,7 +123,11 @@ function own(
       resolve({ client, messages, ended: end, close: () => connection.end(), pause: () => connection.pause() });
     const client: MqttClient = new MqttClient(
       { cleanSession: true, keepAliveSeconds: 60, inflightMax: 100, ...options },
-      { send: (bytes) => void connection.write(bytes), close: () => connection.end() },
+      {
+        send: (bytes) => void connection.write(bytes),
+        close: () => connection.end(),
+        nowMs: () => clock.monotonicMs(),
+      },
       {
         onConnected: (present) => {
           messages.lines.push(...(present ? ['session present'] : []));
@@ -135,7 +139,6 @@ function own(
           give();
         },
       },
-      () => clock.monotonicMs(),
     );
   });
 }

@@ -111,8 +111,8 @@ t.test('damaged files are set aside and replaced', async (t) => {
   const first = open(clock, { directory });
   await first.start();
   await first.close();
-  await disk.writeFileAtomic('test', join(directory, 'server.pem'), first.serverCertificatePem());
-  await disk.writeFileAtomic('test', join(directory, 'authority.pem'), '\0\0\0');
+  await disk.writeFileAtomic('test', join(directory, 'server.pem'), { data: first.serverCertificatePem() });
+  await disk.writeFileAtomic('test', join(directory, 'authority.pem'), { data: '\0\0\0' });
   const second = open(clock, { directory });
   await second.start();
   t.not(second.authorityCertificatePem(), first.authorityCertificatePem());

@@ -79,7 +79,7 @@ t.test('a key file is made once, is private, and is replaced when damaged', asyn
   const second = await loadOrCreateDeviceKey({ disk, entropy: seededEntropy(2), log }, path);
   t.equal(first.sign('x'), second.sign('x'));
   t.equal((await disk.facts('test', path))?.mode, 0o600);
-  await disk.writeFileAtomic('test', path, 'rubbish');
+  await disk.writeFileAtomic('test', path, { data: 'rubbish' });
   const third = await loadOrCreateDeviceKey({ disk, entropy: seededEntropy(3), log }, path);
   t.not(third.sign('x'), first.sign('x'));
   t.equal(await disk.readTextIfPresent('test', `${path}.damaged`), 'rubbish');

@@ -32,7 +32,7 @@ import {
   parseDeviceTopic,
   twinResponseTopic,
 } from '../../protocol/iothub/topics.ts';
-import type { BrokerClient, InboundPublish, TopicService } from '../ports.ts';
+import type { BrokerClient, InboundPublish, TopicProtocol } from '../ports.ts';
 import {
   badMethodError,
   busyError,
@@ -58,7 +58,7 @@ const hexadecimal = 16;
 /** Stands for any request of its kind when the question is whether a client has subscribed. */
 const anyRid = '0';
 
-export class IotHubFront implements TopicService {
+export class IotHubFront implements TopicProtocol {
   readonly #backend: DeviceBackend;
   readonly #clock: Clock;
   readonly #log: Log;

@@ -43,8 +43,10 @@ export interface MqttClientOptions {
   readonly inflightMax: number;
 }
 
-/** The stream below. `send` may keep the bytes; they are not changed afterwards. */
+/** The stream below, and the clock. `send` may keep the bytes; they are not changed afterwards. */
 export interface MqttClientLink {
+  /** Monotonic, milliseconds. */
+  nowMs(): number;
   send(bytes: Uint8Array): void;
   close(): void;
 }
@@ -83,7 +85,6 @@ export class MqttClient {
   readonly #options: MqttClientOptions;
   readonly #link: MqttClientLink;
   readonly #events: MqttClientEvents;
-  readonly #nowMs: () => number;
   readonly #carry = new PacketCarry();
   readonly #view = new PublishView();
   readonly #acks: AckOrder;
@@ -98,12 +99,11 @@ export class MqttClient {
   #sentMs = 0;
   #pingSentMs: number | undefined;
 
-  constructor(options: MqttClientOptions, link: MqttClientLink, events: MqttClientEvents, nowMs: () => number) {
+  constructor(options: MqttClientOptions, link: MqttClientLink, events: MqttClientEvents) {
     assert(options.inflightMax >= 1 && options.inflightMax < packetIdMax, 'inflightMax fits the packet ids');
     this.#options = options;
     this.#link = link;
     this.#events = events;
-    this.#nowMs = nowMs;
     this.#acks = new AckOrder((type, packetId) => this.#send(encodeAck(type, packetId)));
   }
 
@@ -111,7 +111,7 @@ export class MqttClient {
   start(): void {
     assert(this.#state === 'idle', 'a client connects once');
     this.#state = 'connecting';
-    this.#startedMs = this.#nowMs();
+    this.#startedMs = this.#link.nowMs();
     const { clientId, username, password, keepAliveSeconds, cleanSession } = this.#options;
     this.#send(
       encodePacket({
@@ -144,7 +144,7 @@ export class MqttClient {
 
   /** Call it about every second: keep-alive, dead peer, CONNECT time-out. */
   tick(): void {
-    const nowMs = this.#nowMs();
+    const nowMs = this.#link.nowMs();
     if (this.#state === 'connecting' && nowMs - this.#startedMs >= mqttClientConnectMsMax) {
       this.#fail(timedOut(this.#options.clientId, 'CONNECT'));
       return;
@@ -351,7 +351,7 @@ export class MqttClient {
     const out = this.#out;
     if (out.length === 0 || this.#state === 'ended') return;
     this.#out = [];
-    this.#sentMs = this.#nowMs();
+    this.#sentMs = this.#link.nowMs();
     this.#link.send(out.length === 1 ? (out[0] as Uint8Array) : Buffer.concat(out));
   }
 }

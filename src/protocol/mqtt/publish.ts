@@ -154,12 +154,12 @@ export function writePublish(
   const bodyAt = writeLengthField(target, at + 1, restBytes(view, qos));
   if (qos === 0 && view.idBytes > 0) {
     const idAt = view.payloadAt - packetIdBytes;
-    copyBytes(view.buffer, { from: view.from, to: idAt }, target, bodyAt);
+    copyBytes({ buffer: view.buffer, from: view.from, to: idAt }, target, bodyAt);
     const payloadTo = bodyAt + idAt - view.from;
-    copyBytes(view.buffer, { from: view.payloadAt, to: view.to }, target, payloadTo);
+    copyBytes({ buffer: view.buffer, from: view.payloadAt, to: view.to }, target, payloadTo);
     return payloadTo + view.payloadBytes;
   }
-  copyBytes(view.buffer, view, target, bodyAt);
+  copyBytes(view, target, bodyAt);
   if (qos > 0) writeUint16(target, bodyAt + view.payloadAt - packetIdBytes - view.from, header.packetId);
   return bodyAt + view.to - view.from;
 }
@@ -168,19 +168,17 @@ function restBytes(view: PublishView, qos: Qos): number {
   return view.to - view.from - (qos === 0 ? view.idBytes : 0);
 }
 
-/** Copies `source[from..to)`; by a loop when it is short. */
+/** Copies `buffer[from..to)`; by a loop when it is short. */
 function copyBytes(
-  source: Buffer,
-  range: { readonly from: number; readonly to: number },
+  { buffer, from, to }: { readonly buffer: Buffer; readonly from: number; readonly to: number },
   target: Buffer,
   at: number,
 ): void {
-  const { from, to } = range;
   if (to - from > loopCopyBytesMax) {
-    source.copy(target, at, from, to);
+    buffer.copy(target, at, from, to);
     return;
   }
-  for (let index = from, into = at; index < to; index++, into++) target[into] = source[index] as number;
+  for (let index = from, into = at; index < to; index++, into++) target[into] = buffer[index] as number;
 }
 
 /** Two bytes, most significant first. The caller has checked that they are there. */

@@ -28,7 +28,7 @@ class Harness {
   constructor(options: Partial<MqttClientOptions> = {}) {
     this.client = new MqttClient(
       { clientId: 'c', keepAliveSeconds: 60, cleanSession: true, inflightMax: 2, ...options },
-      { send: (bytes) => this.#taken(bytes), close: () => this.closes++ },
+      { send: (bytes) => this.#taken(bytes), close: () => this.closes++, nowMs: () => this.nowMs },
       {
         onConnected: (sessionPresent) => this.connected.push(sessionPresent),
         onMessage: (message) => {
@@ -37,7 +37,6 @@ class Harness {
         },
         onFailed: (error) => this.failures.push(error),
       },
-      () => this.nowMs,
     );
   }
 

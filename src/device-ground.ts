@@ -1,0 +1,66 @@
+// The ground a gateway stands on: its configuration, and the machine as parameters.
+//
+// Part of the composition root (device.ts): the only place where the gateway opens the real clock, disk, network
+// and processes. A simulated world hands in another Ground.
+
+import { type Config, loadConfig } from './config/index.ts';
+import { WeirError } from './model/errors.ts';
+import { type Clock, systemClock } from './platform/clock.ts';
+import { type Disk, systemDisk } from './platform/disk.ts';
+import { type Entropy, systemEntropy } from './platform/entropy.ts';
+import { type Http, systemHttp } from './platform/http.ts';
+import { createLog, type Log } from './platform/log.ts';
+import { createMetrics, type Metrics } from './platform/metrics.ts';
+import { type Network, systemNetwork } from './platform/net.ts';
+import { systemPeerCredentials } from './platform/peer-credentials.ts';
+import { type Processes, systemProcesses } from './platform/process.ts';
+import { findUser, type UserFacts } from './platform/users.ts';
+
+export interface DeviceOptions {
+  readonly configPath?: string | undefined;
+  readonly dataDir?: string | undefined;
+  readonly runDir?: string | undefined;
+}
+
+export interface Ground {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly disk: Disk;
+  readonly network: Network;
+  readonly http: Http;
+  readonly processes: Processes;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** Data is the gateway's own; the run directory holds sockets that modules of other users reach. */
+const privateMode = 0o700;
+const passableMode = 0o711;
+
+/** Reads the configuration and makes the directories. Throws ConfigError. */
+export async function openGround(options: DeviceOptions): Promise<Ground> {
+  const clock = systemClock();
+  const disk = systemDisk();
+  const config = await loadConfig({ ...options, disk });
+  const log = createLog({ clock, level: config.log.level, write: (line) => void process.stdout.write(line) });
+  const metrics = createMetrics();
+  await disk.makeDirectory('device:data', config.dataDir, privateMode);
+  await disk.makeDirectory('device:run', config.runDir, passableMode);
+  const peerCredentials = systemPeerCredentials();
+  const network = systemNetwork({ peerCredentials });
+  const http = systemHttp({ peerCredentials });
+  return { config, clock, entropy: systemEntropy(), disk, network, http, processes: systemProcesses(), log, metrics };
+}
+
+/** Who modules run as; undefined: who runs weir. Throws DEVICE_USER_UNKNOWN. */
+export async function findAccount(config: Config): Promise<UserFacts | undefined> {
+  const { user } = config.modules;
+  const found = user === undefined ? undefined : await findUser(user);
+  if (user === undefined || found !== undefined) return found;
+  throw new WeirError({
+    code: 'DEVICE_USER_UNKNOWN',
+    message: `There is no user '${user}' on this machine, and modules.user in the configuration names it. Create the user, or correct the name.`,
+    fields: { user },
+  });
+}
