@@ -72,7 +72,7 @@ test-board: ## the tests that run the arm64 and armv7 executables under qemu-use
 	@native/check/test.sh board
 
 demo: build-x64 ## watch it work: hub, gateway, Modbus plant, an outage, a crash, and a proof that nothing was lost
-	@npx --no-install esbuild test/demo/demo.ts --bundle --platform=node --format=cjs --target=node20.11 \
+	@node_modules/.bin/esbuild test/demo/demo.ts --bundle --platform=node --format=cjs --target=node20.11 \
 		--outfile=$(OUT)/host/demo.cjs --log-level=warning
 	@exec node $(OUT)/host/demo.cjs $(if $(KEEP),--keep) $(if $(JSON),--json)
 

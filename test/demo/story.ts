@@ -73,7 +73,7 @@ export class Story {
   async #buildPlant(): Promise<void> {
     this.#signal.throwIfAborted();
     const screen = this.#screen;
-    screen.chapter('A small plant starts, because a gateway without machines has nothing to show.');
+    screen.chapter('A small plant starts: without machines a gateway has nothing to show.');
     const plant = await startPlant({ clock: systemClock(), tcpPort: 0, ptyDir: this.world.directory });
     this.#plant = plant;
     screen.say(`${tcpDevice}   Modbus TCP slave on 127.0.0.1:${plant.tcp.port}`);
@@ -129,7 +129,7 @@ export class Story {
 
   async #showTelemetry(): Promise<void> {
     const screen = this.#screen;
-    screen.chapter('Live telemetry: what the plant measures is at the hub in a fraction of a second.');
+    screen.chapter('Live telemetry: what the plant measures is at the hub a moment later.');
     const endMs = performance.now() + liveMs;
     while (performance.now() < endMs) {
       screen.panel(this.#table());
@@ -140,7 +140,7 @@ export class Story {
 
   async #cutLine(): Promise<void> {
     const screen = this.#screen;
-    screen.chapter('The link to the hub is cut: the gateway goes on measuring and keeps it all on its disk.');
+    screen.chapter('The link is cut: the gateway goes on measuring, and keeps it on its disk.');
     this.world.line.cut();
     this.#cutMs = Date.now();
     screen.command('weir status --json        (once a second)');
@@ -189,7 +189,7 @@ export class Story {
   async #restore(): Promise<void> {
     const { world } = this;
     const screen = this.#screen;
-    screen.chapter('The link is mended: the backlog drains to the hub, oldest first, while new samples go on.');
+    screen.chapter('The link is mended: the backlog drains, oldest first, beside new samples.');
     const ageMs = Date.now() - this.#telemetry.newestMs;
     screen.say(`The newest sample that the hub has is ${seconds(ageMs)} old.`);
     const atHub = this.#telemetry.messages;
