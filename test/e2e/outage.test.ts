@@ -4,8 +4,8 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { judge, readLedger } from '../support/world/ledger.ts';
-import { bundleLedgerModule } from '../support/world/ledger-program.ts';
 import { manifest, program, sensor } from '../support/world/manifest.ts';
+import { bundleModule, moduleEnv } from '../support/world/module-program.ts';
 import { World } from '../support/world/world.ts';
 
 t.setTimeout(240_000);
@@ -104,8 +104,8 @@ t.test('a gateway that starts without its hub runs the last good deployment', as
 t.test(`a backlog of ${backlog} messages arrives in order, each once`, async (t) => {
   const world = await stage(t);
   const ledgerFile = join(world.directory, 'ledger.txt');
-  const path = await bundleLedgerModule(world.directory);
-  const env = { LEDGER_FILE: ledgerFile, LEDGER_EVERY_MS: '1' };
+  const path = await bundleModule('ledger-module', world.directory);
+  const env = { ...moduleEnv, LEDGER_FILE: ledgerFile, LEDGER_EVERY_MS: '1' };
   await world.deploy(manifest({ modules: { ledger: program(process.execPath, [path], { env }) } }));
   await world.messages('ledger', 1);
   world.line.cut();

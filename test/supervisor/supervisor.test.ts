@@ -266,7 +266,7 @@ t.test('an operator restarts a module, whatever its phase', async (t) => {
   await module(supervisor, { runtimeStatus: 'stopped' }, 'once');
   await supervisor.restart('once');
   await module(supervisor, { runtimeStatus: 'stopped', restartCount: 1 }, 'once');
-  await t.rejects(supervisor.restart('nobody'), { code: 'SUPERVISOR_MODULE_UNKNOWN' });
+  await t.rejects(supervisor.restart('nobody'), { code: 'SUPERVISOR_MODULE_UNKNOWN', fields: { status: 404 } });
 });
 
 t.test('the next life of the runtime adopts what runs, and hears its end', async (t) => {

@@ -5,13 +5,7 @@
 
 import { appendFileSync } from 'node:fs';
 import { defineModule } from '../../../src/modules/contract.ts';
-import { ModuleHost } from '../../../src/modules/host.ts';
-import { systemClock } from '../../../src/platform/clock.ts';
-import { systemEntropy } from '../../../src/platform/entropy.ts';
-import { systemHttp } from '../../../src/platform/http.ts';
-import { createLog } from '../../../src/platform/log.ts';
-import { systemNetwork } from '../../../src/platform/net.ts';
-import { systemSerial } from '../../../src/platform/serial.ts';
+import { runModule } from './host-process.ts';
 
 const file = process.env['LEDGER_FILE'] ?? '';
 const everyMs = Number(process.env['LEDGER_EVERY_MS'] ?? 20);
@@ -46,19 +40,4 @@ const ledger = defineModule({
   },
 });
 
-const clock = systemClock();
-const host = new ModuleHost(
-  ledger,
-  {
-    network: systemNetwork(),
-    http: systemHttp(),
-    clock,
-    entropy: systemEntropy(),
-    log: createLog({ clock, level: 'info', write: (line) => void process.stdout.write(line) }),
-    serial: systemSerial(),
-    onTerminate: () => undefined,
-  },
-  process.env,
-);
-process.on('SIGTERM', () => void host.close().then(() => process.exit(0)));
-host.start();
+runModule(ledger);
