@@ -7,7 +7,7 @@
 // Order of the end: no new work (link, agent), drains, broker, store. Modules keep running (guarantee G6).
 
 import { dirname, join } from 'node:path';
-import { type AdminDevice, AdminServer, ModuleLog } from './admin/index.ts';
+import { type AdminDevice, AdminServer, ModuleLog, type ModuleReport } from './admin/index.ts';
 import { Agent, type AgentFacts, ModuleRegistry, type OwnTwin, Routing } from './agent/index.ts';
 import { Broker, IotHubFront, ModuleInput } from './broker/index.ts';
 import { redactedConfig } from './config/index.ts';
@@ -382,7 +382,7 @@ class Device {
           deployment: agent.status(),
           clients: broker.connectedClients().length,
           queues,
-          modules: supervisor.observe(),
+          modules: [...supervisor.observe(), ...agent.unsupported().map(neverStarted)],
           store: { fileBytes: facts.fileBytes, quarantined: facts.quarantined },
           memoryPssBytes: memoryPssBytes ?? null,
         };
@@ -448,5 +448,20 @@ function twinOf(twins: TwinCache, identity: Identity): OwnTwin {
       twins.onDesired((news) => {
         if (sameIdentity(news.identity, identity)) listener();
       }),
+  };
+}
+
+/** How a module is listed that this build cannot run. */
+function neverStarted({ name, reason }: { readonly name: string; readonly reason: string }): ModuleReport {
+  return {
+    name,
+    runtimeStatus: 'failed',
+    pid: null,
+    exitCode: 0,
+    statusDescription: reason,
+    restartCount: 0,
+    startedAtMs: null,
+    exitedAtMs: null,
+    nextStartAtMs: null,
   };
 }

@@ -22,7 +22,7 @@ import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { type Deployment, type DeploymentContext, parseDeployment } from './deployment.ts';
 import { deploymentStatus, identityUnavailableError } from './errors.ts';
-import { type PlanFacts, planLaunch } from './plan.ts';
+import { type PlanFacts, planLaunch, unsupportedReason } from './plan.ts';
 import type { AgentMemory, ModuleHands, ModuleIdentities, OwnTwin } from './ports.ts';
 import { type AgentFacts, agentReport, type DesiredStatus } from './report.ts';
 
@@ -84,6 +84,14 @@ export class Agent {
   /** What is asked of this device and how that went, for status and the console. */
   status(): DesiredStatus {
     return this.#status;
+  }
+
+  /** Modules of the deployment that nobody is asked to start, with the reason: an operator's list is not complete without them. */
+  unsupported(): readonly { readonly name: string; readonly reason: string }[] {
+    return (this.#deployment?.modules ?? []).flatMap((module) => {
+      const reason = unsupportedReason(module);
+      return reason === undefined ? [] : [{ name: module.name, reason }];
+    });
   }
 
   deployment(): Deployment | undefined {

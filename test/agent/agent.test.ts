@@ -150,6 +150,17 @@ t.test('an unreadable deployment leaves the last good one in force and says why'
   await agent.close();
 });
 
+t.test('a module that this build cannot run is named with the reason, for the list', async (t) => {
+  const { agent, twin } = bench();
+  await agent.start();
+  t.same(agent.unsupported(), [], 'nothing is known yet');
+  const image = 'example.org/other:1';
+  twin.set(deployment({ meter, other: { type: 'docker', settings: { image, createOptions: '{}' } } }));
+  await settle();
+  t.match(agent.unsupported(), [{ name: 'other', reason: new RegExp(image) }]);
+  t.equal(agent.unsupported().length, 1, 'the other module is not among them');
+});
+
 t.test('hands that fail are asked again', async (t) => {
   const { agent, twin, applied, state, clock } = bench();
   state.failing = true;

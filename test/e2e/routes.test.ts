@@ -48,17 +48,14 @@ function isWhole(numbers: readonly number[]): boolean {
 t.test('a route leads from one module into another, through its death and that of the gateway', async (t) => {
   const world = await stage(t, { moduleName: 'relay-module' });
   const first = await world.messages('relay', 5);
-  t.match(first[0], { output: 'relayed', body: { machine: { temperature: Number } } }, 'the body is the sensor\'s');
+  t.match(first[0], { output: 'relayed', body: { machine: { temperature: Number } } }, "the body is the sensor's");
   t.ok(world.killModule('relay'), 'the relay is killed');
   await world.eventually('its input waits', async () => (await world.queued('relay/inputs/in')) >= 10 || undefined);
   await world.killGateway();
   await world.startGateway();
   const before = (await world.events()).length;
   await world.eventually('the relay is back', async () => (await world.events()).length > before + 20 || undefined);
-  await world.eventually(
-    'its input is empty',
-    async () => (await world.queued('relay/inputs/in')) <= 2 || undefined,
-  );
+  await world.eventually('its input is empty', async () => (await world.queued('relay/inputs/in')) <= 2 || undefined);
   const events = await world.events();
   t.ok(isWhole(relayed(events)), 'every message of the sensor came through, in order');
   t.same(judge(events, []).faults, [], "the relay's own messages are at the hub once, in order");
