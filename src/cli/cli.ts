@@ -107,6 +107,7 @@ function commandLine(context: CliContext): Argv<GlobalOptions> {
     .command('$0', false, {}, () => {
       throw new UsageError('Name a command.');
     })
+    .check((parsed) => refuseRepeated(parsed, frame), true)
     .version(false)
     .help('help')
     .alias('help', 'h')
@@ -114,6 +115,16 @@ function commandLine(context: CliContext): Argv<GlobalOptions> {
     .epilogue('More about a command: weir <command> --help')
     .strict()
     .exitProcess(false);
+}
+
+/** yargs makes a list of an option that is given twice; a path made of two would be used as one. */
+function refuseRepeated(parsed: Readonly<Record<string, unknown>>, frame: Argv): true {
+  const { array } = (frame as unknown as { getOptions(): { readonly array: readonly string[] } }).getOptions();
+  const twice = Object.keys(parsed).find(
+    (name) => name !== '_' && Array.isArray(parsed[name]) && !array.includes(name) && !/[A-Z]/.test(name),
+  );
+  if (twice !== undefined) throw new UsageError(`--${twice} is given more than once.`);
+  return true;
 }
 
 async function report(

@@ -1,0 +1,78 @@
+// The ARM executables under qemu-user: they run, their native parts load, and each carries messages from a sensor
+// through broker, SQLite and TLS to its own hub. WEIR_BIN_ARM64 and WEIR_BIN_ARMV7 tell where they are.
+//
+// A weir that starts others (modules, shims) needs the kernel to start ARM programs by itself (native/pack/binfmt.sh);
+// where it does not, that part is skipped and says so. Everything is an order of magnitude slower than on a board.
+
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import t from 'tap';
+import { judge } from '../support/world/ledger.ts';
+import { manifest, sensor } from '../support/world/manifest.ts';
+import { World } from '../support/world/world.ts';
+
+t.setTimeout(300_000);
+
+const messagesLeast = 3;
+
+const boards = [
+  {
+    target: 'linux-arm64',
+    binary: resolve(process.env['WEIR_BIN_ARM64'] ?? 'out/weir-linux-arm64'),
+    sysroot: '/usr/aarch64-linux-gnu',
+    emulator: 'qemu-aarch64-static',
+    binfmt: '/proc/sys/fs/binfmt_misc/qemu-aarch64',
+    architecture: 'aarch64',
+  },
+  {
+    target: 'linux-armv7',
+    binary: resolve(process.env['WEIR_BIN_ARMV7'] ?? 'out/weir-linux-armv7'),
+    sysroot: '/usr/arm-linux-gnueabihf',
+    emulator: 'qemu-arm-static',
+    binfmt: '/proc/sys/fs/binfmt_misc/qemu-arm',
+    architecture: /^armv/,
+  },
+];
+
+for (const { target, binary, sysroot, emulator, binfmt, architecture } of boards) {
+  const env = { QEMU_LD_PREFIX: sysroot };
+  const missing = existsSync(binary) ? false : `${binary} is not built`;
+
+  t.test(`${target}: version and check run, the native parts load`, { skip: missing }, async (t) => {
+    const world = new World({ binary: [emulator, '-L', sysroot, binary], env });
+    t.teardown(() => world.close());
+    t.match(JSON.parse(await world.succeed('version', '--json')), { target, sqlite: /^3\./, node: /^\d+\./ });
+    const { stdout } = await world.run('check', '--json', ...world.gatewayDirs);
+    const { checks } = JSON.parse(stdout) as { readonly checks: readonly { readonly id: string }[] };
+    t.match(
+      checks.find(({ id }) => id === 'native-addons'),
+      { result: 'ok' },
+    );
+  });
+
+  const alone = missing || (existsSync(binfmt) ? false : 'the kernel does not start ARM programs by itself');
+
+  t.test(`${target}: a sensor's messages reach a hub, through a kill of the gateway`, { skip: alone }, async (t) => {
+    const world = new World({ binary: [binary], env });
+    t.teardown(() => world.close());
+    await world.startHub();
+    await world.provision();
+    await world.startGateway();
+    await world.deploy(manifest({ modules: { sensor: sensor(500) } }));
+    await world.messages('sensor', messagesLeast);
+    const { pid } = await world.running('sensor');
+    await world.killGateway();
+    await world.startGateway();
+    const after = await world.lastOffset();
+    await world.messages('sensor', messagesLeast, after);
+    t.equal((await world.running('sensor')).pid, pid, 'the module was adopted');
+    const verdict = judge(await world.events(), []);
+    t.same(verdict.faults, [], 'nothing is missing, doubled or out of order');
+    t.equal(verdict.lives, 1);
+    const reported = await world.eventually('the agent has reported', async () => {
+      const { runtime } = (await world.twin('$edgeAgent')).reported;
+      return runtime as { readonly platform: object } | undefined;
+    });
+    t.match(reported.platform, { os: 'linux', architecture });
+  });
+}
