@@ -26,7 +26,7 @@ export $(foreach target,$(TARGETS),NODE_ARCHIVE_$(target) NODE_ARCHIVE_$(target)
 CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
 
 .PHONY: help setup build $(TARGETS:%=build-%) dev check format test test-unit test-e2e test-board \
-	demo footprint clean distclean
+	ledger demo footprint clean distclean
 
 help: ## print this list
 	@echo "weir: make TARGET, where TARGET is one of"
@@ -70,6 +70,12 @@ test-e2e: ## the tests that run out/weir-linux-x64
 
 test-board: ## the tests that run the arm64 and armv7 executables under qemu-user
 	@native/check/test.sh board
+
+# SEEDS=1,2,… chooses the seeds; the verdict of each is printed at the end.
+SEEDS := $(shell seq -s , 1 20)
+ledger: build-x64 ## kill, cut and restart at drawn moments, SEEDS=1,2,… (twenty): nothing lost, doubled, reordered
+	@LEDGER_SEEDS=$(SEEDS) node native/check/run-tests.mjs test/e2e/ledger.test.ts
+	@sed -n -e 's/^.*# Subtest: \(nothing is lost.*\)/\1:/p' -e 's/^ *# \({"messages".*}\)/  \1/p' $(OUT)/log/tests.tap
 
 demo: build-x64 ## watch it work: hub, gateway, Modbus plant, an outage, a crash, and a proof that nothing was lost
 	@node_modules/.bin/esbuild test/demo/demo.ts --bundle --platform=node --format=cjs --target=node20.11 \
