@@ -54,6 +54,7 @@ function sayVerdict(screen: Screen, proof: Proof, tookMs: number): void {
 function sayLogs(screen: Screen, story: Story): void {
   const { gateway, hub, directory } = story.world;
   const show = (name: string, text: string): void => {
+    if (text.trim() === '') return;
     screen.line(`--- ${name}`);
     for (const line of text.trimEnd().split('\n').slice(-logLines)) screen.line(line);
   };
@@ -87,9 +88,8 @@ async function keep(screen: Screen, story: Story, signal: AbortSignal): Promise<
   screen.line('');
   screen.line(screen.paint('bold', 'It goes on running. Try, in another terminal in this directory:'));
   for (const [what, command] of tries) {
-    screen.line('');
-    screen.line(screen.paint('dim', `  # ${what}`));
-    screen.line(`  ${command}`);
+    screen.line(screen.paint('dim', `# ${what}`));
+    screen.line(command);
   }
   screen.line('');
   screen.line(screen.paint('bold', 'Ctrl-C here ends everything and removes it.'));
@@ -155,6 +155,7 @@ async function main(): Promise<void> {
   // The step under way may still start something: it is given the time to end before all is ended.
   const code = await Promise.race([performing, timer(settleMs, exitInterrupted)]);
   screen.close();
+  if (interrupted.signal.aborted) screen.line('\nEnding everything that was started here.');
   await story.close();
   process.exit(code);
 }

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import t from 'tap';
 
-const demoMs = 120_000;
+const demoMs = 90_000;
 
 /** Command lines of the processes of this machine that name `path`. */
 function commandsNaming(path: string): readonly string[] {
