@@ -1,9 +1,10 @@
 // Modules outlive the runtime (guarantee G6): killed, stopped or started again, it finds them as they were; what
 // ended by itself is started again, later each time.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { seededEntropy } from '../support/sim-entropy.ts';
 import { judge } from '../support/world/ledger.ts';
 import { manifest, program, sensor } from '../support/world/manifest.ts';
 import { World, type WorldModule } from '../support/world/world.ts';
@@ -13,6 +14,35 @@ t.setTimeout(240_000);
 const ticking = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done';
 const modules = { sensor: sensor(100), ticker: program('/bin/sh', ['-c', ticking]) };
 const kills = 10;
+
+const rounds = 8;
+const killWithinMs = 120;
+
+/** The environment a process was started with; empty when it is gone. */
+function environment(pid: number): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+  } catch {
+    return [];
+  }
+}
+
+/** Every shell of this world's ticker, known to the runtime or not. */
+function shells(world: World): readonly number[] {
+  const socket = `IOTEDGE_WORKLOADURI=unix://${join(world.runDir, 'modules', 'ticker', 'workload.sock')}`;
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && commandOf(Number(name)).startsWith(`/bin/sh\0-c\0`))
+    .map(Number)
+    .filter((pid) => environment(pid).includes(socket));
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+}
 
 async function stage(t: Test): Promise<World> {
   const world = new World();
@@ -113,6 +143,39 @@ t.test('a module that dies is started again, later each time, and says how often
   const again = await world.running('ticker');
   t.not(again.pid, last.pid, 'what ended while the runtime was away is started again');
   t.equal(again.restartCount, 3, 'and counted');
+});
+
+t.test('a module dies with its shim, and is started again', async (t) => {
+  const world = await stage(t);
+  const before = await world.running('ticker');
+  const state = JSON.parse(readFileSync(join(world.runDir, 'modules', 'ticker', 'state.json'), 'utf8')) as {
+    readonly shimPid: number;
+  };
+  process.kill(state.shimPid, 'SIGKILL');
+  await world.eventually('the module is gone, too', () => startTicks(before.pid) === undefined || undefined);
+  const after = await world.running('ticker');
+  t.not(after.pid, before.pid);
+  t.equal(after.restartCount, 1);
+  t.same(shells(world), [after.pid], 'there is one of it');
+});
+
+t.test('killed in the middle of a new deployment, the runtime converges to it', async (t) => {
+  const world = await stage(t);
+  const entropy = seededEntropy(7);
+  for (let round = 1; round <= rounds; round += 1) {
+    const ticker = program('/bin/sh', ['-c', ticking], { env: { ROUND: String(round) } });
+    await world.deploy(manifest({ modules: { sensor: modules.sensor, ticker } }));
+    await new Promise((resolve) => setTimeout(resolve, Math.floor(entropy.fraction() * killWithinMs)));
+    await world.killGateway();
+    await world.startGateway();
+    await world.eventually(`the ticker of round ${round} runs, alone`, async () => {
+      const { pid, runtimeStatus } = (await world.module('ticker')) ?? {};
+      const found = shells(world);
+      const isAlone = runtimeStatus === 'running' && found.length === 1 && found[0] === pid;
+      return (isAlone && environment(found[0] ?? 0).includes(`ROUND=${round}`)) || undefined;
+    });
+  }
+  t.match(await world.status(), { deployment: { code: 200 } });
 });
 
 t.test('a module that a new deployment does not have is ended, its traces are removed', async (t) => {
