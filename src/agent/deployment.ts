@@ -5,7 +5,7 @@
 // others stand, unless the document as a whole is unreadable.
 //
 //   modules.<name>: { type: "docker",  settings: { image, createOptions… }, …as Azure }
-//   modules.<name>: { type: "process", settings: { executable: "weir:modbus" | "/path", args: […], user, cwd } }
+//   modules.<name>: { type: "process", settings: { executable: "weir:modbus" | "/path", args: […], cwd } }
 //
 // A container image that weir carries as a built-in module (Azure's simulated temperature sensor) runs built in,
 // so that Azure's quickstart works on a device that has no container engine.
@@ -197,9 +197,14 @@ function parseImage(settings: JsonObject, context: DeploymentContext, complain: 
 }
 
 function builtinForImage(image: string, { builtins }: DeploymentContext): string | undefined {
-  const repository = image.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
-  const name = repository.slice(repository.lastIndexOf('/') + 1).toLowerCase();
-  return builtins.find((builtin) => name === `azureiotedge-${builtin}` || image.toLowerCase() === `weir:${builtin}`);
+  // mcr.microsoft.com/azureiotedge-simulated-temperature-sensor:1.5, mcr.microsoft.com/azureiotedge/modbus:1.0
+  const repository = `/${image.replace(/@.*$/, '').replace(/:[^/:]*$/, '')}`.toLowerCase();
+  return builtins.find(
+    (builtin) =>
+      repository.endsWith(`/azureiotedge-${builtin}`) ||
+      repository.endsWith(`/azureiotedge/${builtin}`) ||
+      image.toLowerCase() === `weir:${builtin}`,
+  );
 }
 
 function parseProgram(

@@ -42,6 +42,24 @@ t.test("Azure's quickstart runs with the built-in sensor", (t) => {
   t.end();
 });
 
+t.test("the images of Azure's modules that weir carries run built in, and no others", (t) => {
+  const programs = [
+    'mcr.microsoft.com/azureiotedge/modbus:1.0',
+    'own.example:5000/azureiotedge-modbus@sha256:00',
+    'weir:modbus',
+    'mcr.microsoft.com/notazureiotedge/modbus:1.0',
+    'example.com/modbus:1.0',
+  ].map((image) => {
+    const parsed = parseDeployment(
+      { schemaVersion: '1.1', modules: { m: { type: 'docker', settings: { image } } } },
+      context,
+    );
+    return parsed.ok ? parsed.deployment.modules[0]?.program.kind : 'refused';
+  });
+  t.same(programs, ['builtin', 'builtin', 'builtin', 'container', 'container']);
+  t.end();
+});
+
 t.test('process modules and foreign containers are told apart', (t) => {
   const parsed = parseDeployment(
     {
