@@ -4,7 +4,7 @@
 // and processes. A simulated world hands in another Ground.
 
 import { type Config, loadConfig } from './config/index.ts';
-import { WeirError } from './model/errors.ts';
+import { errorMessage, WeirError } from './model/errors.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
 import { type Disk, systemDisk } from './platform/disk.ts';
 import { type Entropy, systemEntropy } from './platform/entropy.ts';
@@ -38,19 +38,30 @@ export interface Ground {
 const privateMode = 0o700;
 const passableMode = 0o711;
 
-/** Reads the configuration and makes the directories. Throws ConfigError. */
+/** Reads the configuration and makes the directories. Throws ConfigError or DEVICE_DIRECTORY_UNUSABLE. */
 export async function openGround(options: DeviceOptions): Promise<Ground> {
   const clock = systemClock();
   const disk = systemDisk();
   const config = await loadConfig({ ...options, disk });
   const log = createLog({ clock, level: config.log.level, write: (line) => void process.stdout.write(line) });
   const metrics = createMetrics();
-  await disk.makeDirectory('device:data', config.dataDir, privateMode);
-  await disk.makeDirectory('device:run', config.runDir, passableMode);
+  await disk.makeDirectory('device:data', config.dataDir, privateMode).catch(unusable(config.dataDir));
+  await disk.makeDirectory('device:run', config.runDir, passableMode).catch(unusable(config.runDir));
   const peerCredentials = systemPeerCredentials();
   const network = systemNetwork({ peerCredentials });
   const http = systemHttp({ peerCredentials });
   return { config, clock, entropy: systemEntropy(), disk, network, http, processes: systemProcesses(), log, metrics };
+}
+
+function unusable(directory: string): (cause: unknown) => never {
+  return (cause) => {
+    throw new WeirError({
+      code: 'DEVICE_DIRECTORY_UNUSABLE',
+      message: `The directory ${directory} cannot be used: ${errorMessage(cause)}. Run as root, or choose --data-dir and --run-dir.`,
+      fields: { directory },
+      cause,
+    });
+  };
 }
 
 /** Who modules run as; undefined: who runs weir. Throws DEVICE_USER_UNKNOWN. */

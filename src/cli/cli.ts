@@ -6,6 +6,7 @@
 // or option gets the nearest right one. Each command is a file beside this one; `hub` is loaded only when asked
 // for, since its commands are many.
 
+import { resolve } from 'node:path';
 import yargs, { type Argv } from 'yargs';
 import { WeirError } from '../model/errors.ts';
 import { checkCommand } from './check-command.ts';
@@ -83,12 +84,14 @@ function commandLine(context: CliContext): Argv<GlobalOptions> {
       type: 'string',
       requiresArg: true,
       global: true,
+      coerce: absolute,
       describe: 'messages, keys, logs [/var/lib/weir]',
     })
     .option('run-dir', {
       type: 'string',
       requiresArg: true,
       global: true,
+      coerce: absolute,
       describe: 'sockets, running modules [/run/weir]',
     });
   const options = frame as unknown as Argv<GlobalOptions>;
@@ -115,6 +118,11 @@ function commandLine(context: CliContext): Argv<GlobalOptions> {
     .epilogue('More about a command: weir <command> --help')
     .strict()
     .exitProcess(false);
+}
+
+/** Modules are told paths in these directories, and their working directory is another one. */
+function absolute(path: unknown): unknown {
+  return typeof path === 'string' ? resolve(path) : path;
 }
 
 /** yargs makes a list of an option that is given twice; a path made of two would be used as one. */

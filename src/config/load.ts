@@ -166,6 +166,8 @@ function parseToml(path: string, text: string): TomlTableWithoutBigInt {
 }
 
 async function assemble(reader: SettingsReader, source: ConfigSource & { readonly path: string }): Promise<Config> {
+  if (source.runDir !== undefined && source.runDir.length > runDirLengthMax)
+    reader.problem('run_dir', `--run-dir ${source.runDir} is too long for the sockets in it.`);
   return {
     hostname: reader.text('hostname', isGatewayHostname) ?? (await machineHostname(source.disk)),
     dataDir: source.dataDir ?? reader.text('data_dir', isAbsolute) ?? defaultDataDir,

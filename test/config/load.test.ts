@@ -97,6 +97,14 @@ user = "weir"
   });
 });
 
+t.test('a run directory that is too long for sockets is refused from the command line, too', async (t) => {
+  const configPath = join(t.testdir({ 'c.toml': 'hostname = "gw"\n' }), 'c.toml');
+  const longest = `/${'r'.repeat(79)}`;
+  t.equal((await readConfig({ configPath, runDir: longest, disk })).config?.runDir, longest);
+  const { error } = await readConfig({ configPath, runDir: `${longest}r`, disk });
+  t.match(error, { code: 'CONFIG_INVALID', message: /--run-dir .* too long.*at most 80/ });
+});
+
 t.test('a connection string is enough for a manual provisioning', async (t) => {
   const { configPath } = written(
     t,

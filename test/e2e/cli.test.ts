@@ -1,9 +1,10 @@
 // The command line of the real executable where nothing runs yet: what each command says then, and what it can do
 // without anybody.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import t, { type Test } from 'tap';
+import { manifest, sensor } from '../support/world/manifest.ts';
 import { World } from '../support/world/world.ts';
 
 t.setTimeout(120_000);
@@ -108,6 +109,36 @@ t.test('config init writes what config check and weir run accept', async (t) => 
     'one is enough',
   );
   await world.stopGateway();
+});
+
+t.test('directories that cannot be used are told; relative ones serve their modules', async (t) => {
+  const world = nothingRuns(t);
+  const file = join(world.directory, 'file');
+  writeFileSync(file, '');
+  writeFileSync(world.configPath, 'hostname = "localhost"\n');
+  const config = ['--config', world.configPath];
+  t.match(await world.run('run', ...config, '--data-dir', file, '--run-dir', world.runDir), {
+    code: 1,
+    stderr: /directory .*file cannot be used.*\[DEVICE_DIRECTORY_UNUSABLE\]/,
+  });
+  t.match(await world.run('run', ...config, '--run-dir', `/tmp/${'x'.repeat(90)}`, '--data-dir', world.dataDir), {
+    code: 1,
+    stderr: /too long.*\[CONFIG_INVALID\]/,
+  });
+  await world.startGateway();
+  const second = ['--data-dir', world.dataDir, '--run-dir', join(world.directory, 'other')];
+  t.match(await world.run('run', ...config, ...second), { code: 1, stderr: /other weir.*\[STORE_LOCKED\]/ });
+  await world.stopGateway();
+
+  await world.startHub();
+  await world.provision();
+  const near = (path: string): string => relative(process.cwd(), path);
+  world.gateway = world.start(
+    'run',
+    ...['--config', near(world.configPath), '--data-dir', near(world.dataDir), '--run-dir', near(world.runDir)],
+  );
+  await world.deploy(manifest({ modules: { sensor: sensor(50) } }));
+  t.match(await world.messages('sensor', 1), [{ moduleId: 'sensor' }]);
 });
 
 t.test('weir check answers every question, as JSON too', async (t) => {

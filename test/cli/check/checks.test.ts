@@ -1,4 +1,5 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { StatusReport } from '../../../src/admin/index.ts';
@@ -421,7 +422,9 @@ t.test('a check that hangs is cut off, one that throws is a failure, both beside
 
 t.test('the command prints groups, causes, mends and totals, and its exit code tells of failures', async (t) => {
   const dir = t.testdir({ 'c.toml': '[store]\nquota = 3\n' });
-  const argv = ['check', '--config', join(dir, 'c.toml'), '--data-dir', dir, '--run-dir', dir];
+  const runDir = mkdtempSync(join(tmpdir(), 'weir-check-'));
+  t.teardown(() => rmSync(runDir, { recursive: true }));
+  const argv = ['check', '--config', join(dir, 'c.toml'), '--data-dir', dir, '--run-dir', runDir];
   const failing = recordedContext();
   t.equal(await runCli([...argv, '--only', 'config-well-formed', '--only', 'run-dir'], failing), 1);
   t.match(

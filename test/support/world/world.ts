@@ -61,6 +61,7 @@ export class World {
   readonly line = new TcpLine();
   readonly #binary: readonly string[];
   readonly #env: Readonly<Record<string, string>>;
+  readonly #started = new Set<Program>();
   hub: Program | undefined;
   gateway: Program | undefined;
   /** Where the hub's broker listens, on 127.0.0.1. */
@@ -100,12 +101,17 @@ export class World {
   }
 
   start(...args: readonly string[]): Program {
-    return new Program([...this.#binary, ...args], this.#env);
+    const started = new Program([...this.#binary, ...args], this.#env);
+    this.#started.add(started);
+    return started;
   }
 
   /** Runs a command to its end. */
-  run(...args: readonly string[]): Promise<ProgramResult> {
-    return this.start(...args).result();
+  async run(...args: readonly string[]): Promise<ProgramResult> {
+    const program = this.start(...args);
+    const result = await program.result();
+    this.#started.delete(program);
+    return result;
   }
 
   /** Runs a command that must succeed; its standard output. */
@@ -288,33 +294,28 @@ export class World {
 
   /** While no gateway runs: ends every module and empties the volatile directory, as a power cut does. */
   clearRunDir(): void {
-    const modules = join(this.runDir, 'modules');
-    for (const name of existsSync(modules) ? readdirSync(modules) : [])
-      this.#killShim(join(modules, name, 'state.json'));
+    killShims(this.runDir);
     rmSync(this.runDir, { recursive: true, force: true });
     mkdirSync(this.runDir);
   }
 
   async close(): Promise<void> {
-    await this.gateway?.end('SIGKILL');
-    await this.hub?.end('SIGKILL');
+    for (const started of this.#started) await started.end('SIGKILL');
     await this.line.close();
     this.clearRunDir();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
 
-  /** The module dies with its shim. */
-  #killShim(statePath: string): void {
-    if (!existsSync(statePath)) return;
+/** A module dies with its shim. Shims are found by their command line, since tests spoil records. */
+function killShims(runDir: string): void {
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
     try {
-      const { shimPid, shimStart } = JSON.parse(readFileSync(statePath, 'utf8')) as {
-        readonly shimPid: number;
-        readonly shimStart: number;
-      };
-      const stat = readFileSync(`/proc/${shimPid}/stat`, 'utf8');
-      if (Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]) === shimStart) process.kill(shimPid, 'SIGKILL');
+      if (!readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(`\0--dir\0${runDir}/modules/`)) continue;
+      process.kill(Number(name), 'SIGKILL');
     } catch {
-      // It ended already, or a test spoilt the record.
+      // It ended meanwhile.
     }
   }
 }
