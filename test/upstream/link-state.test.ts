@@ -6,10 +6,38 @@ import { type LinkEffect, type LinkEvent, type LinkPhase, linkTransition } from 
 import { seededEntropy } from '../support/sim-entropy.ts';
 
 const table: Record<LinkPhase, Record<LinkEvent, [LinkPhase, ...LinkEffect[]]>> = {
-  stopped: { start: ['connecting', 'dial'], due: ['stopped'], accepted: ['stopped'], lost: ['stopped'], renew: ['stopped'], stop: ['stopped'] },
-  waiting: { start: ['waiting'], due: ['connecting', 'dial'], accepted: ['waiting'], lost: ['waiting'], renew: ['waiting'], stop: ['stopped', 'hang-up'] },
-  connecting: { start: ['connecting'], due: ['connecting'], accepted: ['connected', 'settle'], lost: ['waiting', 'hang-up', 'arm'], renew: ['connecting'], stop: ['stopped', 'hang-up'] },
-  connected: { start: ['connected'], due: ['connected'], accepted: ['connected'], lost: ['waiting', 'hang-up', 'arm'], renew: ['connecting', 'hang-up', 'dial'], stop: ['stopped', 'hang-up'] },
+  stopped: {
+    start: ['connecting', 'dial'],
+    due: ['stopped'],
+    accepted: ['stopped'],
+    lost: ['stopped'],
+    renew: ['stopped'],
+    stop: ['stopped'],
+  },
+  waiting: {
+    start: ['waiting'],
+    due: ['connecting', 'dial'],
+    accepted: ['waiting'],
+    lost: ['waiting'],
+    renew: ['waiting'],
+    stop: ['stopped', 'hang-up'],
+  },
+  connecting: {
+    start: ['connecting'],
+    due: ['connecting'],
+    accepted: ['connected', 'settle'],
+    lost: ['waiting', 'hang-up', 'arm'],
+    renew: ['connecting'],
+    stop: ['stopped', 'hang-up'],
+  },
+  connected: {
+    start: ['connected'],
+    due: ['connected'],
+    accepted: ['connected'],
+    lost: ['waiting', 'hang-up', 'arm'],
+    renew: ['connecting', 'hang-up', 'dial'],
+    stop: ['stopped', 'hang-up'],
+  },
 };
 
 for (const [phase, row] of Object.entries(table) as [LinkPhase, (typeof table)[LinkPhase]][]) {
