@@ -8,7 +8,7 @@
 
 import { dirname, join } from 'node:path';
 import { type AdminDevice, AdminServer, ModuleLog, type ModuleReport } from './admin/index.ts';
-import { Agent, type AgentFacts, ModuleRegistry, type OwnTwin, Routing } from './agent/index.ts';
+import { Agent, type AgentFacts, Clients, ModuleRegistry, type OwnTwin, Routing } from './agent/index.ts';
 import { Broker, IotHubFront, ModuleInput } from './broker/index.ts';
 import { redactedConfig } from './config/index.ts';
 import { type DeviceOptions, findAccount, type Ground, openGround } from './device-ground.ts';
@@ -92,6 +92,7 @@ interface HubParts {
 }
 
 interface ModuleParts {
+  readonly clients: Clients;
   readonly registry: ModuleRegistry;
 }
 
@@ -216,8 +217,9 @@ class Device {
 
   /** The identities of modules and the sockets on which they prove them. */
   async #openModules(parts: IdentityParts & DataParts & HubParts): Promise<ModuleParts> {
-    const { config, http, log, metrics, disk, entropy } = this.#ground;
+    const { config, http, log, metrics, disk, entropy, clock } = this.#ground;
     const { deviceId, hubHostname, certificates, localKey, store, twins, hub } = parts;
+    const clients = new Clients(() => clock.wallMs());
     const socketOf = (moduleId: string): string =>
       join(config.runDir, 'modules', moduleFileName(moduleId) ?? '%', 'workload.sock');
     const workload = new WorkloadSockets(
@@ -237,8 +239,10 @@ class Device {
         close: (moduleId) => workload.close(moduleId),
       },
       joined: (moduleId) => hub?.sync.watch({ deviceId, moduleId }),
-      left: async (moduleId) =>
-        hub === undefined ? twins.forget({ deviceId, moduleId }) : hub.sync.unwatch({ deviceId, moduleId }),
+      left: async (moduleId) => {
+        clients.forget({ deviceId, moduleId });
+        await (hub === undefined ? twins.forget({ deviceId, moduleId }) : hub.sync.unwatch({ deviceId, moduleId }));
+      },
       environment: ({ moduleId, generationId }) => ({
         IOTEDGE_WORKLOADURI: `unix://${socketOf(moduleId)}`,
         IOTEDGE_AUTHSCHEME: 'sasToken',
@@ -252,18 +256,20 @@ class Device {
       }),
     });
     await registry.start();
-    return { registry };
+    return { registry, clients };
   }
 
   /** The broker and the IoT Hub protocol in front of router and twins. */
   async #openBroker(parts: IdentityParts & DataParts & ModuleParts): Promise<BrokerParts> {
     const { config, network, clock, log, metrics } = this.#ground;
-    const { router, twins, registry, localKey, deviceId, hubHostname } = parts;
+    const { router, twins, registry, clients, localKey, deviceId, hubHostname } = parts;
     const backend = {
       telemetry: (message: Message) => router.accept(message),
       twin: (owner: Identity) => Promise.resolve(twins.twin(owner)),
       patchReported: (owner: Identity, patch: JsonObject) => twins.patchReported(owner, patch),
       mayActFor: () => false,
+      connected: (owner: Identity) => clients.connected(owner),
+      disconnected: (owner: Identity) => clients.disconnected(owner),
     };
     const front = new IotHubFront({ backend, clock, log: log.child('broker'), metrics });
     const authenticator = new ModuleAuthenticator(
@@ -293,7 +299,7 @@ class Device {
   /** Agent, routes and supervisor. */
   async #openControl(parts: IdentityParts & DataParts & ModuleParts & BrokerParts): Promise<ControlParts> {
     const { config, clock, entropy, disk, log, processes, network } = this.#ground;
-    const { store, twins, router, registry, front, deviceId } = parts;
+    const { store, twins, router, registry, clients, front, deviceId } = parts;
     const supervisor = new Supervisor({
       clock,
       entropy,
@@ -344,7 +350,8 @@ class Device {
       log: log.child('routing'),
       facts,
       timeToLiveSecs: config.store.timeToLiveSecs,
-      clients: () => ({}),
+      clock,
+      clients,
       hands: {
         setRoutes: (routes, { timeToLiveSecs }) => {
           const problems = router.setRoutes(routes, { timeToLiveSecs: Math.max(0, timeToLiveSecs) });

@@ -63,12 +63,13 @@ export class Agent {
 
   /** Applies the last known deployment before anything else is heard of. */
   async start(): Promise<void> {
+    // Recalled before anything is heard: a deployment that comes meanwhile must not be overwritten by the memory of an older one.
+    await this.#recallLastGood();
     this.#ports.twin.onDesired(() => {
       this.#needsApply = true;
       this.#trigger();
     });
     this.#unsubscribe = this.#ports.hands.onChange(() => this.#reportSoon());
-    await this.#recallLastGood();
     this.#trigger();
     await this.#passing;
   }

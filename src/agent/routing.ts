@@ -6,11 +6,14 @@
 //
 // Until a configuration is known the router's own default holds: everything goes upstream.
 
+import { agentReportIntervalMs } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../model/json.ts';
 import type { Problem } from '../model/problem.ts';
 import { diffPatch } from '../model/twin.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
+import type { Clients } from './clients.ts';
 import { deploymentStatus } from './errors.ts';
 import type { AgentMemory, OwnTwin } from './ports.ts';
 import type { AgentFacts, DesiredStatus } from './report.ts';
@@ -144,8 +147,8 @@ export interface RoutingPorts {
   readonly log: Log;
   readonly facts: AgentFacts;
   readonly timeToLiveSecs: number;
-  /** The clients block of the report: who is connected now. */
-  readonly clients: () => JsonObject;
+  readonly clock: Clock;
+  readonly clients: Clients;
 }
 
 const lastGoodKey = 'agent:last-good-routing';
@@ -159,6 +162,7 @@ export class Routing {
   };
   #taken = 0;
   #reporting: Promise<void> = Promise.resolve();
+  #reportTimer: Timer | undefined;
 
   constructor(ports: RoutingPorts) {
     this.#ports = ports;
@@ -170,13 +174,14 @@ export class Routing {
     if (parsed?.ok === true && isJsonObject(parsed.value)) this.#putInForce(parsed.value, 0);
     this.#take();
     this.#ports.twin.onDesired(() => this.#take());
+    this.#ports.clients.onChange(() => this.#reportSoon());
   }
 
   status(): DesiredStatus {
     return this.#status;
   }
 
-  /** Sends the difference to the last report; also called when clients come and go. */
+  /** Sends the difference to the last report. */
   report(): Promise<void> {
     this.#reporting = this.#reporting
       .then(() => this.#sendReport())
@@ -187,7 +192,18 @@ export class Routing {
   }
 
   close(): Promise<void> {
+    this.#ports.clients.onChange(() => undefined);
+    this.#reportTimer?.cancel();
     return this.#reporting;
+  }
+
+  /** Clients come and go in crowds: reports are spaced, the last state always gets through. */
+  #reportSoon(): void {
+    if (this.#reportTimer !== undefined) return;
+    this.#reportTimer = this.#ports.clock.setTimer(agentReportIntervalMs, () => {
+      this.#reportTimer = undefined;
+      void this.report();
+    });
   }
 
   #take(): void {
@@ -241,7 +257,7 @@ export class Routing {
       version: { ...facts.version },
       lastDesiredVersion: this.#status.version,
       lastDesiredStatus: { code: this.#status.code, description: this.#status.description },
-      clients: clients(),
+      clients: clients.report(),
     };
     const patch = diffPatch(twin.reported(), report);
     if (Object.keys(patch).length > 0) await twin.patchReported(patch);

@@ -1,7 +1,7 @@
 // The agent's loop against hands that only remember: what is applied, remembered and reported.
 
 import t from 'tap';
-import { Agent, type AgentPorts, type LaunchOrder, type OwnTwin, Routing } from '../../src/agent/index.ts';
+import { Agent, type AgentPorts, Clients, type LaunchOrder, type OwnTwin, Routing } from '../../src/agent/index.ts';
 import type { JsonObject } from '../../src/model/json.ts';
 import { mergePatch } from '../../src/model/twin.ts';
 import { MemoryState } from '../support/memory-twins.ts';
@@ -124,6 +124,37 @@ t.test("a deployment is applied, remembered and reported in Azure's shape", asyn
   await again.agent.close();
 });
 
+t.test('a deployment that comes while the last good one is still being read is the one in force', async (t) => {
+  const memory = new MemoryState();
+  const earlier = bench(memory);
+  await earlier.agent.start();
+  earlier.twin.set(deployment({ meter }));
+  await settle();
+  await earlier.agent.close();
+  let answer: () => void = () => undefined;
+  const asked = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const state = memory.state.bind(memory);
+  memory.state = async (key) => {
+    const value = await state(key);
+    await asked;
+    return value;
+  };
+  const { agent, twin, applied } = bench(memory);
+  const starting = agent.start();
+  twin.set(deployment({ newer: meter }));
+  await settle();
+  answer();
+  await starting;
+  await settle();
+  t.same(
+    applied.at(-1)?.map((order) => order.name),
+    ['newer'],
+  );
+  await agent.close();
+});
+
 t.test('an unreadable deployment leaves the last good one in force and says why', async (t) => {
   const { agent, twin, applied } = bench();
   await agent.start();
@@ -204,7 +235,8 @@ t.test('routes: good ones are in force, bad ones are named, unreadable sections 
     log: keptLog(new SimClock()).log,
     facts,
     timeToLiveSecs: 7200,
-    clients: () => ({}),
+    clock: new SimClock(),
+    clients: new Clients(() => 0),
     hands: {
       setRoutes: (
         routes: readonly { readonly name: string; readonly text: string }[],
