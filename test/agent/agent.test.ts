@@ -152,6 +152,11 @@ t.test('a deployment that comes while the last good one is still being read is t
     applied.at(-1)?.map((order) => order.name),
     ['newer'],
   );
+  t.same(
+    agent.deployment()?.modules.map((module) => module.name),
+    ['newer'],
+    'the older one did not come back',
+  );
   await agent.close();
 });
 
