@@ -15,7 +15,7 @@ const ticking = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done';
 const modules = { sensor: sensor(100), ticker: program('/bin/sh', ['-c', ticking]) };
 const kills = 10;
 
-const rounds = 8;
+const rounds = 20;
 const killWithinMs = 120;
 
 /** The environment a process was started with; empty when it is gone. */
