@@ -46,11 +46,23 @@ function diagnosis(diag) {
   return typeof diag === 'string' ? diag : JSON.stringify(diag, null, 2);
 }
 
+const TITLE_CHARACTERS_MAX = 200;
+const DETAIL_CHARACTERS_MAX = 6000;
+
+/** A message of many lines is a title in a list by its beginning; the whole of it is told once, below. */
+function title(text) {
+  const line = text.replaceAll(/\s+/g, ' ');
+  return line.length > TITLE_CHARACTERS_MAX ? `${line.slice(0, TITLE_CHARACTERS_MAX)} …` : line;
+}
+
 function tellFailure(result) {
-  failures.push(result.fullname || result.name);
-  say(`  FAILED ${result.fullname || ''} > ${result.name}`);
-  const text = diagnosis(result.diag);
-  if (text !== '') say(indent(text));
+  const where = result.fullname || '';
+  const what = where.endsWith(result.name) ? where : `${where} > ${result.name}`;
+  failures.push(title(what));
+  say(`  FAILED ${title(what)}`);
+  const long = result.name.length > TITLE_CHARACTERS_MAX ? `${result.name}\n` : '';
+  const text = long + diagnosis(result.diag);
+  if (text !== '') say(indent(text.slice(-DETAIL_CHARACTERS_MAX)));
 }
 
 const parser = new Parser();
