@@ -18,6 +18,8 @@ STEP     := native/pack/step.sh
 SOURCES  := $(shell find src -type f 2>/dev/null)
 SHIM_C   := $(wildcard native/weir-shim/*.c)
 SHIM_H   := $(wildcard native/weir-shim/*.h)
+HOST_C   := $(wildcard native/host/*.c)
+HOST_H   := $(wildcard native/host/*.h)
 BINARIES := $(TARGETS:%=$(OUT)/weir-linux-%)
 MODULES  := node_modules/.weir-setup
 JOBS     := $(shell nproc 2>/dev/null || echo 2)
@@ -51,7 +53,7 @@ build-armv7: setup ## build out/weir-linux-armv7 alone
 	@$(MAKE) --no-print-directory commit-stamp && $(MAKE) --no-print-directory -j$(JOBS) $(OUT)/weir-linux-armv7
 
 dev: setup ## build the native parts that the sources use in this tree (out/host), as tests need them
-	@$(MAKE) --no-print-directory -j$(JOBS) $(OUT)/host/peercred.node $(OUT)/host/weir-shim $(OUT)/host/store-thread.cjs
+	@$(MAKE) --no-print-directory -j$(JOBS) $(OUT)/host/host.node $(OUT)/host/weir-shim $(OUT)/host/store-thread.cjs
 
 check: setup ## formatter, linter, types, import table, style: all that is decided without running anything
 	@native/check/check.sh
@@ -112,17 +114,17 @@ $(OUT)/build/$(1)/better_sqlite3.node: $(OUT)/build/$(1)/node package-lock.json 
 	@$(STEP) "SQLite addon for $(1)" native/better-sqlite3/build.sh $(triplet_$(1)) $(gyp_$(1)) \
 		$(CURDIR)/$(OUT)/build/$(1)/nodedir $(CURDIR)/$(OUT)/build/$(1)/work $(CURDIR)/$$@
 
-$(OUT)/build/$(1)/peercred.node: $(OUT)/build/$(1)/node native/peercred/peercred.c
-	@$(STEP) "peer credentials addon for $(1)" $(triplet_$(1))-gcc $(CFLAGS_C) -shared -fPIC -s \
-		-I$(OUT)/build/$(1)/nodedir/include/node native/peercred/peercred.c -o $$@
+$(OUT)/build/$(1)/host.node: $(OUT)/build/$(1)/node $(HOST_C) $(HOST_H) Makefile
+	@$(STEP) "host addon for $(1)" $(triplet_$(1))-gcc $(CFLAGS_C) -shared -fPIC -s \
+		-I$(OUT)/build/$(1)/nodedir/include/node $(HOST_C) -o $$@
 
 $(OUT)/build/$(1)/weir-shim: $(SHIM_C) $(SHIM_H) Makefile
 	@mkdir -p $$(@D)
 	@$(STEP) "weir-shim for $(1)" $(triplet_$(1))-gcc $(CFLAGS_C) -static -s $(SHIM_C) -o $$@
 
-$(OUT)/build/$(1)/symbols: $(OUT)/build/$(1)/better_sqlite3.node $(OUT)/build/$(1)/peercred.node native/pack/symbols.mjs
+$(OUT)/build/$(1)/symbols: $(OUT)/build/$(1)/better_sqlite3.node $(OUT)/build/$(1)/host.node native/pack/symbols.mjs
 	@$(STEP) "library versions needed on $(1)" node native/pack/symbols.mjs $(triplet_$(1)) \
-		$(OUT)/build/$(1)/better_sqlite3.node $(OUT)/build/$(1)/peercred.node && touch $$@
+		$(OUT)/build/$(1)/better_sqlite3.node $(OUT)/build/$(1)/host.node && touch $$@
 
 $(OUT)/build/$(1)/weir.cjs: $(SOURCES) $(OUT)/build/commit.json package-lock.json package.json LICENSE \
 		native/pack/bundle.mjs native/pack/licences.mjs $(OUT)/build/$(1)/symbols $(OUT)/build/$(1)/weir-shim
@@ -138,10 +140,10 @@ $(OUT)/SHA256SUMS: $(BINARIES)
 
 NODE_HEADERS := $(OUT)/build/x64/nodedir/include/node
 
-$(OUT)/host/peercred.node: native/peercred/peercred.c | $(OUT)/build/x64/node
+$(OUT)/host/host.node: $(HOST_C) $(HOST_H) | $(OUT)/build/x64/node
 	@mkdir -p $(@D)
-	@$(STEP) "peer credentials addon for this machine" gcc $(CFLAGS_C) -shared -fPIC \
-		-I$(NODE_HEADERS) native/peercred/peercred.c -o $@
+	@$(STEP) "host addon for this machine" gcc $(CFLAGS_C) -shared -fPIC \
+		-I$(NODE_HEADERS) $(HOST_C) -o $@
 
 $(OUT)/host/weir-shim: $(SHIM_C) $(SHIM_H)
 	@mkdir -p $(@D)

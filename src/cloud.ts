@@ -31,8 +31,9 @@ import { type Entropy, systemEntropy } from './platform/entropy.ts';
 import { type Http, systemHttp } from './platform/http.ts';
 import { createLog, type Log, type LogLevel } from './platform/log.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
-import { type Listener, type Network, systemNetwork, type TlsContext, tlsContext } from './platform/net.ts';
+import { type Listener, type Network, systemNetwork, type TlsContext } from './platform/net.ts';
 import { type Sqlite, systemSqlite } from './platform/sqlite.ts';
+import { tlsContext } from './platform/tls.ts';
 
 export interface HubOptions {
   readonly dataDir: string;

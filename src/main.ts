@@ -1,13 +1,24 @@
 // The executable's entry: the arguments go to the command line, its answer becomes the exit code.
 //
+// `module run NAME`, as the supervisor starts modules, goes past the command line: parsing three words would
+// cost every module more memory than many a module needs. Every other spelling of it takes the usual way.
+//
 // The process ends by itself when nothing is left to do, except that an exit is asked for when a handler is
 // done: a stray timer must not keep a finished command alive.
-
-import { runCli, systemContext } from './cli/index.ts';
 
 /** In the packed executable as under node, the first two are the executable and the script's place. */
 const argumentsStart = 2;
 
-void runCli(process.argv.slice(argumentsStart), systemContext()).then((code) => {
+async function answer(words: readonly string[]): Promise<number> {
+  const [group, verb, name, ...more] = words;
+  if (group === 'module' && verb === 'run' && name !== undefined && /^[a-z]/.test(name) && more.length === 0) {
+    const { runModuleProcess } = await import('./module-process.ts');
+    return runModuleProcess(name);
+  }
+  const { runCli, systemContext } = await import('./cli/index.ts');
+  return runCli(words, systemContext());
+}
+
+void answer(process.argv.slice(argumentsStart)).then((code) => {
   process.exit(code);
 });

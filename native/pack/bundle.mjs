@@ -1,13 +1,22 @@
 // Bundles the TypeScript sources into the JavaScript of one target, and gathers the parts that go with it.
 //
-//   node bundle.mjs x64|arm64|armv7     out/build/TARGET/weir.cjs (+ .map) and out/build/TARGET/assets.json
+//   node bundle.mjs x64|arm64|armv7     out/build/TARGET/weir.cjs, the parts (+ .map, .cache), and assets.json
 //   node bundle.mjs host                out/host/store-thread.cjs and out/host/licences.txt, for development
 //
-// assets.json lists every part for the archive at the end of the executable, name -> file; the digests of the
-// parts are compiled into the bundle (WEIR_BUILD), which is what makes the archive trustworthy.
+// The program is several bundles, so that a process holds the source text of its own work only: where the
+// sources import() the entry of a part (PARTS), the bundle loads it from the archive (loadPart in native.ts).
+//
+//   weir.cjs ─┬─► cli ─┬─► gateway ─┬─► forge            store-thread
+//             │        └─► hub ─────┘
+//             └─► module ─► modbus-serial, serialport
+//
+// assets.json lists every file for the archive at the end of the executable, name -> file; a bundle has the
+// digests of what it loads inside (WEIR_BUILD), which is what makes the archive trustworthy. Hence the order:
+// what is loaded is built before what loads it.
 //
 // Nothing in the bundle may load a .node file by its path: the two packages that would (bindings and
 // node-gyp-build) are replaced, so that every addon comes through src/platform/native.ts.
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -27,6 +36,17 @@ if (!isHost && target === undefined) {
 const outDir = path.join(root, isHost ? 'out/host' : `out/build/${name}`);
 fs.mkdirSync(outDir, { recursive: true });
 
+/** Part -> the module whose import() loads it: a source of ours, or an npm package. What is loaded stands first. */
+const PARTS = {
+  serialport: 'serialport',
+  'modbus-serial': 'modbus-serial',
+  forge: 'node-forge',
+  module: 'src/module-process.ts',
+  gateway: 'src/device.ts',
+  hub: 'src/cloud.ts',
+  cli: 'src/cli/index.ts',
+};
+
 /** serialport promisifies its binding while it is being imported; these stand-ins load it at the first call. */
 const LAZY_SERIALPORT = `
 import { nativeAddon } from './src/platform/native.ts';
@@ -40,6 +60,40 @@ lazy.Poller = function Poller(...args) { return new (real().Poller)(...args); };
 module.exports = () => lazy;
 `;
 const NO_BINDINGS = `module.exports = () => { throw new TypeError('pass nativeBinding: addons come from platform/native'); };`;
+
+/** modbus-serial brings transports of its own, which weir does not use: its lines are opened by platform/serial. */
+const NO_SERIALPORT = `module.exports = {};`;
+
+/** Packages tell `debug` their story in development; loading it costs a process its colours and terminals. */
+const NO_DEBUG = `module.exports = () => Object.assign(() => undefined, { enabled: false });`;
+
+/** import() of a part's entry becomes loadPart(), except in that part itself. */
+function partsPlugin(own) {
+  const partOf = (args) =>
+    Object.keys(PARTS).find(
+      (part) => PARTS[part] === args.path || path.join(root, PARTS[part]) === path.resolve(args.resolveDir, args.path),
+    );
+  return {
+    name: 'parts',
+    setup(builder) {
+      builder.onResolve({ filter: /./ }, (args) => {
+        if (own === 'modbus-serial' && args.path === 'serialport') return { path: args.path, namespace: 'weir-none' };
+        if (args.path === 'debug') return { path: args.path, namespace: 'weir-none' };
+        const part = args.kind === 'dynamic-import' ? partOf(args) : undefined;
+        return part === undefined || part === own ? undefined : { path: part, namespace: 'weir-part' };
+      });
+      builder.onLoad({ filter: /./, namespace: 'weir-none' }, ({ path: name }) => ({
+        contents: name === 'debug' ? NO_DEBUG : NO_SERIALPORT,
+        loader: 'js',
+      }));
+      builder.onLoad({ filter: /./, namespace: 'weir-part' }, ({ path: part }) => ({
+        contents: `module.exports = require('./src/platform/native.ts').loadPart(${JSON.stringify(part)});`,
+        loader: 'js',
+        resolveDir: root,
+      }));
+    },
+  };
+}
 
 const nativePlugin = {
   name: 'native-through-one-door',
@@ -61,10 +115,17 @@ const nativePlugin = {
   },
 };
 
-function bundle(entry, outfile, define) {
+function bundle(entry, outfile, { define, part }) {
+  const isPackage = !entry.startsWith('src/');
   return build({
-    entryPoints: [path.join(root, entry)],
+    ...(isPackage
+      ? { stdin: { contents: `module.exports = require(${JSON.stringify(entry)});`, resolveDir: root } }
+      : { entryPoints: [path.join(root, entry)] }),
     outfile,
+    // A part is one expression, a function that loadPart() calls.
+    ...(part === undefined
+      ? {}
+      : { banner: { js: '(function (exports, require, module, __filename, __dirname) {' }, footer: { js: '})' } }),
     absWorkingDir: root,
     bundle: true,
     platform: 'node',
@@ -83,7 +144,9 @@ function bundle(entry, outfile, define) {
     metafile: true,
     logLevel: 'warning',
     define,
-    plugins: [nativePlugin],
+    // The packages for the browser's sake are what Node has built in.
+    alias: { 'readable-stream': 'node:stream' },
+    plugins: [partsPlugin(part), nativePlugin],
   });
 }
 
@@ -98,7 +161,9 @@ function writeJson(file, value) {
 async function bundleHost() {
   const here = JSON.stringify(pathToFileURL(path.join(root, 'src/platform/native.ts')).href);
   if (!fs.existsSync(path.join(root, 'src/store-thread.ts'))) return;
-  const made = await bundle('src/store-thread.ts', path.join(outDir, 'store-thread.cjs'), { 'import.meta.url': here });
+  const made = await bundle('src/store-thread.ts', path.join(outDir, 'store-thread.cjs'), {
+    define: { 'import.meta.url': here },
+  });
   fs.writeFileSync(
     path.join(outDir, 'licences.txt'),
     licenceText({ root, metafiles: [made.metafile], nodeLicence: undefined }),
@@ -110,7 +175,7 @@ function nativeParts() {
   const parts = {
     'better_sqlite3.node': path.join(outDir, 'better_sqlite3.node'),
     'serialport.node': path.join(root, 'node_modules/@serialport/bindings-cpp/prebuilds', target.serialportPrebuild),
-    'peercred.node': path.join(outDir, 'peercred.node'),
+    'host.node': path.join(outDir, 'host.node'),
     'weir-shim': path.join(outDir, 'weir-shim'),
   };
   const texts = path.join(root, 'src/cli/assets');
@@ -121,6 +186,7 @@ function nativeParts() {
 
 async function bundleTarget() {
   const stamp = JSON.parse(fs.readFileSync(path.join(root, 'out/build/commit.json'), 'utf8'));
+  /** Name in the archive -> file, and -> SHA-256 of what is there already. */
   const parts = nativeParts();
   const assets = {};
   for (const [part, file] of Object.entries(parts)) assets[part] = sha256(file);
@@ -130,34 +196,47 @@ async function bundleTarget() {
     target: `linux-${name}`,
     builtAt: stamp.committedAt,
   };
-  const defineFor = (known) => ({
-    WEIR_BUILD: JSON.stringify(JSON.stringify({ ...buildInfo, assets: known })),
-    'import.meta.url': 'undefined',
+  const optionsFor = (part) => ({
+    part,
+    define: {
+      WEIR_BUILD: JSON.stringify(JSON.stringify({ ...buildInfo, assets })),
+      'import.meta.url': 'undefined',
+    },
   });
-
-  const threadFile = path.join(outDir, 'store-thread.cjs');
-  const thread = await bundle('src/store-thread.ts', threadFile, defineFor({ ...assets }));
-  const addText = (part, file) => {
-    parts[part] = file;
-    assets[part] = sha256(file);
+  const fileOf = (name) => path.join(outDir, name);
+  const add = (name, file) => {
+    parts[name] = file;
+    assets[name] = sha256(file);
   };
-  addText('store-thread.cjs', threadFile);
 
-  // The licences depend on what the bundle holds, and their digest is in it: hence the dry run.
-  const entry = 'src/main.ts';
-  const draft = await bundle(entry, path.join(outDir, 'weir.cjs'), defineFor(assets));
-  const licences = path.join(outDir, 'licences.txt');
-  fs.writeFileSync(
-    licences,
-    licenceText({
-      root,
-      metafiles: [draft.metafile, thread.metafile],
-      nodeLicence: fs.readFileSync(path.join(outDir, 'node-licence.txt'), 'utf8'),
-    }),
-  );
-  addText('text/licences.txt', licences);
-  await bundle(entry, path.join(outDir, 'weir.cjs'), defineFor(assets));
-  writeJson(path.join(outDir, 'assets.json'), parts);
+  const thread = await bundle('src/store-thread.ts', fileOf('store-thread.cjs'), optionsFor(undefined));
+  add('store-thread.cjs', fileOf('store-thread.cjs'));
+  const metafiles = [thread.metafile];
+  // The licences depend on what the bundles hold, and their digest is in one of them: hence the dry run.
+  for (const part of Object.keys(PARTS))
+    metafiles.push((await bundle(PARTS[part], fileOf(`${part}.cjs`), optionsFor(part))).metafile);
+  const nodeLicence = fs.readFileSync(fileOf('node-licence.txt'), 'utf8');
+  fs.writeFileSync(fileOf('licences.txt'), licenceText({ root, metafiles, nodeLicence }));
+  add('text/licences.txt', fileOf('licences.txt'));
+
+  for (const part of Object.keys(PARTS)) {
+    await bundle(PARTS[part], fileOf(`${part}.cjs`), optionsFor(part));
+    makeCache(part);
+    add(`${part}.cjs`, fileOf(`${part}.cjs`));
+    add(`${part}.cache`, fileOf(`${part}.cache`));
+  }
+  await bundle('src/main.ts', fileOf('weir.cjs'), optionsFor(undefined));
+  writeJson(fileOf('assets.json'), parts);
+}
+
+/** V8's compiled form of a part: of its outermost level, the rest is compiled when it is called. */
+function makeCache(part) {
+  const program = `
+    const { readFileSync, writeFileSync } = require('node:fs');
+    const script = new (require('node:vm').Script)(readFileSync('${part}.cjs', 'latin1'), { filename: 'weir/${part}.cjs' });
+    writeFileSync('${part}.cache', script.createCachedData());`;
+  const [command, ...args] = [...target.emulator, path.join(outDir, 'node'), '-e', program];
+  execFileSync(command, args, { cwd: outDir, stdio: 'inherit', env: { ...process.env, NODE_OPTIONS: '' } });
 }
 
 try {

@@ -8,7 +8,7 @@
 
 import { resolve } from 'node:path';
 import yargs, { type Argv } from 'yargs';
-import { WeirError } from '../model/errors.ts';
+import type { WeirError } from '../model/errors.ts';
 import { checkCommand } from './check-command.ts';
 import { configCommand } from './config.ts';
 import type { CliContext, GlobalOptions } from './context.ts';
@@ -144,9 +144,14 @@ async function report(
   context.exit.code = isUsage ? exitUsage : exitFailed;
   const text = error instanceof Error ? error.message : String(error);
   const message = isUsage ? await explainUsage(argv, { message: text, context }) : text;
-  const code = isUsage ? 'CLI_USAGE' : error instanceof WeirError ? error.code : 'INTERNAL';
+  const code = isUsage ? 'CLI_USAGE' : isOperatingError(error) ? error.code : 'INTERNAL';
   terminal.writeError(`${painted(terminal, 'red', 'weir:')} ${message} [${code}]\n`);
   if (context.env['WEIR_DEBUG'] === '1' && error instanceof Error) terminal.writeError(`${error.stack ?? ''}\n`);
+}
+
+/** By its fields: the gateway and the hub are parts of the program with a class of that name of their own. */
+function isOperatingError(error: unknown): error is WeirError {
+  return error instanceof Error && 'code' in error && 'retryable' in error && 'fields' in error;
 }
 
 /** What is wrong, the nearest right word, and where to read on. */

@@ -31,26 +31,6 @@ export function moduleCommand(context: CliContext): CommandModule<GlobalOptions,
 }
 
 async function runBuiltin(context: CliContext, name: string): Promise<void> {
-  const [{ runModule }, { createLog }, { systemEntropy }, { systemNetwork }, { systemSerial }] = await Promise.all([
-    import('../modules/index.ts'),
-    import('../platform/log.ts'),
-    import('../platform/entropy.ts'),
-    import('../platform/net.ts'),
-    import('../platform/serial.ts'),
-  ]);
-  const level = context.env['WEIR_LOG_LEVEL'] === 'debug' ? 'debug' : 'info';
-  context.exit.code = await runModule(
-    name,
-    {
-      network: systemNetwork(),
-      http: context.http,
-      clock: context.clock,
-      entropy: systemEntropy(),
-      serial: systemSerial(),
-      // The shim stamps and keeps standard output and standard error alike.
-      log: createLog({ clock: context.clock, level, write: (line) => context.terminal.writeError(line) }),
-      onTerminate: (listener) => context.onStop(listener),
-    },
-    context.env,
-  );
+  const { runModuleProcess } = await import('../module-process.ts');
+  context.exit.code = await runModuleProcess(name);
 }

@@ -4,6 +4,8 @@
 // here and nowhere else in the command line.
 
 import type { CommandModule } from 'yargs';
+import { builtinModuleNames } from '../modules/index.ts';
+import { releaseMemoryOnce } from '../platform/memory.ts';
 import { adminClient, type CliContext, type GlobalOptions } from './context.ts';
 import { CliError } from './errors.ts';
 
@@ -23,13 +25,10 @@ export function runCommand(context: CliContext): CommandModule<GlobalOptions, Gl
 
 async function run(context: CliContext, options: GlobalOptions): Promise<void> {
   await refuseSecond(context, options);
-  const [{ startDevice }, { builtinModules }] = await Promise.all([
-    import('../device.ts'),
-    import('../modules/index.ts'),
-  ]);
+  const { startDevice } = await import('../device.ts');
   const device = startDevice(
     { configPath: options.config, dataDir: options.dataDir, runDir: options.runDir },
-    { builtinModules: builtinModules.map((definition) => definition.name) },
+    { builtinModules: builtinModuleNames },
   );
   let signals = 0;
   const stopped = new Promise<void>((resolve) => {
@@ -41,7 +40,9 @@ async function run(context: CliContext, options: GlobalOptions): Promise<void> {
   });
   try {
     await Promise.race([device.ready, stopped]);
+    const releasing = releaseMemoryOnce({ clock: context.clock, of: 'process' });
     await stopped;
+    releasing.cancel();
   } finally {
     await device.close();
   }

@@ -4,7 +4,8 @@
 // tlsContext. The composition roots plug them together.
 
 import type { Identity } from '../model/address.ts';
-import type { TlsContext, TlsMaterial } from '../platform/net.ts';
+import type { TlsContext } from '../platform/net.ts';
+import type { TlsMaterial } from '../platform/tls.ts';
 
 /** The modules that may connect on this device. */
 export interface ModuleDirectory {

@@ -1,50 +1,20 @@
 // The door of the built-in modules: which there are, and running one as this process.
 //
 // `weir module run NAME` calls runModule with the system's ports; the supervisor starts that command for a module
-// of the deployment whose image is built in. One process runs one module.
+// of the deployment whose image is built in. One process runs one module. Their code comes with the first run:
+// a gateway needs only to know their names.
 
-import { errorCode, errorMessage } from '../model/errors.ts';
-import type { ModuleDefinition } from './contract.ts';
 import type { Environment } from './environment.ts';
-import { ModuleConfigurationError } from './errors.ts';
-import { ModuleHost, type ModulePorts } from './host.ts';
-import { modbus } from './modbus/index.ts';
-import { simulatedTemperatureSensor } from './simulated-temperature-sensor/index.ts';
+import type { ModulePorts } from './host.ts';
 
 export type { ModuleContext, ModuleDefinition, RunningModule } from './contract.ts';
 export { defineModule } from './contract.ts';
 export type { ModulePorts } from './host.ts';
 
-export const builtinModules: readonly ModuleDefinition[] = [modbus, simulatedTemperatureSensor];
-
-const exitFine = 0;
-const exitFailed = 1;
-/** sysexits.h EX_CONFIG: wrong configuration, which a restart cannot mend. */
-const exitConfiguration = 78;
+export const builtinModuleNames: readonly string[] = ['modbus', 'simulated-temperature-sensor'];
 
 /** Runs until the process is asked to end. Resolves with the exit code: 0 after an orderly end, 1 when the module could not start, 78 for a configuration that cannot work. */
 export async function runModule(name: string, ports: ModulePorts, env: Environment): Promise<number> {
-  const log = ports.log.child(name);
-  try {
-    const host = new ModuleHost(findModule(name), { ...ports, log }, env);
-    const terminated = new Promise<number>((resolve) => ports.onTerminate(() => resolve(exitFine)));
-    host.start();
-    const exitCode = await Promise.race([terminated, host.failed.then(() => exitFailed)]);
-    await host.close();
-    return exitCode;
-  } catch (error) {
-    if (!(error instanceof ModuleConfigurationError)) throw error;
-    log.error(errorMessage(error), { code: errorCode(error) });
-    return exitConfiguration;
-  }
-}
-
-function findModule(name: string): ModuleDefinition {
-  const found = builtinModules.find((definition) => definition.name === name);
-  if (found !== undefined) return found;
-  throw new ModuleConfigurationError({
-    code: 'MODULES_UNKNOWN',
-    message: `There is no built-in module '${name}'. There are: ${builtinModules.map((known) => known.name).join(', ')}.`,
-    fields: { module: name },
-  });
+  const { runBuiltin } = await import('./run.ts');
+  return runBuiltin(name, ports, env);
 }

@@ -1,4 +1,4 @@
-// The archive at the end of the executable: native addons, the shim, the store thread's code, texts.
+// The archive at the end of the executable: native addons, the shim, the parts of the program, texts.
 //
 // Owns the format and its reader. The writer is native/pack/sea.mjs. Knows nothing of what the parts are for.
 //

@@ -1,4 +1,4 @@
-// The only door to what is not JavaScript: the addons, the shim, and the texts built into the executable.
+// The only door to what is not in the running bundle: addons, shim, texts, and the program's other parts.
 //
 // Owns loading. In the packed executable every part comes from the archive at its end (asset-archive.ts) and,
 // where it must be a file, through the private directory (extraction.ts). In a development tree the same parts
@@ -17,6 +17,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Script } from 'node:vm';
 import { readAsset } from './asset-archive.ts';
 import { extractAsset } from './extraction.ts';
 import { NativeError } from './native-error.ts';
@@ -41,7 +42,7 @@ export interface BuildInfo {
   readonly builtAt: string;
 }
 
-export type NativeAddonName = 'better_sqlite3' | 'serialport' | 'peercred';
+export type NativeAddonName = 'better_sqlite3' | 'serialport' | 'host';
 
 const loaded = new Map<NativeAddonName, unknown>();
 
@@ -93,8 +94,8 @@ function developmentAddon(name: NativeAddonName): string {
           ? 'node_modules/@serialport/bindings-cpp/prebuilds/linux-arm64/@serialport+bindings-cpp.armv8.glibc.node'
           : 'node_modules/@serialport/bindings-cpp/prebuilds/linux-x64/@serialport+bindings-cpp.glibc.node',
       );
-    case 'peercred':
-      return developmentFile('out/host/peercred.node');
+    case 'host':
+      return developmentFile('out/host/host.node');
   }
 }
 
@@ -125,6 +126,34 @@ export function storeThreadSource(): ThreadSource {
   if (build === undefined) return { path: developmentFile('out/host/store-thread.cjs') };
   const name = 'store-thread.cjs';
   return { code: packedAsset(name, digestOf(build.assets, name)).toString('utf8') };
+}
+
+/** What every part is, when the bundler is done with it: a function with the parameters of a CommonJS module. */
+type PartProgram = (
+  ...parameters: [exports: unknown, require: unknown, module: unknown, file: string, directory: string]
+) => void;
+
+/** A packed program's own: it knows the built-in modules and nothing else. */
+declare const require: unknown;
+
+/**
+ * The exports of a part of the program. The bundler puts calls of this where the sources say `import()`; the
+ * importer keeps the result. Each part has its own copy of what it shares with others, so that a class of one
+ * part is not the class of another: what crosses is told apart by its fields, not by instanceof.
+ */
+export function loadPart(name: string): unknown {
+  const build = packed();
+  if (build === undefined) throw new NativeError('PLATFORM_ASSET_MISSING', `${name} is a part of the executable only`);
+  const read = (file: string): Buffer => packedAsset(file, digestOf(build.assets, file));
+  // V8 takes the compiled form only when it was made by this very version, and compiles anew otherwise.
+  const script = new Script(read(`${name}.cjs`).toString('latin1'), {
+    filename: `weir/${name}.cjs`,
+    cachedData: read(`${name}.cache`),
+  });
+  const module = { exports: {} };
+  const { execPath } = process;
+  (script.runInThisContext() as PartProgram)(module.exports, require, module, execPath, path.dirname(execPath));
+  return module.exports;
 }
 
 export function buildInfo(): BuildInfo {

@@ -10,26 +10,17 @@ import { closeSync, constants, existsSync, openSync, unlinkSync } from 'node:fs'
 import { chmod } from 'node:fs/promises';
 import { createServer, type Server, Socket, type SocketConstructorOpts } from 'node:net';
 import { basename, dirname } from 'node:path';
-import { connect as connectTls, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { errorCode, WeirError } from '../model/errors.ts';
 
-/** Keys and certificates ready for use; opaque, so that no private key travels with it as text. */
-export type TlsContext = SecureContext;
-
-export interface TlsMaterial {
-  readonly certificatePem?: string;
-  readonly privateKeyPem?: string;
-  /** Trust anchors; absent means the system's roots. */
-  readonly authoritiesPem?: string;
-}
-
-export function tlsContext(material: TlsMaterial): TlsContext {
-  return createSecureContext({
-    minVersion: 'TLSv1.2',
-    ...(material.certificatePem === undefined ? {} : { cert: material.certificatePem }),
-    ...(material.privateKeyPem === undefined ? {} : { key: material.privateKeyPem }),
-    ...(material.authoritiesPem === undefined ? {} : { ca: material.authoritiesPem }),
-  });
+/**
+ * Keys and certificates ready for use; opaque, so that no private key travels with it as text. It wraps sockets
+ * itself, so that a process without TLS never loads it: that would cost it two megabytes.
+ */
+export interface TlsContext {
+  /** The server's side of TLS over an accepted connection. */
+  accept(socket: Socket): Socket;
+  /** Dials; emits `secureConnect` when the stream is up. An empty server name sends none. */
+  connect(endpoint: { readonly host: string; readonly port: number; readonly serverName: string }): Socket;
 }
 
 export type ListenEndpoint =
@@ -120,7 +111,7 @@ async function listen(endpoint: ListenEndpoint, accepting: Accepting): Promise<L
   // pauseOnConnect leaves the handle unread, so that a socket with our own read buffer can take it over.
   const server = createServer({ pauseOnConnect: plain, noDelay: true }, (accepted) => {
     if (endpoint.kind === 'tcp' && endpoint.tls !== undefined) {
-      const secure = new TLSSocket(accepted, { isServer: true, secureContext: endpoint.tls });
+      const secure = endpoint.tls.accept(accepted);
       attachStream(secure, accepting.accept, `${accepted.remoteAddress ?? '?'}:${accepted.remotePort ?? 0}`);
       return;
     }
@@ -224,11 +215,10 @@ function dial(
   const remote = endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `${endpoint.host}:${endpoint.port}`;
   if (endpoint.kind === 'tcp' && endpoint.tls !== undefined) {
     const { context, serverName } = endpoint.tls;
-    const socket = connectTls({
+    const socket = context.connect({
       host: endpoint.host,
       port: endpoint.port,
-      servername: isIpAddress(serverName) ? '' : serverName,
-      secureContext: context,
+      serverName: isIpAddress(serverName) ? '' : serverName,
     });
     socket.setNoDelay(true);
     socket.once('secureConnect', () => sink.onOpen?.());

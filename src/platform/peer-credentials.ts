@@ -3,11 +3,11 @@
 import { nativeAddon } from './native.ts';
 import type { PeerCredentials } from './net.ts';
 
-interface PeercredAddon {
+interface HostAddon {
   peerCredentials(fd: number): PeerCredentials;
 }
 
 /** The reader for systemNetwork and systemHttp. Loads the addon on first use; throws what the addon throws. */
 export function systemPeerCredentials(): (fd: number) => PeerCredentials {
-  return (fd) => (nativeAddon('peercred') as PeercredAddon).peerCredentials(fd);
+  return (fd) => (nativeAddon('host') as HostAddon).peerCredentials(fd);
 }

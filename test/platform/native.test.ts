@@ -16,10 +16,10 @@ function fdOf(socket: Socket): number {
   return (socket as unknown as { _handle: { fd: number } })._handle.fd;
 }
 
-const peercred = nativeAddon('peercred') as PeerCredentials;
+const peercred = nativeAddon('host') as PeerCredentials;
 
 t.test('an addon is loaded once', async (t) => {
-  for (const name of ['better_sqlite3', 'serialport', 'peercred'] as const)
+  for (const name of ['better_sqlite3', 'serialport', 'host'] as const)
     t.equal(nativeAddon(name), nativeAddon(name), name);
 });
 
@@ -64,7 +64,7 @@ t.test('peerCredentials tells the error number of the kernel', async (t) => {
 t.test('an addon loads in a thread beside the main one', async (t) => {
   const worker = new Worker(
     `const holder = { exports: {} };
-     process.dlopen(holder, require('node:path').resolve('out/host/peercred.node'));
+     process.dlopen(holder, require('node:path').resolve('out/host/host.node'));
      require('node:worker_threads').parentPort.postMessage(typeof holder.exports.peerCredentials);`,
     { eval: true },
   );

@@ -10,7 +10,7 @@ import { systemDisk } from '../../src/platform/disk.ts';
 import { systemHttp } from '../../src/platform/http.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
-import { tlsContext } from '../../src/platform/net.ts';
+import { tlsContext } from '../../src/platform/tls.ts';
 import type { WorkloadPorts } from '../../src/workload/index.ts';
 import { WorkloadSockets } from '../../src/workload/index.ts';
 import { SimClock } from '../support/sim-clock.ts';

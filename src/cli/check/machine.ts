@@ -15,7 +15,7 @@ const kib = 1_024;
 const ownerWriteSearch = 0o300;
 const futureYears = 20;
 const yearMs = 31_557_600_000;
-const addons: readonly NativeAddonName[] = ['better_sqlite3', 'serialport', 'peercred'];
+const addons: readonly NativeAddonName[] = ['better_sqlite3', 'serialport', 'host'];
 const unitDirectories = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system'];
 
 export const machineChecks: readonly Check[] = [

@@ -20,7 +20,8 @@ import type { Message } from '../../../src/model/message.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { createLog } from '../../../src/platform/log.ts';
 import { createMetrics } from '../../../src/platform/metrics.ts';
-import { systemNetwork, tlsContext } from '../../../src/platform/net.ts';
+import { systemNetwork } from '../../../src/platform/net.ts';
+import { tlsContext } from '../../../src/platform/tls.ts';
 import { formatConnectionString, formatUsername, sasResource } from '../../../src/protocol/iothub/index.ts';
 import { FakeDeviceBackend } from '../../support/fake-device-backend.ts';
 

@@ -237,7 +237,7 @@ const rows: readonly Row[] = [
   ['no-new-privs', 'ok', /kernel has/, { files: { '/proc/self/status': 'Name:\tx\nNoNewPrivs:\t0\n' } }],
   ['no-new-privs', 'warn', /4\.10/, { files: { '/proc/self/status': 'Name:\tx\n' } }],
   ['no-new-privs', 'skip', /not mounted/, { files: { '/proc/self/status': undefined } }],
-  ['native-addons', 'ok', /better_sqlite3, serialport, peercred, weir-shim/, {}],
+  ['native-addons', 'ok', /better_sqlite3, serialport, host, weir-shim/, {}],
   [
     'native-addons',
     'fail',

@@ -1,5 +1,5 @@
 /*
- * peercred: who is at the other end of a unix socket.
+ * Who is at the other end of a unix socket.
  *
  * Owns one function, peerCredentials(fd) -> {pid, uid, gid}, the kernel's answer to
  * getsockopt(SOL_SOCKET, SO_PEERCRED) (unix(7)): the credentials of the peer at the time it called
@@ -9,14 +9,11 @@
  * Errors are JavaScript errors with a stable `code`:
  *   PLATFORM_PEERCRED_ARGUMENT  the argument is not a file descriptor number (a bug of the caller)
  *   PLATFORM_PEERCRED_FAILED    the kernel refused; `errno` holds the number (EBADF, ENOTSOCK, ...)
- *
- * N-API version 8 only, so that one source serves Node 20 to 26 without a rebuild of the idea.
  */
-#define _GNU_SOURCE
-#define NAPI_VERSION 8
+#include "host.h"
+
 #include <errno.h>
 #include <math.h>
-#include <node_api.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -39,7 +36,7 @@ static int set_number(napi_env env, napi_value object, const char *name, double 
          napi_set_named_property(env, object, name, value) == napi_ok;
 }
 
-static napi_value peer_credentials(napi_env env, napi_callback_info info) {
+napi_value peer_credentials(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value argument, result;
   napi_valuetype type;
@@ -70,12 +67,4 @@ static napi_value peer_credentials(napi_env env, napi_callback_info info) {
       !set_number(env, result, "uid", (double)peer.uid) || !set_number(env, result, "gid", (double)peer.gid))
     return throw_code(env, "PLATFORM_PEERCRED_FAILED", "out of memory while reporting peer credentials", 0);
   return result;
-}
-
-NAPI_MODULE_INIT() {
-  napi_value function;
-  if (napi_create_function(env, "peerCredentials", NAPI_AUTO_LENGTH, peer_credentials, NULL, &function) != napi_ok ||
-      napi_set_named_property(env, exports, "peerCredentials", function) != napi_ok)
-    return NULL;
-  return exports;
 }

@@ -1,0 +1,18 @@
+/* What the files of this addon share. N-API version 8 only, so that one source serves Node 20 to 26. */
+#ifndef WEIR_HOST_H
+#define WEIR_HOST_H
+
+#define _GNU_SOURCE
+#define NAPI_VERSION 8
+#include <node_api.h>
+
+/* peerCredentials(fd) -> {pid, uid, gid} */
+napi_value peer_credentials(napi_env env, napi_callback_info info);
+
+/* collectHeap() */
+napi_value collect_heap(napi_env env, napi_callback_info info);
+
+/* unmapIdleFiles() -> bytes */
+napi_value unmap_idle_files(napi_env env, napi_callback_info info);
+
+#endif

@@ -1,0 +1,57 @@
+// Giving memory back: at its two moments, once each, and without harm to a process that goes on working.
+
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { releaseMemoryOnce } from '../../src/platform/memory.ts';
+import { nativeAddon } from '../../src/platform/native.ts';
+import { SimClock } from '../support/sim-clock.ts';
+
+interface HostAddon {
+  collectHeap(): void;
+  unmapIdleFiles(): number;
+}
+
+const host = nativeAddon('host') as HostAddon;
+
+/** Bytes of files that are mapped and were not changed by this process. */
+function mappedFileBytes(): number {
+  const found = /^Pss_File:\s+(\d+) kB/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'));
+  return Number(found?.[1]) * 1024;
+}
+
+t.test('a collection keeps what is reachable', async (t) => {
+  const kept = Array.from({ length: 10_000 }, (_, index) => ({ index }));
+  host.collectHeap();
+  t.equal(kept[9_999]?.index, 9_999);
+});
+
+t.test('the executable is unmapped where it is not in use, and works as before', async (t) => {
+  const digest = (): string => createHash('sha256').update(readFileSync(process.execPath)).digest('hex');
+  const before = digest();
+  const mapped = mappedFileBytes();
+  t.ok(host.unmapIdleFiles() > 1_000_000);
+  t.ok(mappedFileBytes() < mapped);
+  t.equal(digest(), before);
+  t.match(/(\d+)-(\d+)/.exec('12-34'), ['12-34', '12', '34']);
+  t.throws(() => JSON.parse('{'), SyntaxError);
+});
+
+t.test('a process collects after five seconds and unmaps fifteen later, each once', async (t) => {
+  const clock = new SimClock();
+  releaseMemoryOnce({ clock, of: 'process' });
+  await clock.advance(19_999);
+  const mapped = mappedFileBytes();
+  await clock.advance(1);
+  t.ok(mappedFileBytes() < mapped);
+});
+
+t.test('a cancelled release does nothing', async (t) => {
+  const clock = new SimClock();
+  const releasing = releaseMemoryOnce({ clock, of: 'process' });
+  await clock.advance(6_000);
+  releasing.cancel();
+  const mapped = mappedFileBytes();
+  await clock.advance(60_000);
+  t.ok(mappedFileBytes() >= mapped);
+});
