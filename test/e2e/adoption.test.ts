@@ -62,10 +62,12 @@ function identityOf({ pid, startedAtMs }: WorldModule): Pick<WorldModule, 'pid' 
 
 /** Field 22 of /proc/<pid>/stat: a pid alone could have been given to another process. */
 function startTicks(pid: number): string | undefined {
-  const path = `/proc/${pid}/stat`;
-  if (!existsSync(path)) return undefined;
-  const stat = readFileSync(path, 'utf8');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
 }
 
 /** The number in the last line of the ticker's log file. */
