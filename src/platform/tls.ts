@@ -7,7 +7,7 @@ import type { TlsContext } from './net.ts';
 export interface TlsMaterial {
   readonly certificatePem?: string;
   readonly privateKeyPem?: string;
-  /** Trust anchors; absent means the system's roots, for a context that dials. */
+  /** Trust anchors. Absent: the system's roots, or with a certificate of its own only that one. */
   readonly authoritiesPem?: string;
 }
 

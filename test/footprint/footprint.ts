@@ -8,6 +8,7 @@
 // PSS, never RSS: the processes are the same executable and share its text. A page shared by n processes counts
 // 1/n in each, so that the sum is what the machine would get back. The hub runs another copy of the executable,
 // in another file, so that it shares nothing with the gateway and takes no part of the blame.
+// Kernels that map large folios whole count up to 2 MB for one used page of the executable: docs/DECISIONS.md.
 //
 // Every figure stands beside its budget, and the exit code says whether one was missed.
 
