@@ -4,7 +4,13 @@
 // package (and its native binding) is loaded by the first open(), so a process without serial lines never pays
 // for it. A port that disappears (an unplugged adapter) ends with onClose; opening it again is the owner's
 // decision.
+//
+// The package's own read goes on for ever, without a pause, when the kernel answers "end of file": which is what
+// a line says that was hung up, by an adapter that was unplugged. It takes a core and all memory. So reading is
+// ours (readOrHangUp), on the package's descriptor and poller: end of file ends the line.
 
+import { read as readFile } from 'node:fs';
+import { promisify } from 'node:util';
 import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 
 export interface SerialSettings {
@@ -43,6 +49,7 @@ async function openSerial(settings: SerialSettings, sink: SerialSink): Promise<S
   await new Promise<void>((resolve, reject) => {
     port.open((cause) => (cause === null || cause === undefined ? resolve() : reject(openError(settings.path, cause))));
   });
+  readOurselves(port.port as unknown as OpenBinding);
   let failure: Error | undefined;
   let ended = false;
   const end = (): void => {
@@ -73,6 +80,52 @@ async function openSerial(settings: SerialSettings, sink: SerialSink): Promise<S
     },
     close,
   };
+}
+
+/** What the package's Linux binding has beside its declared type. */
+interface OpenBinding {
+  readonly fd: number | null;
+  readonly poller: { once(event: 'readable', listener: (error: Error | null) => void): void };
+  read(buffer: Buffer, offset: number, length: number): Promise<ReadOutcome>;
+}
+
+interface ReadOutcome {
+  readonly bytesRead: number;
+  readonly buffer: Buffer;
+}
+
+const readDescriptor = promisify(readFile);
+const tryAgainCodes: readonly string[] = ['EAGAIN', 'EWOULDBLOCK', 'EINTR'];
+
+function readOurselves(binding: OpenBinding): void {
+  binding.read = (buffer, offset, length) => readOrHangUp(binding, { buffer, offset, length });
+}
+
+/** Resolves with at least one byte. Rejects with `canceled` after close(), with `disconnect` when the line is gone. */
+async function readOrHangUp(
+  binding: OpenBinding,
+  { buffer, offset, length }: { readonly buffer: Buffer; readonly offset: number; readonly length: number },
+): Promise<ReadOutcome> {
+  for (;;) {
+    const { fd } = binding;
+    if (fd === null) throw Object.assign(hungUpError('The serial port was closed.'), { canceled: true });
+    try {
+      const { bytesRead } = await readDescriptor(fd, buffer, offset, length, null);
+      if (bytesRead > 0) return { bytesRead, buffer };
+    } catch (error) {
+      if (binding.fd === null) continue;
+      if (!tryAgainCodes.includes(errorCode(error))) throw Object.assign(error as Error, { disconnect: true });
+      await new Promise<void>((resolve, reject) => {
+        binding.poller.once('readable', (cause) => (cause ? reject(cause) : resolve()));
+      });
+      continue;
+    }
+    throw Object.assign(hungUpError('The serial line was hung up: its adapter is gone.'), { disconnect: true });
+  }
+}
+
+function hungUpError(message: string): WeirError {
+  return new WeirError({ code: 'PLATFORM_SERIAL_GONE', message, retryable: true });
 }
 
 function openError(path: string, cause: Error): WeirError {
