@@ -60,6 +60,15 @@ interface QueuedMessage {
   readonly settle: (outcome: Outcome) => void;
 }
 
+interface Subscription {
+  readonly filter: string;
+  readonly qos: 0 | 1;
+}
+
+const twinFilters: readonly Subscription[] = [
+  { filter: twinResponseFilter, qos: 0 },
+  { filter: desiredPatchFilter, qos: 0 },
+];
 const refusedGrant = 0x80;
 const drainStepMs = 20;
 const dropReportMs = 60_000;
@@ -91,6 +100,8 @@ export class ModuleHost {
   #session: MqttClient | undefined;
   #underWay = 0;
   #module: Promise<RunningModule | undefined> | undefined;
+  /** The module has started: its handlers are there. */
+  #isListening = false;
   #fail: (error: unknown) => void = () => undefined;
   /** Resolves when the module's start() failed: the process has nothing to do then. */
   readonly failed: Promise<unknown>;
@@ -156,7 +167,10 @@ export class ModuleHost {
   async #startModule(): Promise<RunningModule | undefined> {
     const { log } = this.#ports;
     try {
-      return await this.#definition.start(this.#context());
+      const module = await this.#definition.start(this.#context());
+      this.#isListening = true;
+      if (this.#session !== undefined) void this.#subscribe(this.#session, this.#workFilters());
+      return module;
     } catch (error) {
       log.error('the module cannot start', { code: errorCode(error), reason: errorMessage(error) });
       this.#fail(error);
@@ -261,25 +275,35 @@ export class ModuleHost {
     this.#session = session;
     this.#underWay = 0;
     this.#pump();
-    void this.#subscribe(session);
+    void this.#open(session);
   }
 
-  async #subscribe(session: MqttClient): Promise<void> {
-    const { log } = this.#ports;
-    const filters = [
-      { filter: twinResponseFilter, qos: 0 },
-      { filter: desiredPatchFilter, qos: 0 },
+  /** The twin first. Inputs and methods once the module has its handlers: what came before would find nobody. */
+  async #open(session: MqttClient): Promise<void> {
+    const filters = this.#isListening ? [...twinFilters, ...this.#workFilters()] : twinFilters;
+    const isOpen = await this.#subscribe(session, filters);
+    if (!isOpen || session !== this.#session) return;
+    this.#twin.up(({ topic, payload }) => this.#publishOnce(session, topic, payload));
+  }
+
+  #workFilters(): readonly Subscription[] {
+    return [
       { filter: methodRequestFilter, qos: 0 },
       { filter: inputFilter(this.#env.identity), qos: 1 },
-    ] as const;
+    ];
+  }
+
+  /** False when the link ended meanwhile. */
+  async #subscribe(session: MqttClient, filters: readonly Subscription[]): Promise<boolean> {
+    const { log } = this.#ports;
     try {
       const granted = await session.subscribe(filters);
       const refused = filters.filter((_, index) => (granted[index] ?? refusedGrant) >= refusedGrant);
       for (const { filter } of refused) log.error('the broker refused a subscription', { filter });
-      if (session !== this.#session) return;
-      this.#twin.up(({ topic, payload }) => this.#publishOnce(session, topic, payload));
+      return true;
     } catch (error) {
       log.debug('the link ended while subscribing', { code: errorCode(error) });
+      return false;
     }
   }
 

@@ -246,6 +246,39 @@ t.test('direct methods are answered: by the handler, or with the reason why not'
   }
 });
 
+t.test('inputs and methods are asked for once the module has its handlers, and at once after an outage', async (t) => {
+  const broker = new ScriptedBroker(socketDirectory(t));
+  await broker.start();
+  const { ports } = portsOf();
+  const begin: { now: (() => void) | undefined } = { now: undefined };
+  const definition = defineModule({
+    name: 'slow',
+    summary: 'takes its time to start',
+    start: async () => {
+      await new Promise<void>((resolve) => {
+        begin.now = resolve;
+      });
+      return { close: () => Promise.resolve() };
+    },
+  });
+  const host = new ModuleHost(definition, ports, broker.environment);
+  host.start();
+  t.teardown(async () => {
+    await host.close();
+    await broker.close();
+  });
+  const twin = ['$iothub/twin/res/#', '$iothub/twin/PATCH/properties/desired/#'];
+  const work = ['$iothub/methods/POST/#', 'devices/gw/modules/sensor/inputs/#'];
+  const release = await waitFor(() => begin.now);
+  t.same(broker.subscribed, twin, 'nobody is there yet for what would come');
+  release();
+  await broker.until(() => broker.subscribed.length >= 4);
+  t.same(broker.subscribed.slice(2), work);
+  broker.drop();
+  await broker.until(() => broker.subscribed.length >= 8);
+  t.same(broker.subscribed.slice(4), [...twin, ...work]);
+});
+
 t.test('an input message is acknowledged when its handler is done, also when it failed', async (t) => {
   const { broker, context } = await setUp(t);
   const release: { now: () => void } = { now: () => undefined };
