@@ -10,7 +10,8 @@ cd "$(dirname "$0")/../.."
 PACKAGES="gcc g++ make python3 binutils xz-utils procps
   gcc-aarch64-linux-gnu g++-aarch64-linux-gnu gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf
   qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross
-  libc6-armhf-cross libstdc++6-armhf-cross libatomic1-armhf-cross ${WEIR_EXTRA_PACKAGES:-}"
+  libc6-armhf-cross libstdc++6-armhf-cross libatomic1-armhf-cross
+  mosquitto mosquitto-clients python3-paho-mqtt libssl-dev ${WEIR_EXTRA_PACKAGES:-}"
 
 say() { printf '%s\n' "$*"; }
 
@@ -47,6 +48,26 @@ missing_packages() {
   done
 }
 
+# mosquitto is installed to be measured and talked to, not to serve this machine: Debian's way to say "start
+# nothing" is a policy that answers 101. One that is there already stays as it is.
+POLICY=/usr/sbin/policy-rc.d
+forbid_services() {
+  printf '#!/bin/sh\nexit 101\n' >$POLICY
+  chmod 755 $POLICY
+  trap 'rm -f $POLICY' EXIT
+  trap 'exit 1' HUP INT TERM
+}
+allow_services() {
+  rm -f $POLICY
+  trap - EXIT HUP INT TERM
+}
+
+# With the policy it was not started now; without this it would be at the next boot.
+keep_mosquitto_off() {
+  case " $1 " in *" mosquitto "*) ;; *) return 0 ;; esac
+  if command -v systemctl >/dev/null; then systemctl disable mosquitto >>"$apt_log" 2>&1 || true; fi
+}
+
 apt_once() {
   # An index that is out of step with its mirror is repaired by a new update, hence both in one try.
   apt-get update -q >>"$apt_log" 2>&1 &&
@@ -71,11 +92,18 @@ install_packages() {
   mkdir -p out/log
   : >"$apt_log"
   start=$(date +%s)
+  own_policy=no
+  if [ ! -e $POLICY ]; then
+    own_policy=yes
+    forbid_services
+  fi
   again 6 apt_once "$missing" || {
     tail -n 30 "$apt_log"
     say "setup: apt-get failed six times; its output is in $apt_log"
     exit 1
   }
+  keep_mosquitto_off "$missing"
+  [ $own_policy = no ] || allow_services
   say "  $(($(date +%s) - start)) s  Debian packages installed"
 }
 
