@@ -5,6 +5,7 @@
 
 import type { Identity } from '../model/address.ts';
 import type { PeerCredentials } from '../platform/net.ts';
+import type { PublishView } from '../protocol/mqtt/publish.ts';
 
 export interface ConnectAttempt {
   readonly clientId: string;
@@ -80,4 +81,125 @@ export interface TopicProtocol {
   /** `filters`: the owned filters a resumed session still holds, with their granted QoS. */
   connected(client: BrokerClient, filters: readonly string[]): void;
   disconnected(client: BrokerClient): void;
+}
+
+// ── sessions on stable storage ──
+
+/** A subscription as it is kept; `filter` may be `$share/<name>/<filter>`. */
+export interface StoredSubscription {
+  readonly filter: string;
+  readonly qos: 0 | 1 | 2;
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  readonly retainHandling: 0 | 1 | 2;
+  /** 0: none. */
+  readonly subscriptionId: number;
+  /** The topic service's filter: it is not in the subscription tree. */
+  readonly owned: boolean;
+}
+
+export interface StoredWill {
+  /** PublishView.canonical(). */
+  readonly canonical: Buffer;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  readonly delaySeconds: number;
+  /** Message expiry: it begins when the will is published. Undefined: never. */
+  readonly expirySeconds: number | undefined;
+}
+
+export interface StoredSession {
+  readonly clientId: string;
+  readonly principal: Principal;
+  /** 0xffffffff: the session never ends by itself. */
+  readonly expirySeconds: number;
+  /** Wall time at which the connection ended; 0 while it is there (found so after a start: it ended with the broker). */
+  readonly leftAtMs: number;
+  /** To be published when its delay is over, or, for a client that was there, when the broker is back. */
+  readonly will: StoredWill | undefined;
+}
+
+/** A message as it comes back: PublishView.fromCanonical() makes a view of it again. Sessions that got the same message share `canonical`. */
+export interface StoredMessage {
+  readonly canonical: Buffer;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  /** Wall time; 0: never. */
+  readonly expiresAtMs: number;
+  readonly subscriptionIds: readonly number[];
+}
+
+export interface StoredDelivery {
+  /** Grows in the order of the queue; the next one is higher than all of them. */
+  readonly ordinal: number;
+  /** 0: not sent yet. */
+  readonly packetId: number;
+  /** The acknowledgement that comes next, a packetType (PUBACK, PUBREC, PUBCOMP); 0: not sent yet. */
+  readonly awaiting: number;
+  readonly message: StoredMessage;
+}
+
+export interface LoadedSession extends StoredSession {
+  readonly subscriptions: readonly StoredSubscription[];
+  /** By ordinal. */
+  readonly deliveries: readonly StoredDelivery[];
+  /** Inbound QoS 2 packet ids between PUBLISH and PUBREL. */
+  readonly receiving: readonly number[];
+}
+
+export interface StoredState {
+  readonly sessions: readonly LoadedSession[];
+  readonly retained: readonly { readonly topic: string; readonly message: StoredMessage }[];
+  /** Rows that could not be read: they were left out, counted and logged. */
+  readonly damaged: number;
+}
+
+/**
+ * Sessions, queued messages and retained messages on stable storage. Absent: everything lives in memory.
+ *
+ * Calls other than load() and flushed() are synchronous, cheap, in order, and never throw; a message put and
+ * deleted before the next commit never reaches the disk. What an acknowledgement promises must be flushed before:
+ *   PUBACK, PUBREC    after putMessage, putReceiving, putRetained, deleteRetained
+ *   PUBCOMP           after deleteReceiving: else a packet id used again would count as a repetition
+ *   PUBLISH QoS 2     after sentMessage: else it would come again under another packet id, and arrive twice
+ *   PUBREL            after sentMessage (PUBCOMP awaited): else the PUBLISH would come again, and arrive twice
+ *   SUBACK, UNSUBACK, and CONNACK of a persistent session   after what they acknowledge
+ * PUBLISH QoS 1 and what follows a PUBACK or PUBCOMP need not wait: the worst is one repetition, marked DUP.
+ */
+export interface SessionStore {
+  /** What was there when the broker ended. Once, before anything else; it rejects STORE_… when the store cannot be read. */
+  load(): Promise<StoredState>;
+  /** Called when the storage was lost and begins empty: put everything that is alive again, at once and synchronously. */
+  onLost(listener: () => void): void;
+  /** True: no room for more messages; reject new ones for sessions and retained topics until it is false again. */
+  readonly full: boolean;
+  /** Also changes one that is there. */
+  putSession(session: StoredSession): void;
+  /** With all that belongs to it. */
+  deleteSession(clientId: string): void;
+  putSubscription(clientId: string, subscription: StoredSubscription): void;
+  deleteSubscription(clientId: string, filter: string): void;
+  /** `view` is kept(): it never changes. One object put for many sessions, or retained as well, is stored once. */
+  putMessage(
+    clientId: string,
+    ordinal: number,
+    message: {
+      readonly view: PublishView;
+      readonly qos: 1 | 2;
+      readonly retain: boolean;
+      readonly subscriptionIds: readonly number[];
+    },
+  ): void;
+  /** It got a packet id, or its PUBREC came (`awaiting` PUBCOMP: the message itself is not needed any more). */
+  sentMessage(clientId: string, ordinal: number, step: { readonly packetId: number; readonly awaiting: number }): void;
+  deleteMessage(clientId: string, ordinal: number): void;
+  putReceiving(clientId: string, packetId: number): void;
+  deleteReceiving(clientId: string, packetId: number): void;
+  putRetained(topic: string, view: PublishView): void;
+  deleteRetained(topic: string): void;
+  /**
+   * Resolves when everything put and deleted before is on stable storage. Rejects STORE_…: what waited is not
+   * acknowledged; it stays put and is tried again by itself. One promise for all who ask within a turn.
+   */
+  flushed(): Promise<void>;
 }
