@@ -36,13 +36,37 @@ export type Admission =
       readonly detail: string;
     };
 
+/**
+ * One enhanced authentication (MQTT 5 §4.12): challenges and responses of a method, for a CONNECT or for a
+ * re-authentication. It is forgotten without a word when the connection ends first.
+ */
+export interface AuthenticationExchange {
+  /** Takes the client's data, of the CONNECT first and then of each AUTH. A rejection admits nobody. */
+  next(data: Uint8Array | undefined): Promise<AuthenticationStep>;
+}
+
+/** `data` is for the client: the challenge, or what goes with the success. */
+export type AuthenticationStep =
+  | { readonly done: false; readonly data: Uint8Array | undefined }
+  | { readonly done: true; readonly admission: Admission; readonly data: Uint8Array | undefined };
+
 export interface Authenticator {
   authenticate(attempt: ConnectAttempt): Promise<Admission>;
+  /**
+   * Begins an enhanced authentication; undefined when `method` is not spoken (0x8C). A client that connected by a
+   * method may authenticate again by it; whoever does so must stay the same principal.
+   */
+  exchange?(method: string, attempt: ConnectAttempt): AuthenticationExchange | undefined;
 }
 
 export interface Authoriser {
+  /** Changes whenever an answer may have changed; absent: answers never change. Whoever remembers an answer compares it. */
+  readonly epoch?: number;
   mayPublish(principal: Principal, topic: string): boolean;
+  /** Of a shared subscription, `filter` is what is shared. */
   maySubscribe(principal: Principal, filter: string): boolean;
+  /** Whether a message of `topic` may reach the principal, whatever it has subscribed to; absent: always. */
+  mayReceive?(principal: Principal, topic: string): boolean;
 }
 
 export interface InboundPublish {
