@@ -114,7 +114,7 @@ export class Broker {
     const { topic, payload, qos, retain = false } = message;
     const route = payload.length > messageBytesMax ? undefined : this.#exchange.route(topic);
     if (route === undefined) throw messageInvalid(topic, payload.length);
-    this.#exchange.publish(PublishView.of({ topic, payload, qos, retain }), route);
+    this.#exchange.publish(PublishView.of({ topic, payload, qos, retain }), route, undefined);
   }
 
   connectedClients(): readonly ConnectedClientFacts[] {

@@ -23,6 +23,7 @@ import { decodePacket, encodePacket } from '../protocol/mqtt/packet.ts';
 import { readUint16 } from '../protocol/mqtt/publish.ts';
 import { isValidTopicFilter } from '../protocol/mqtt/topic.ts';
 import { ConnectedClient } from './broker-client.ts';
+import { wire311 } from './client-wire.ts';
 import type { ConnectionShare } from './connection-share.ts';
 import type { EndReason } from './errors.ts';
 import { type ConnectRequest, connack, connackCode, readConnect } from './handshake.ts';
@@ -51,6 +52,8 @@ const holdAuthentication = 1;
 const holdService = 2;
 const holdOutput = 4;
 
+/** Session expiry interval of a 3.1.1 session that is not clean. */
+const neverExpires = 0xffff_ffff;
 const keepAliveShare = 1.5;
 const pingresp = Buffer.from([packetType.pingresp << typeShift, 0]);
 const ackRestBytes = 2;
@@ -205,7 +208,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     const { service, sessions } = this.#share;
     admitted.publisher.close();
     this.#share.left(this, admitted.session.clientId);
-    sessions.leave(admitted.session);
+    sessions.leave(admitted.session, this.#share.clock.monotonicMs());
     admitted.client.gone();
     // A client that took its leave has no will [MQTT-3.14.4-3]; neither has anybody when the broker closes.
     if (admitted.will !== undefined && reason !== 'client-disconnect' && reason !== 'closing') {
@@ -263,7 +266,11 @@ export class ClientConnection implements ConnectionSink, PacketSink {
   ): void {
     const { clock, sessions, service, traffic, log } = this.#share;
     this.#share.entered(this, clientId);
-    const { session, present } = sessions.open(clientId, principal, request);
+    const { session, present } = sessions.open(clientId, principal, {
+      cleanStart: request.clean,
+      expirySeconds: request.clean ? 0 : neverExpires,
+      wire: wire311,
+    });
     const connection = {
       session,
       outbox: this.#outbox,
@@ -287,7 +294,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     });
     const answer = connack(connackCode.accepted, present);
     this.#outbox.append(answer, 0, answer.length);
-    session.attach(this.#outbox);
+    session.attach(this.#outbox, wire311);
     const owned = [...session.subscriptions].filter(([, grant]) => grant.owned).map(([filter]) => filter);
     service?.connected(client, owned);
     this.#unhold(holdAuthentication);
@@ -320,10 +327,11 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     if (packetId === 0) {
       this.end('invalid-packet-id', `packet type ${type}`);
     } else if (type === packetType.pubrel) {
-      session.receiving.delete(packetId);
+      session.release(packetId);
       this.#outbox.ack(packetType.pubcomp, packetId);
     } else {
       session.acknowledged(type, packetId);
+      if (type === packetType.pubrec) this.#outbox.ack(packetType.pubrel, packetId);
     }
   }
 

@@ -13,7 +13,7 @@ import { isValidTopicName } from '../protocol/mqtt/topic.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import type { TopicProtocol } from './ports.ts';
 import { RetainedMessages } from './retained.ts';
-import type { Session } from './session.ts';
+import type { Session, SubscriptionOptions } from './session.ts';
 import { SubscriptionTree } from './subscription-tree.ts';
 import type { Traffic } from './traffic.ts';
 
@@ -35,6 +35,16 @@ export interface PacketRun {
   readonly from: number;
   readonly to: number;
   readonly count: number;
+  /** Of the publisher: 5 has an empty property field in each packet. */
+  readonly version: 3 | 4 | 5;
+}
+
+/** What became of a published message; one object, used again for the next. */
+export interface PublishOutcome {
+  /** Sessions it is for. */
+  readonly receivers: number;
+  /** Something of it went to the session store: it is acknowledged once that is flushed. */
+  readonly durable: boolean;
 }
 
 const neverResolved = -1;
@@ -42,6 +52,7 @@ const neverResolved = -1;
 export class Exchange {
   readonly retained: RetainedMessages;
   readonly #tree = new SubscriptionTree<Session>();
+  readonly #outcome = { receivers: 0, durable: false };
   readonly #routes = new Map<string, TopicRoute>();
   readonly #service: TopicProtocol | undefined;
   readonly #traffic: Traffic;
@@ -73,37 +84,42 @@ export class Exchange {
   }
 
   /** Gives the message to everybody who subscribed, and retains it when it says so. */
-  publish(view: PublishView, route: TopicRoute): void {
+  publish(view: PublishView, route: TopicRoute, _from: Session | undefined): PublishOutcome {
     if (view.retain && !this.retained.store(route.topic, view)) this.#traffic.dropped('retained-full', 1);
     for (const { session, qos } of this.#targets(route)) session.send(view, Math.min(view.qos, qos) as Qos);
+    this.#outcome.receivers = route.targets.length;
+    return this.#outcome;
   }
 
   /** The same for neighbouring plain QoS 0 packets of one topic: whole packets in `buffer`, not looked into again. */
-  forwardRun(buffer: Buffer, run: PacketRun, route: TopicRoute): void {
+  forwardRun(buffer: Buffer, run: PacketRun, route: TopicRoute, _from: Session | undefined): void {
     for (const { session } of this.#targets(route)) session.sendRun(buffer, run);
   }
 
   /** False when there are too many subscriptions: this one is refused. */
-  subscribe(session: Session, filter: string, qos: Qos): boolean {
+  subscribe(session: Session, filter: string, options: SubscriptionOptions): 'added' | 'changed' | 'full' {
     const before = session.subscriptions.get(filter);
     if (before === undefined) {
-      if (session.subscriptions.size >= this.#limits.subscriptionsPerSessionMax) return false;
-      if (this.#tree.size >= this.#limits.subscriptionsMax) return false;
+      if (session.subscriptions.size >= this.#limits.subscriptionsPerSessionMax) return 'full';
+      if (this.#tree.size >= this.#limits.subscriptionsMax) return 'full';
     }
-    session.subscriptions.set(filter, { qos, owned: false });
-    this.#tree.add(filter, session, qos);
+    session.subscriptions.set(filter, { ...options, owned: false });
+    this.#tree.add(filter, session, options.qos);
+    return before === undefined ? 'added' : 'changed';
+  }
+
+  /** False when there was no such subscription. */
+  unsubscribe(session: Session, filter: string): boolean {
+    if (!session.subscriptions.delete(filter)) return false;
+    session.forgetReplay(filter);
+    this.#tree.remove(filter, session);
     return true;
   }
 
-  unsubscribe(session: Session, filter: string): void {
-    session.subscriptions.delete(filter);
-    session.forgetReplay(filter);
-    this.#tree.remove(filter, session);
-  }
-
   /** Starts the retained messages of a granted subscription [MQTT-3.3.1-6]. */
-  replay(session: Session, filter: string, qos: Qos): void {
-    if (this.retained.count === 0) return;
+  replay(session: Session, filter: string): void {
+    const qos = session.subscriptions.get(filter)?.qos;
+    if (qos === undefined || this.retained.count === 0) return;
     session.replay(filter, { messages: this.retained.match(filter), qos, upTo: this.retained.sequence });
   }
 

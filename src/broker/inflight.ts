@@ -79,8 +79,10 @@ export class InflightWindow {
   }
 
   /** PUBREC: from now on only PUBCOMP is waited for, and the message itself is not needed any more. */
-  received(packetId: number): void {
-    if (this.#entries.get(packetId)?.awaiting === packetType.pubrec) this.#entries.set(packetId, volatilePubcomp);
+  received(packetId: number): boolean {
+    if (this.#entries.get(packetId)?.awaiting !== packetType.pubrec) return false;
+    this.#entries.set(packetId, volatilePubcomp);
+    return true;
   }
 
   /** The connection ended: rejects whoever waits, forgets what is not kept, and returns the ids to send again, in order. */

@@ -83,7 +83,7 @@ export class Publisher {
     const { to, count } = scan;
     if (count === 0) return at;
     traffic.received(count);
-    exchange.forwardRun(buffer, { from: at, to, count }, memo.route);
+    exchange.forwardRun(buffer, { from: at, to, count, version: 4 }, memo.route, this.#source.session);
     return to;
   }
 
@@ -99,14 +99,12 @@ export class Publisher {
     if (route === undefined) return;
     traffic.received(1);
     const { qos, packetId } = view;
-    const { receiving } = this.#source.session;
-    const repeated = qos === 2 && receiving.has(packetId);
-    if (qos === 2) receiving.add(packetId);
+    const repeated = qos === 2 && !this.#source.session.receive(packetId);
     if (route.owned && !repeated) {
       this.#serve(view, route.topic);
       return;
     }
-    if (!repeated) exchange.publish(view, route);
+    if (!repeated) exchange.publish(view, route, this.#source.session);
     if (qos > 0) this.#acks.pass(qos === 1 ? packetType.puback : packetType.pubrec, packetId);
   }
 
@@ -115,7 +113,7 @@ export class Publisher {
    * served again instead of acknowledged: rather twice than never.
    */
   close(): void {
-    for (const packetId of this.#servingIds) this.#source.session.receiving.delete(packetId);
+    for (const packetId of this.#servingIds) this.#source.session.release(packetId);
     this.#servingIds.clear();
   }
 

@@ -3,9 +3,17 @@
 // A session is resumed only by the principal that made it: a client id alone opens nobody else's queue. Sessions
 // whose client is away are bounded; the one away longest is dropped (`dropOldest`) and its messages are counted.
 
-import type { ConnectRequest } from './handshake.ts';
+import type { ClientWire } from './client-wire.ts';
 import type { Principal } from './ports.ts';
 import { Session, type SessionShare } from './session.ts';
+
+/** What CONNECT asks of its session. 3.x: clean session 1 is `cleanStart` and 0 seconds, 0 is for ever. */
+export interface SessionRequest {
+  readonly cleanStart: boolean;
+  /** 0 ends with the connection, 0xffffffff never. */
+  readonly expirySeconds: number;
+  readonly wire: ClientWire;
+}
 
 export interface OpenedSession {
   readonly session: Session;
@@ -45,20 +53,23 @@ export class SessionTable {
   }
 
   /** The session of a client that was admitted. A connection that has it must have been ended before. */
-  open(clientId: string, principal: Principal, request: ConnectRequest): OpenedSession {
+  open(clientId: string, principal: Principal, request: SessionRequest): OpenedSession {
     const before = this.#sessions.get(clientId);
     if (before !== undefined) {
       this.#away.delete(before);
-      if (!request.clean && before.principal.name === principal.name) return { session: before, present: true };
+      if (!request.cleanStart && before.principal.name === principal.name) {
+        before.expirySeconds = request.expirySeconds;
+        return { session: before, present: true };
+      }
       this.#drop(before);
     }
-    const session = new Session({ clientId, principal, clean: request.clean }, this.#share);
+    const session = new Session({ clientId, principal, expirySeconds: request.expirySeconds }, this.#share);
     this.#sessions.set(clientId, session);
     return { session, present: false };
   }
 
   /** The connection of `session` ended. */
-  leave(session: Session): void {
+  leave(session: Session, _monotonicMs: number): void {
     session.detach();
     if (session.clean) {
       this.#drop(session);
@@ -72,6 +83,9 @@ export class SessionTable {
       this.#drop(oldest);
     }
   }
+
+  /** Ends the sessions whose time is over. */
+  sweep(_monotonicMs: number): void {}
 
   #drop(session: Session): void {
     this.#sessions.delete(session.clientId);

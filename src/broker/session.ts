@@ -19,14 +19,25 @@ import { type PublishView, publishBytes, type Qos } from '../protocol/mqtt/publi
 import { clientGone } from './errors.ts';
 import { type Inflight, InflightWindow, type Settlement, volatileInflight } from './inflight.ts';
 import { OutboundQueue, type QueuedMessage, type QueueShare } from './outbound-queue.ts';
+import type { ClientWire } from './client-wire.ts';
 import type { Outbox } from './outbox.ts';
 import { PacketIdSet } from './packet-id-set.ts';
 import type { Principal } from './ports.ts';
 import type { RetainedMessage } from './retained.ts';
 import type { Traffic } from './traffic.ts';
 
-export interface Grant {
+/** What SUBSCRIBE asks for with a filter; 3.x has the QoS alone. */
+export interface SubscriptionOptions {
   readonly qos: Qos;
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  /** 0 retained messages at every subscribe, 1 at a new subscription, 2 never (MQTT 5 §3.8.3.1). */
+  readonly retainHandling: 0 | 1 | 2;
+  /** 0 is none. */
+  readonly subscriptionId: number;
+}
+
+export interface Grant extends SubscriptionOptions {
   /** The topic service's filter: it is not in the subscription tree. */
   readonly owned: boolean;
 }
@@ -47,7 +58,8 @@ interface Replay {
 export class Session {
   readonly clientId: string;
   readonly principal: Principal;
-  readonly clean: boolean;
+  /** Seconds the session outlives its connection: 0 ends with it, 0xffffffff never ends. DISCONNECT may change it. */
+  expirySeconds: number;
   readonly subscriptions = new Map<string, Grant>();
   /** Inbound QoS 2 packet ids between PUBLISH and PUBREL. */
   readonly receiving = new PacketIdSet();
@@ -59,15 +71,20 @@ export class Session {
   #outbox: Outbox | undefined;
 
   constructor(
-    client: { readonly clientId: string; readonly principal: Principal; readonly clean: boolean },
+    client: { readonly clientId: string; readonly principal: Principal; readonly expirySeconds: number },
     share: SessionShare,
   ) {
     this.clientId = client.clientId;
     this.principal = client.principal;
-    this.clean = client.clean;
+    this.expirySeconds = client.expirySeconds;
     this.#traffic = share.traffic;
     this.#inflight = new InflightWindow(share.limits.inflightOutboundMax);
     this.#queue = new OutboundQueue(share);
+  }
+
+  /** Ends with its connection. */
+  get clean(): boolean {
+    return this.expirySeconds === 0;
   }
 
   get queueLength(): number {
@@ -75,7 +92,7 @@ export class Session {
   }
 
   /** The client is there: its CONNACK is in `outbox` already. */
-  attach(outbox: Outbox): void {
+  attach(outbox: Outbox, _wire: ClientWire): void {
     this.#outbox = outbox;
     this.pump();
   }
@@ -158,14 +175,31 @@ export class Session {
     this.#replays.delete(filter);
   }
 
-  /** PUBACK, PUBREC or PUBCOMP of the client. One that answers nothing is tolerated: it may belong to an earlier connection. */
-  acknowledged(type: number, packetId: number): void {
+  /** An inbound QoS 2 message of this id was taken; false when it was before. */
+  receive(packetId: number): boolean {
+    if (this.receiving.has(packetId)) return false;
+    this.receiving.add(packetId);
+    return true;
+  }
+
+  /** PUBREL: the id is free again. False when it was not in use. */
+  release(packetId: number): boolean {
+    if (!this.receiving.has(packetId)) return false;
+    this.receiving.delete(packetId);
+    return true;
+  }
+
+  /**
+   * PUBACK, PUBREC or PUBCOMP of the client; a reason from 0x80 ends the message. False when no message waits for
+   * that: it may belong to an earlier connection, and is tolerated. A PUBREC is answered by the caller.
+   */
+  acknowledged(type: number, packetId: number, _reason = 0): boolean {
     if (type === packetType.pubrec) {
-      this.#inflight.received(packetId);
-      this.#outbox?.ack(packetType.pubrel, packetId);
-      return;
+      return this.#inflight.received(packetId);
     }
-    if (this.#inflight.finish(packetId, type)) this.pump();
+    if (!this.#inflight.finish(packetId, type)) return false;
+    this.pump();
+    return true;
   }
 
   /** Sends what waits, as far as window and output allow. */

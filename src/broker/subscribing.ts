@@ -30,6 +30,7 @@ interface WantedSubscription {
 }
 
 const refused = 0x80;
+const plainOptions = { noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionId: 0 } as const;
 
 /** The granted QoS of each filter, or 0x80 [MQTT-3.9.3-2]. */
 export function subscribe(
@@ -52,7 +53,7 @@ export function replayRetained(
 ): void {
   for (const { topic: filter } of wanted) {
     const held = session.subscriptions.get(filter);
-    if (held?.owned === false) exchange.replay(session, filter, held.qos);
+    if (held?.owned === false) exchange.replay(session, filter);
   }
 }
 
@@ -80,12 +81,12 @@ function grant(
 ): Qos | undefined {
   const { service, exchange, authoriser, limits } = share;
   if (service?.ownsFilter(filter) !== true) {
-    const allowed = authoriser.maySubscribe(principal, filter) && exchange.subscribe(session, filter, qos);
-    return allowed ? qos : undefined;
+    if (!authoriser.maySubscribe(principal, filter)) return undefined;
+    return exchange.subscribe(session, filter, { ...plainOptions, qos }) === 'full' ? undefined : qos;
   }
   const { subscriptions } = session;
   if (!subscriptions.has(filter) && subscriptions.size >= limits.subscriptionsPerSessionMax) return undefined;
   const granted = service.subscribe(client, filter, qos);
-  if (granted !== undefined) subscriptions.set(filter, { qos: granted, owned: true });
+  if (granted !== undefined) subscriptions.set(filter, { ...plainOptions, qos: granted, owned: true });
   return granted;
 }

@@ -40,7 +40,7 @@ export function publishWill({ topic, view }: Will, client: BrokerClient, share: 
   const { service, exchange, log } = share;
   const route = exchange.route(topic);
   if (route?.owned !== true) {
-    if (route !== undefined) exchange.publish(view, route);
+    if (route !== undefined) exchange.publish(view, route, undefined);
     return;
   }
   const publish = { topic, payload: view.payload(), qos: view.qos, retain: view.retain, duplicate: false };
