@@ -4,6 +4,7 @@
 // one who reads them decides what it means (the broker closes that connection, the client its link).
 
 import { WeirError } from '../../model/errors.ts';
+import { reasonCode } from './reason-codes.ts';
 
 /** Why a sequence of bytes is not the MQTT it claims to be. The texts are stable: they are metric labels. */
 export type ProtocolProblem =
@@ -13,7 +14,30 @@ export type ProtocolProblem =
   | 'malformed-topic'
   | 'malformed-filter'
   | 'unexpected-packet'
-  | 'invalid-packet-id';
+  | 'invalid-packet-id'
+  | 'protocol-error'
+  | 'topic-alias-invalid'
+  | 'payload-format-invalid'
+  | 'unsupported-protocol';
+
+const problemReasons: Readonly<Record<ProtocolProblem, number>> = {
+  'malformed-length': reasonCode.malformedPacket,
+  'packet-too-large': reasonCode.packetTooLarge,
+  'malformed-packet': reasonCode.malformedPacket,
+  'malformed-topic': reasonCode.topicNameInvalid,
+  'malformed-filter': reasonCode.topicFilterInvalid,
+  'unexpected-packet': reasonCode.protocolError,
+  'invalid-packet-id': reasonCode.protocolError,
+  'protocol-error': reasonCode.protocolError,
+  'topic-alias-invalid': reasonCode.topicAliasInvalid,
+  'payload-format-invalid': reasonCode.payloadFormatInvalid,
+  'unsupported-protocol': reasonCode.unsupportedProtocolVersion,
+};
+
+/** The reason code with which an MQTT 5 server says `problem` (§4.13). */
+export function problemReason(problem: ProtocolProblem): number {
+  return problemReasons[problem];
+}
 
 /** MQTT_LINK_LOST · MQTT_REFUSED · MQTT_PROTOCOL_ERROR · MQTT_TIMEOUT · MQTT_QUEUE_FULL · MQTT_MESSAGE_INVALID · MQTT_CONSUMER_FAILED */
 export class MqttError extends WeirError {}

@@ -26,7 +26,12 @@ export const packetType = {
   pingreq: 12,
   pingresp: 13,
   disconnect: 14,
+  /** MQTT 5 only. */
+  auth: 15,
 } as const;
+
+/** 3 is MQTT 3.1, 4 is 3.1.1, 5 is 5.0: the protocol level of CONNECT. */
+export type MqttVersion = 3 | 4 | 5;
 
 export const typeShift = 4;
 export const flagsMask = 0x0f;

@@ -1,9 +1,10 @@
 // Control packets ⇄ values. The one door to mqtt-packet.
 //
-// mqtt-packet decodes and encodes; this file adds what it lets pass: text that is not UTF-8 or holds U+0000
-// [MQTT-1.5.3-1, -2], bytes behind the last field, packet id 0 [MQTT-2.3.1-1], will QoS 3 [MQTT-3.1.2-14], a
-// password without user name [MQTT-3.1.2-22], empty subscription lists [MQTT-3.8.3-3, MQTT-3.10.3-2].
-// PUBLISH and the four-byte acknowledgements never come here: publish.ts and the bytes below serve them.
+// mqtt-packet decodes and encodes. Before it reads a packet packet-shape.ts has judged every byte of it, because
+// mqtt-packet lets much pass: text that is not UTF-8 or holds U+0000, bytes behind the last field, packet id 0,
+// will QoS 3, properties twice or of another packet, integers longer than they need be.
+//
+// PUBLISH of clients (publish.ts) and acknowledgements (ack.ts) do not come here.
 //
 // mqtt-packet's table of all 65,536 numbers would cost 14.6 MiB; it is switched off.
 
@@ -19,13 +20,19 @@ import {
   parser,
   writeToStream,
 } from 'mqtt-packet';
-import { lengthFieldBytes, lengthFieldValue, packetType, typeShift } from './frame.ts';
+import type { ProtocolProblem } from './errors.ts';
+import { lengthFieldBytes, lengthFieldValue, type MqttVersion, packetType, typeShift } from './frame.ts';
+import { PacketShape } from './packet-shape.ts';
+import { minimalFieldBytes, PropertyWalk, propertyId, willOwner } from './properties.ts';
 import { readUint16 } from './publish.ts';
+
+export { ackBytes, encodeAck, writeAck } from './ack.ts';
 
 writeToStream.cacheNumbers = false;
 
-export type ControlPacket = Packet;
-export type ConnectPacket = IConnectPacket;
+/** A will with properties has them as bytes too, in their order, without delay and expiry: what PublishView.of() takes. */
+export type ConnectPacket = IConnectPacket & { will?: { propertyBytes?: Buffer } };
+export type ControlPacket = Exclude<Packet, IConnectPacket> | ConnectPacket;
 export type ConnackPacket = IConnackPacket;
 export type SubscribePacket = ISubscribePacket;
 export type SubackPacket = ISubackPacket;
@@ -33,22 +40,44 @@ export type UnsubscribePacket = IUnsubscribePacket;
 
 export type Decoded =
   | { readonly ok: true; readonly packet: ControlPacket }
-  | { readonly ok: false; readonly detail: string };
+  | { readonly ok: false; readonly problem: ProtocolProblem; readonly detail: string };
 
-const protocolLevelBefore5 = 4;
-const willQosMax = 2;
+const version5 = 5;
+const duplicateBit = 0x08;
 
-/** Decodes exactly one whole 3.1 or 3.1.1 packet. The values do not share memory with `bytes`. Never throws. */
-export function decodePacket(bytes: Buffer): Decoded {
-  const result: { packet: ControlPacket | undefined; detail: string } = {
-    packet: undefined,
-    detail: 'not one whole packet',
-  };
-  const field = lengthFieldBytes(bytes, 1, bytes.length);
-  if (field < 1 || bytes.length !== 1 + field + lengthFieldValue(bytes, 1, field)) {
-    return { ok: false, detail: result.detail };
+/**
+ * Decodes exactly one whole packet of a peer that speaks `version`; a CONNECT says itself what it speaks. The
+ * values do not share memory with `bytes`. Never throws.
+ */
+export function decodePacket(bytes: Buffer, version: MqttVersion = 4): Decoded {
+  const bodyAt = 1 + lengthFieldBytes(bytes, 1, bytes.length);
+  if (bodyAt < 2 || bytes.length !== bodyAt + lengthFieldValue(bytes, 1, bodyAt - 1)) {
+    return failure('malformed-length', 'not one whole packet');
   }
-  const reader = parser({ protocolVersion: protocolLevelBefore5 });
+  if (version === version5 && minimalFieldBytes(bytes, 1, bytes.length) === -1) {
+    return failure('malformed-length', 'a longer length than it need be'); // [MQTT-1.5.5-1]
+  }
+  const shape = new PacketShape(bytes, { at: 0, bodyAt, end: bytes.length }, version);
+  const firstByte = bytes[0] as number;
+  const flaw = shape.check(firstByte);
+  if (flaw !== undefined) return { ok: false, ...flaw };
+  const type = firstByte >> typeShift;
+  // An AUTH of nothing is one of success (§3.15.2.1); mqtt-packet does not know.
+  if (type === packetType.auth && bytes.length === bodyAt) return { ok: true, packet: { cmd: 'auth', reasonCode: 0 } };
+  // A copy, because the parser's values are slices of what it was given.
+  const copy = Buffer.from(bytes);
+  if (type !== packetType.publish) copy[0] = firstByte & ~duplicateBit;
+  const decoded = parse(copy, version);
+  if (shape.willProperties !== undefined && decoded.ok && decoded.packet.cmd === 'connect') {
+    const { will } = decoded.packet;
+    if (will !== undefined) will.propertyBytes = willMessageProperties(copy, shape.willProperties);
+  }
+  return decoded;
+}
+
+function parse(bytes: Buffer, version: MqttVersion): Decoded {
+  const result: { packet: ControlPacket | undefined; detail: string } = { packet: undefined, detail: 'not parsed' };
+  const reader = parser({ protocolVersion: version });
   reader.on('packet', (packet) => {
     result.packet = packet;
   });
@@ -56,19 +85,34 @@ export function decodePacket(bytes: Buffer): Decoded {
     result.detail = error instanceof Error ? error.message : String(error);
   });
   try {
-    // A copy, because the parser's values are slices of what it was given.
-    if (reader.parse(Buffer.from(bytes)) !== 0) return { ok: false, detail: 'length does not fit the content' };
+    if (reader.parse(bytes) !== 0) return failure('malformed-packet', 'length does not fit the content');
   } catch (error) {
-    return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+    return failure('malformed-packet', error instanceof Error ? error.message : String(error));
   }
-  if (result.packet === undefined) return { ok: false, detail: result.detail };
-  const detail = flaw(result.packet, bytes);
-  return detail === undefined ? { ok: true, packet: result.packet } : { ok: false, detail };
+  return result.packet === undefined ? failure('malformed-packet', result.detail) : { ok: true, packet: result.packet };
 }
 
-/** The bytes of one control packet. Throws only on values that no caller may pass. */
-export function encodePacket(packet: ControlPacket): Buffer {
-  return generate(packet);
+function failure(problem: ProtocolProblem, detail: string): Decoded {
+  return { ok: false, problem, detail };
+}
+
+/** What of a will's properties becomes part of its message (§3.1.3.2). */
+function willMessageProperties(buffer: Buffer, { from, to }: { readonly from: number; readonly to: number }): Buffer {
+  const parts: Buffer[] = [];
+  const walk = new PropertyWalk();
+  walk.startAt(buffer, from, { end: to, owner: willOwner });
+  while (!walk.isDone) {
+    const at = walk.at;
+    walk.next();
+    if (walk.id === propertyId.willDelayInterval || walk.id === propertyId.messageExpiryInterval) continue;
+    parts.push(buffer.subarray(at, walk.at));
+  }
+  return Buffer.concat(parts);
+}
+
+/** The bytes of one control packet for a peer that speaks `version`. Throws only on values that no caller may pass. */
+export function encodePacket(packet: ControlPacket, version: MqttVersion = 4): Buffer {
+  return generate(packet, { protocolVersion: version });
 }
 
 export interface ProtocolLevel {
@@ -86,84 +130,4 @@ export function peekProtocolLevel(bytes: Buffer, at: number): ProtocolLevel | un
   const nameEnd = at + textLengthBytes + readUint16(bytes, at);
   if (nameEnd - at - textLengthBytes > nameLengthMax || nameEnd >= bytes.length) return undefined;
   return { name: bytes.toString('latin1', at + textLengthBytes, nameEnd), level: bytes[nameEnd] as number };
-}
-
-/** PUBACK, PUBREC, PUBREL or PUBCOMP for `packetId`, as one number-free four-byte packet. */
-export function encodeAck(type: number, packetId: number): Buffer {
-  const bytes = Buffer.allocUnsafe(ackBytes);
-  writeAck(type, packetId, { target: bytes, at: 0 });
-  return bytes;
-}
-
-/** PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK: fixed header, length 2, packet id. */
-export const ackBytes = 4;
-const pubrelFlags = 0x02;
-const byteBits = 8;
-const byteMask = 0xff;
-
-/** Writes one acknowledgement of ackBytes into `target`. */
-export function writeAck(
-  type: number,
-  packetId: number,
-  { target, at }: { readonly target: Buffer; readonly at: number },
-): void {
-  target[at] = (type << typeShift) | (type === packetType.pubrel ? pubrelFlags : 0);
-  target[at + 1] = 2;
-  target[at + 2] = packetId >> byteBits;
-  target[at + 3] = packetId & byteMask;
-}
-
-function flaw(packet: ControlPacket, bytes: Buffer): string | undefined {
-  switch (packet.cmd) {
-    case 'connack':
-      return packet.length === 2 ? undefined : 'length does not fit the content';
-    case 'connect':
-      return connectFlaw(packet, bytes);
-    case 'subscribe':
-      if (packet.subscriptions.length === 0) return 'no filters';
-      return listFlaw(packet, { bytes, texts: packet.subscriptions.map((wanted) => wanted.topic) });
-    case 'unsubscribe':
-      if (packet.unsubscriptions.length === 0) return 'no filters';
-      return listFlaw(packet, { bytes, texts: packet.unsubscriptions });
-    default:
-      return undefined;
-  }
-}
-
-function connectFlaw(packet: ConnectPacket, bytes: Buffer): string | undefined {
-  const { will, username, password, clientId } = packet;
-  if (will !== undefined && (will.qos ?? 0) > willQosMax) return 'will QoS 3';
-  if (password !== undefined && username === undefined) return 'password without user name';
-  const fields = [packet.protocolId ?? '', clientId, ...(will === undefined ? [] : [will.topic, will.payload])];
-  if (username !== undefined) fields.push(username);
-  if (password !== undefined) fields.push(password);
-  const fixed = 1 + 1 + 2; // protocol level, connect flags, keep-alive
-  const length = fields.reduce((sum, field) => sum + textLengthBytes + Buffer.byteLength(field), fixed);
-  if (length !== packet.length) return 'length does not fit the content';
-  return textFlaw([clientId, will?.topic ?? '', username ?? ''], () => sameBody(packet, bytes));
-}
-
-function listFlaw(
-  packet: SubscribePacket | UnsubscribePacket,
-  { bytes, texts }: { readonly bytes: Buffer; readonly texts: readonly string[] },
-): string | undefined {
-  if (packet.messageId === undefined || packet.messageId === 0) return 'packet id 0';
-  return textFlaw(texts, () => sameBody(packet, bytes));
-}
-
-/** U+FFFD is what the decoder leaves of bytes that are not UTF-8; it may also have been sent: encoding again tells. */
-function textFlaw(texts: readonly string[], roundTrips: () => boolean): string | undefined {
-  if (texts.some((text) => text.includes('\u0000'))) return 'U+0000 in a text';
-  if (texts.some((text) => text.includes('\ufffd')) && !roundTrips()) return 'text is not UTF-8';
-  return undefined;
-}
-
-function sameBody(packet: ControlPacket, bytes: Buffer): boolean {
-  const length = packet.length ?? 0;
-  try {
-    const again = generate(packet);
-    return again.subarray(again.length - length).equals(bytes.subarray(bytes.length - length));
-  } catch {
-    return false;
-  }
 }

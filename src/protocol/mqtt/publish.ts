@@ -1,15 +1,21 @@
 // PUBLISH without objects: a view onto the bytes of one packet, and the writer that sends them on (§3.3).
 //
-//   0011 dup qos qos retain | remaining length | topic length (2) topic | packet id (2, QoS 1 and 2 only) | payload
-//                                                └ from                  └ idAt                            └ payloadAt   to ┘
+//   0011 dup qos qos retain | remaining length | topic length (2) topic | packet id (2) | properties | payload
+//                                                └ from                   QoS 1 and 2     MQTT 5       └ payloadAt  to ┘
 //
 // The view points into a buffer it does not own, which is valid only until the next read; `kept()` copies. One
 // view is reused for all packets of a broker, so the hot path allocates nothing. Nobody writes into a kept view.
+//
+// What belongs to one hop (topic alias, expiry, subscription identifiers) is taken out of the properties when they
+// are read; what is left is the same for every receiver and goes on as it is, in its order [MQTT-3.3.2-18]. A
+// packet that had nothing to take out is a body that is sent on whole: `bodyVersion` says to whom.
 
 import { strict as assert } from 'node:assert';
 import { Buffer, isUtf8 } from 'node:buffer';
 import type { ProtocolProblem } from './errors.ts';
-import { lengthFieldSize, packetType, typeShift, writeLengthField } from './frame.ts';
+import { lengthFieldSize, type MqttVersion, packetType, typeShift, writeLengthField } from './frame.ts';
+import { PropertyWalk, propertyId } from './properties.ts';
+import { encodeProperties, type PublishProperties, readProperties } from './publish-properties.ts';
 
 export type Qos = 0 | 1 | 2;
 
@@ -21,65 +27,114 @@ const retainBit = 0x01;
 const qosShift = 1;
 const qosMask = 0x03;
 const duplicateBit = 0x08;
+const version5 = 5;
+/** Both versions before 5 have the same PUBLISH. */
+const version4 = 4;
+/** Id and value of a topic alias and of an expiry interval. */
+const aliasBytes = 3;
+const expiryBytes = 5;
 /** Below this many bytes a loop is cheaper than the call to Buffer.copy. */
 const loopCopyBytesMax = 48;
+const nothing = Buffer.alloc(0);
 
 /** First byte of a QoS 0 PUBLISH that is neither retained nor a duplicate: the overwhelming case. */
 export const plainPublishByte = packetType.publish << typeShift;
 
 /** The part of a PUBLISH behind its fixed header, wherever it lies. */
 export class PublishView {
-  buffer: Buffer = Buffer.alloc(0);
+  buffer: Buffer = nothing;
   from = 0;
   to = 0;
-  topicBytes = 0;
+  /** `buffer[from..to)`, its packet id apart, is what a receiver of this version gets: 4 (3.1 too), 5, or 0 for none. */
+  bodyVersion: 0 | 4 | 5 = 0;
   /** 2 when the bytes have room for a packet id, else 0. */
   idBytes: 0 | 2 = 0;
+  payloadAt = 0;
+  /** Where the length-prefixed topic is: in `buffer` at `from`, unless it came from an alias. */
+  topicBuffer: Buffer = nothing;
+  topicFrom = 0;
+  topicBytes = 0;
+  /** Properties without their length, and without those of one hop. */
+  propertiesBuffer: Buffer = nothing;
+  propertiesAt = 0;
+  propertiesBytes = 0;
   qos: Qos = 0;
   retain = false;
   duplicate = false;
   packetId = 0;
+  /** Message Expiry Interval as received, seconds; undefined = never. */
+  expirySeconds: number | undefined;
+  /** Set by who received it, on its monotonic clock and before `kept()`; 0 = never. */
+  expiresAtMs = 0;
+  /** As received; 0 = none. With an alias the topic may be empty: useTopic() then says which. */
+  topicAlias = 0;
+  /** Payload Format Indicator 1: the publisher says the payload is UTF-8. */
+  declaresText = false;
   /** The copy made of these bytes, if one was: all who keep the message share it. */
   #copy: PublishView | undefined;
+  /** Holds the properties when what was taken out was in their middle; reused. */
+  #scratch: Buffer = nothing;
+  #walk: PropertyWalk | undefined;
 
+  /** Offset of the topic's first character in `topicBuffer`. */
   get topicAt(): number {
-    return this.from + topicLengthBytes;
-  }
-
-  get payloadAt(): number {
-    return this.from + topicLengthBytes + this.topicBytes + this.idBytes;
+    return this.topicFrom + topicLengthBytes;
   }
 
   get payloadBytes(): number {
     return this.to - this.payloadAt;
   }
 
-  /** Reads the packet whose fixed header has `firstByte` and whose rest is `buffer[from..to)`. The topic is not looked into. */
+  /**
+   * Reads the packet whose fixed header has `firstByte` and whose rest is `buffer[from..to)`, sent by a client that
+   * speaks `version`. The topic is not looked into; the properties are validated.
+   */
   read(
     buffer: Buffer,
     { firstByte, from, to }: { readonly firstByte: number; readonly from: number; readonly to: number },
+    version: MqttVersion = version4,
   ): ProtocolProblem | undefined {
     const qos = (firstByte >> qosShift) & qosMask;
     if (qos > 2) return 'malformed-packet'; // [MQTT-3.3.1-4]
     this.#copy = undefined;
     this.buffer = buffer;
+    this.topicBuffer = buffer;
     this.from = from;
+    this.topicFrom = from;
     this.to = to;
     this.qos = qos as Qos;
     this.retain = (firstByte & retainBit) !== 0;
     this.duplicate = (firstByte & duplicateBit) !== 0;
+    this.propertiesBytes = 0;
+    this.expirySeconds = undefined;
+    this.expiresAtMs = 0;
+    this.topicAlias = 0;
+    this.declaresText = false;
     if (this.duplicate && qos === 0) return 'malformed-packet'; // [MQTT-3.3.1-2]
     if (from + topicLengthBytes > to) return 'malformed-packet';
     this.topicBytes = readUint16(buffer, from);
     this.idBytes = qos === 0 ? 0 : packetIdBytes;
+    this.payloadAt = from + topicLengthBytes + this.topicBytes + this.idBytes;
     if (this.payloadAt > to) return 'malformed-packet';
     this.packetId = qos === 0 ? 0 : readUint16(buffer, this.payloadAt - packetIdBytes);
-    return qos > 0 && this.packetId === 0 ? 'invalid-packet-id' : undefined; // [MQTT-2.3.1-1]
+    if (qos > 0 && this.packetId === 0) return 'invalid-packet-id'; // [MQTT-2.3.1-1]
+    if (version === version5) return this.#readProperties();
+    this.bodyVersion = version4;
+    return undefined;
+  }
+
+  /** The topic stands for the alias of this packet: `topic` is length-prefixed and stays as it is. */
+  useTopic(topic: Buffer): void {
+    this.#copy = undefined;
+    this.topicBuffer = topic;
+    this.topicFrom = 0;
+    this.topicBytes = topic.length - topicLengthBytes;
+    this.bodyVersion = 0;
   }
 
   /** The topic as text, or undefined when its bytes are not UTF-8 [MQTT-1.5.3-1]. */
   topic(): string | undefined {
-    const bytes = this.buffer.subarray(this.topicAt, this.topicAt + this.topicBytes);
+    const bytes = this.topicBuffer.subarray(this.topicAt, this.topicAt + this.topicBytes);
     return isUtf8(bytes) ? bytes.toString('utf8') : undefined;
   }
 
@@ -88,20 +143,63 @@ export class PublishView {
     return Buffer.from(this.buffer.subarray(this.payloadAt, this.to));
   }
 
+  /** Whether the payload is what its format indicator says (§3.3.2.3.2). */
+  isPayloadAsDeclared(): boolean {
+    return !this.declaresText || isUtf8(this.buffer.subarray(this.payloadAt, this.to));
+  }
+
+  /** The properties as mqtt-packet names them, the expiry as received, without those of one hop. */
+  properties(): PublishProperties {
+    const { propertiesBuffer: buffer, propertiesAt: at, propertiesBytes } = this;
+    const properties = readProperties(buffer, at, at + propertiesBytes);
+    return this.expirySeconds === undefined ? properties : { messageExpiryInterval: this.expirySeconds, ...properties };
+  }
+
   /** The same message in memory of its own, which stays as it is. Asked again, it answers the same copy. */
   kept(): PublishView {
     if (this.#copy !== undefined) return this.#copy;
     const copy = new PublishView();
-    copy.buffer = Buffer.allocUnsafeSlow(this.to - this.from);
-    this.buffer.copy(copy.buffer, 0, this.from, this.to);
+    if (this.bodyVersion === 0) {
+      copy.buffer = Buffer.allocUnsafeSlow(canonicalBytes(this) + this.idBytes);
+      writeBody(this, copy.buffer, this.idBytes);
+    } else {
+      copy.buffer = Buffer.allocUnsafeSlow(this.to - this.from);
+      this.buffer.copy(copy.buffer, 0, this.from, this.to);
+    }
     copy.to = copy.buffer.length;
+    copy.bodyVersion = this.bodyVersion === 0 ? version5 : this.bodyVersion;
     copy.topicBytes = this.topicBytes;
     copy.idBytes = this.idBytes;
     copy.qos = this.qos;
     copy.retain = this.retain;
-    copy.#copy = copy;
+    copy.expirySeconds = this.expirySeconds;
+    copy.expiresAtMs = this.expiresAtMs;
+    copy.declaresText = this.declaresText;
+    copy.#settle(this.propertiesBytes);
     this.#copy = copy;
     return copy;
+  }
+
+  /** Everything but flags, packet id, alias and expiry, in one buffer of its own: the body of a QoS 0 packet of MQTT 5. */
+  canonical(): Buffer {
+    const bytes = Buffer.allocUnsafeSlow(canonicalBytes(this));
+    writeBody(this, bytes, 0);
+    return bytes;
+  }
+
+  /** The message of canonical() and what is not in it. `bytes` is kept, not copied. */
+  static fromCanonical(
+    bytes: Buffer,
+    facts: { readonly qos: Qos; readonly retain: boolean; readonly expiresAtMs: number },
+  ): PublishView {
+    const view = new PublishView();
+    const problem = view.read(bytes, { firstByte: plainPublishByte, from: 0, to: bytes.length }, version5);
+    assert(problem === undefined, 'canonical bytes are what canonical() wrote');
+    view.qos = facts.qos;
+    view.retain = facts.retain;
+    view.expiresAtMs = facts.expiresAtMs;
+    view.#copy = view;
+    return view;
   }
 
   /** The packet of `message`, with room for a packet id when its QoS needs one. The topic must be valid. */
@@ -110,22 +208,113 @@ export class PublishView {
     readonly payload: Uint8Array;
     readonly qos: Qos;
     readonly retain: boolean;
+    /** With mqtt-packet's names. */
+    readonly properties?: PublishProperties | undefined;
+    /** Valid properties as bytes, as a will brings them (packet.ts); they go before `properties`, but for its expiry. */
+    readonly propertyBytes?: Buffer | undefined;
   }): PublishView {
     const view = new PublishView();
+    const properties = message.propertyBytes ?? encodeProperties(message.properties);
     view.topicBytes = Buffer.byteLength(message.topic);
     view.idBytes = message.qos === 0 ? 0 : packetIdBytes;
     view.qos = message.qos;
     view.retain = message.retain;
-    view.to = view.payloadAt + message.payload.length;
+    view.expirySeconds = message.properties?.messageExpiryInterval;
+    view.bodyVersion = properties.length === 0 ? version4 : version5;
+    const bodyBytes = topicLengthBytes + view.topicBytes + view.idBytes + message.payload.length;
+    const sectionBytes = properties.length === 0 ? 0 : lengthFieldSize(properties.length) + properties.length;
+    view.to = bodyBytes + sectionBytes;
     view.buffer = Buffer.allocUnsafeSlow(view.to);
     writeUint16(view.buffer, 0, view.topicBytes);
     view.buffer.write(message.topic, topicLengthBytes, 'utf8');
-    view.buffer.set(message.payload, view.payloadAt);
+    if (sectionBytes > 0) {
+      const at = writeLengthField(view.buffer, view.topicAt + view.topicBytes + view.idBytes, properties.length);
+      properties.copy(view.buffer, at);
+    }
+    view.buffer.set(message.payload, view.to - message.payload.length);
+    view.#settle(properties.length);
+    view.declaresText = view.properties().payloadFormatIndicator === true;
     view.#copy = view;
     return view;
   }
+
+  /** The body is whole in `buffer` from 0: finds topic, properties and payload in it, and keeps it as it is. */
+  #settle(propertiesBytes: number): void {
+    this.topicBuffer = this.buffer;
+    this.propertiesBuffer = this.buffer;
+    this.propertiesBytes = propertiesBytes;
+    const topicEnd = this.topicAt + this.topicBytes + this.idBytes;
+    this.propertiesAt = topicEnd + (this.bodyVersion === version5 ? lengthFieldSize(propertiesBytes) : 0);
+    this.payloadAt = this.propertiesAt + propertiesBytes;
+    this.#copy = this;
+  }
+
+  /** The property section at `payloadAt`, which moves behind it. */
+  #readProperties(): ProtocolProblem | undefined {
+    this.bodyVersion = version5;
+    if (this.buffer[this.payloadAt] === 0 && this.payloadAt < this.to) {
+      this.payloadAt++;
+    } else {
+      const problem = this.#walkProperties();
+      if (problem !== undefined) return problem;
+    }
+    // A topic is left out only where an alias stands for it (§3.3.2.1).
+    return this.topicBytes === 0 && this.topicAlias === 0 ? 'protocol-error' : undefined;
+  }
+
+  #walkProperties(): ProtocolProblem | undefined {
+    this.#walk ??= new PropertyWalk();
+    const walk = this.#walk;
+    const end = walk.start(this.buffer, this.payloadAt, { end: this.to, owner: packetType.publish });
+    if (end === -1) return 'malformed-packet';
+    const sectionAt = walk.at;
+    this.propertiesBuffer = this.buffer;
+    this.propertiesAt = sectionAt;
+    let keptTo = sectionAt;
+    let scattered = false;
+    while (!walk.isDone) {
+      const at = walk.at;
+      const problem = walk.next();
+      if (problem !== undefined) return problem;
+      if (walk.id === propertyId.subscriptionIdentifier) return 'protocol-error'; // [MQTT-3.3.4-6]
+      if (walk.id === propertyId.topicAlias) {
+        this.topicAlias = walk.value;
+      } else if (walk.id === propertyId.messageExpiryInterval) {
+        this.expirySeconds = walk.value;
+      } else {
+        if (walk.id === propertyId.payloadFormatIndicator) this.declaresText = walk.value === 1;
+        if (this.propertiesBytes === 0) this.propertiesAt = at;
+        else if (keptTo !== at) scattered = true;
+        this.propertiesBytes += walk.at - at;
+        keptTo = walk.at;
+      }
+    }
+    if (this.topicAlias > 0 || this.expirySeconds !== undefined) this.bodyVersion = 0;
+    if (scattered) this.#gather(sectionAt, end);
+    this.payloadAt = end;
+    return undefined;
+  }
+
+  /** The properties of `buffer[from..to)` one behind the other, in the scratch. */
+  #gather(from: number, to: number): void {
+    if (this.#scratch.length < this.propertiesBytes) this.#scratch = Buffer.allocUnsafeSlow(this.propertiesBytes);
+    const walk = this.#walk as PropertyWalk;
+    walk.start(this.buffer, this.payloadAt, { end: to, owner: packetType.publish });
+    let at = from;
+    let into = 0;
+    while (!walk.isDone) {
+      at = walk.at;
+      walk.next();
+      if (walk.id === propertyId.topicAlias || walk.id === propertyId.messageExpiryInterval) continue;
+      into += this.buffer.copy(this.#scratch, into, at, walk.at);
+    }
+    assert(into === this.propertiesBytes, 'both walks meet the same properties');
+    this.propertiesBuffer = this.#scratch;
+    this.propertiesAt = 0;
+  }
 }
 
+/** How one receiver gets a message. What a header leaves out is 3.1.1, or nothing. */
 export interface PublishHeader {
   /** At most the view's own QoS. */
   readonly qos: Qos;
@@ -133,11 +322,20 @@ export interface PublishHeader {
   readonly duplicate: boolean;
   /** Not used for QoS 0. */
   readonly packetId: number;
+  readonly version?: MqttVersion;
+  /** MQTT 5: of the subscriptions that the message matched. */
+  readonly subscriptionIds?: readonly number[];
+  /** MQTT 5: what is left of the expiry interval, seconds; undefined = none. */
+  readonly expirySeconds?: number | undefined;
+  /** MQTT 5: 0 = none. */
+  readonly topicAlias?: number;
+  /** The receiver knows the alias: the topic is left out. */
+  readonly omitTopic?: boolean;
 }
 
-/** Bytes that `view` takes as a whole packet of QoS `qos`. */
-export function publishBytes(view: PublishView, qos: Qos): number {
-  const rest = restBytes(view, qos);
+/** Bytes that `view` takes as a whole packet with `header`; a QoS alone stands for a plain header of 3.1.1. */
+export function publishBytes(view: PublishView, header: PublishHeader | Qos): number {
+  const rest = typeof header === 'number' ? plainRestBytes(view, header) : restBytes(view, header);
   return 1 + lengthFieldSize(rest) + rest;
 }
 
@@ -148,24 +346,117 @@ export function writePublish(
   { target, at }: { readonly target: Buffer; readonly at: number },
 ): number {
   const { qos } = header;
-  assert(qos === 0 || view.idBytes > 0, 'a QoS is lowered on the way, never raised');
+  assert(qos <= view.qos, 'a QoS is lowered on the way, never raised');
   target[at] =
     plainPublishByte | (header.duplicate ? duplicateBit : 0) | (qos << qosShift) | (header.retain ? retainBit : 0);
-  const bodyAt = writeLengthField(target, at + 1, restBytes(view, qos));
-  if (qos === 0 && view.idBytes > 0) {
-    const idAt = view.payloadAt - packetIdBytes;
-    copyBytes({ buffer: view.buffer, from: view.from, to: idAt }, target, bodyAt);
-    const payloadTo = bodyAt + idAt - view.from;
-    copyBytes({ buffer: view.buffer, from: view.payloadAt, to: view.to }, target, payloadTo);
-    return payloadTo + view.payloadBytes;
-  }
+  const bodyAt = writeLengthField(target, at + 1, restBytes(view, header));
+  if (!goesWhole(view, header)) return writeParts(view, header, { target, at: bodyAt });
   copyBytes(view, target, bodyAt);
-  if (qos > 0) writeUint16(target, bodyAt + view.payloadAt - packetIdBytes - view.from, header.packetId);
+  if (qos > 0) writeUint16(target, bodyAt + topicLengthBytes + view.topicBytes, header.packetId);
   return bodyAt + view.to - view.from;
 }
 
-function restBytes(view: PublishView, qos: Qos): number {
-  return view.to - view.from - (qos === 0 ? view.idBytes : 0);
+/** Whether the receiver gets the body of `view` as it lies there. */
+function goesWhole(view: PublishView, header: PublishHeader): boolean {
+  if (header.qos > 0 !== view.idBytes > 0) return false;
+  if (header.version !== version5) return view.bodyVersion === version4;
+  return view.bodyVersion === version5 && !hasOwnProperties(header);
+}
+
+/** Whether this receiver gets properties that are not the message's. */
+function hasOwnProperties(header: PublishHeader): boolean {
+  const { topicAlias = 0, subscriptionIds } = header;
+  return header.expirySeconds !== undefined || topicAlias > 0 || (subscriptionIds?.length ?? 0) > 0;
+}
+
+function writeParts(
+  view: PublishView,
+  header: PublishHeader,
+  { target, at }: { readonly target: Buffer; readonly at: number },
+): number {
+  let into = at;
+  if (header.omitTopic === true) {
+    writeUint16(target, into, 0);
+    into += topicLengthBytes;
+  } else {
+    copyBytes({ buffer: view.topicBuffer, from: view.topicFrom, to: view.topicAt + view.topicBytes }, target, into);
+    into += topicLengthBytes + view.topicBytes;
+  }
+  if (header.qos > 0) {
+    writeUint16(target, into, header.packetId);
+    into += packetIdBytes;
+  }
+  if (header.version === version5) into = writeProperties(view, header, { target, at: into });
+  copyBytes({ buffer: view.buffer, from: view.payloadAt, to: view.to }, target, into);
+  return into + view.payloadBytes;
+}
+
+function writeProperties(
+  view: PublishView,
+  header: PublishHeader,
+  { target, at }: { readonly target: Buffer; readonly at: number },
+): number {
+  const { topicAlias = 0, expirySeconds, subscriptionIds } = header;
+  let into = writeLengthField(target, at, propertyBytes(view, header));
+  if (topicAlias > 0) {
+    target[into] = propertyId.topicAlias;
+    writeUint16(target, into + 1, topicAlias);
+    into += aliasBytes;
+  }
+  if (expirySeconds !== undefined) {
+    target[into] = propertyId.messageExpiryInterval;
+    into = target.writeUInt32BE(expirySeconds, into + 1);
+  }
+  if (subscriptionIds !== undefined) {
+    for (let index = 0; index < subscriptionIds.length; index++) {
+      target[into] = propertyId.subscriptionIdentifier;
+      into = writeLengthField(target, into + 1, subscriptionIds[index] as number);
+    }
+  }
+  const { propertiesBuffer, propertiesAt, propertiesBytes } = view;
+  copyBytes({ buffer: propertiesBuffer, from: propertiesAt, to: propertiesAt + propertiesBytes }, target, into);
+  return into + propertiesBytes;
+}
+
+function plainRestBytes(view: PublishView, qos: Qos): number {
+  return topicLengthBytes + view.topicBytes + (qos === 0 ? 0 : packetIdBytes) + view.payloadBytes;
+}
+
+function restBytes(view: PublishView, header: PublishHeader): number {
+  const plain = plainRestBytes(view, header.qos) - (header.omitTopic === true ? view.topicBytes : 0);
+  if (header.version !== version5) return plain;
+  const properties = propertyBytes(view, header);
+  return plain + lengthFieldSize(properties) + properties;
+}
+
+/** Bytes of the property section behind its length. */
+function propertyBytes(view: PublishView, header: PublishHeader): number {
+  const { topicAlias = 0, expirySeconds, subscriptionIds } = header;
+  let bytes = view.propertiesBytes;
+  if (topicAlias > 0) bytes += aliasBytes;
+  if (expirySeconds !== undefined) bytes += expiryBytes;
+  if (subscriptionIds !== undefined) {
+    for (let index = 0; index < subscriptionIds.length; index++) {
+      bytes += 1 + lengthFieldSize(subscriptionIds[index] as number);
+    }
+  }
+  return bytes;
+}
+
+/** Bytes of canonical(). */
+export function canonicalBytes(view: PublishView): number {
+  const section = lengthFieldSize(view.propertiesBytes) + view.propertiesBytes;
+  return topicLengthBytes + view.topicBytes + section + view.payloadBytes;
+}
+
+/** Writes the body of MQTT 5 with `idBytes` of room for a packet id into `target`, which has just that size. */
+function writeBody(view: PublishView, target: Buffer, idBytes: number): void {
+  const topicEnd = topicLengthBytes + view.topicBytes;
+  view.topicBuffer.copy(target, 0, view.topicFrom, view.topicFrom + topicEnd);
+  target.fill(0, topicEnd, topicEnd + idBytes);
+  let into = writeLengthField(target, topicEnd + idBytes, view.propertiesBytes);
+  into += view.propertiesBuffer.copy(target, into, view.propertiesAt, view.propertiesAt + view.propertiesBytes);
+  view.buffer.copy(target, into, view.payloadAt, view.to);
 }
 
 /** Copies `buffer[from..to)`; by a loop when it is short. */

@@ -8,15 +8,37 @@
 
 import { Buffer } from 'node:buffer';
 import { mqttStringBytesMax, topicLevelsMax } from '../../limits.ts';
+import type { MqttVersion } from './frame.ts';
 
 /** A topic one can publish to: [MQTT-3.3.2-2], [MQTT-4.7.3-1..3], at most topicLevelsMax levels. */
 export function isValidTopicName(topic: string): boolean {
   return isSendable(topic) && !topic.includes('+') && !topic.includes('#');
 }
 
-/** A filter one can subscribe to: [MQTT-4.7.1-2] and [MQTT-4.7.1-3] place the wildcards. */
-export function isValidTopicFilter(filter: string): boolean {
+/** How the filter of a shared subscription begins (MQTT 5 §4.8.2). */
+export const sharePrefix = '$share/';
+
+/**
+ * A filter one can subscribe to: [MQTT-4.7.1-2] and [MQTT-4.7.1-3] place the wildcards. In MQTT 5 one that begins
+ * with `$share/` must name a share and hold a filter [MQTT-4.8.2-1, -2].
+ */
+export function isValidTopicFilter(filter: string, version: MqttVersion = 4): boolean {
   if (!isSendable(filter)) return false;
+  if (version < 5 || !filter.startsWith(sharePrefix)) return areWildcardsPlaced(filter);
+  const shared = parseShare(filter);
+  return shared !== undefined && areWildcardsPlaced(shared.filter);
+}
+
+/** The parts of `$share/{share}/{filter}`; undefined for any other filter, and for one without a share name or filter. */
+export function parseShare(filter: string): { readonly share: string; readonly filter: string } | undefined {
+  if (!filter.startsWith(sharePrefix)) return undefined;
+  const shareEnd = filter.indexOf('/', sharePrefix.length);
+  const share = filter.slice(sharePrefix.length, shareEnd);
+  if (shareEnd <= sharePrefix.length || shareEnd === filter.length - 1 || /[+#]/.test(share)) return undefined;
+  return { share, filter: filter.slice(shareEnd + 1) };
+}
+
+function areWildcardsPlaced(filter: string): boolean {
   const levels = filter.split('/');
   return levels.every((level, index) => {
     if (level.includes('#')) return level === '#' && index === levels.length - 1;
