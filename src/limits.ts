@@ -239,6 +239,18 @@ export const brokerRetainedMessagesMax = 32_768;
 export const brokerRetainedBytesMax = 33_554_432;
 /** Topics with a resolved list of receivers; all are forgotten when full, and resolved again. */
 export const brokerTopicCacheMax = 8192;
+/** Topic aliases a client may use towards us: as many as mosquitto's clients ask for, and some. */
+export const brokerTopicAliasesMax = 64;
+/** Bytes of the topics behind one client's aliases; a client that needs more is disconnected (quota exceeded). */
+export const brokerTopicAliasBytesMax = 131_072;
+/** Acknowledgements of one client that wait for a commit; then its socket is not read. */
+export const brokerAcksWaitingMax = 1024;
+/** Challenges and responses of one enhanced authentication; more end it. */
+export const brokerAuthenticationRoundsMax = 16;
+/** Publishes of one client in a second, if not configured: 0 is no limit. Beyond it the client is not read until its time has come. */
+export const brokerMessagesPerSecondMax = 0;
+/** Connections of one listener in a second, if not configured: 0 is no limit. More are closed at once. */
+export const brokerConnectionsPerSecondMax = 0;
 
 assert(packetBytesMax <= brokerQueueBytesMax, 'whatever fits a packet fits a queue');
 assert(packetBytesMax <= brokerOutputBytesMax, 'whatever fits a packet fits the output of a client');
@@ -327,3 +339,32 @@ export const workloadRequestsPerModuleMax = 10;
 export const unixPathBytesMax = 107;
 
 assert(workloadBodyBytesMax <= httpBodyBytesMax, 'a workload request is a request on a local socket');
+
+// ── access: who may connect, and what they may do ──
+
+/** A password or ACL file. A hundred thousand users with their hashes fit. */
+export const accessFileBytesMax = 33_554_432;
+/** Users of one password file. */
+export const accessUsersMax = 100_000;
+/** Rules of one ACL file. */
+export const accessRulesMax = 100_000;
+/** Iterations of one password hash: more would keep a thread of the pool for seconds. */
+export const passwordIterationsMax = 10_000_000;
+/** Passwords hashed at a time; Node's pool has four threads, and the disk needs some of them. */
+export const accessChecksMax = 2;
+/** Passwords that wait to be hashed; beyond it a client is told to come later. */
+export const accessChecksWaitingMax = 1024;
+/** Credentials remembered as right, a keyed hash each; the one unused for longest is forgotten first. */
+export const accessVerifiedMax = 32_768;
+/** Addresses remembered for their failed attempts; the one that failed longest ago is forgotten first. */
+export const accessAddressesMax = 4096;
+/** How long the answer to a first failed attempt waits, milliseconds; each further one twice as long. */
+export const accessFailureDelayMs = 250;
+/** The longest such wait: below the time that a CONNECT may take. */
+export const accessFailureDelayMsMax = 4000;
+/** An address that did not fail for this long starts anew. */
+export const accessFailureForgetMs = 60_000;
+/** Refusals of one address that wait at a time; further attempts of it are not even checked. */
+export const accessRefusalsPendingMax = 16;
+
+assert(accessFailureDelayMsMax < brokerConnectMsMax, 'a refusal is told before the connection times out');
