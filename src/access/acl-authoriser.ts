@@ -12,7 +12,6 @@
 //
 // `epoch` changes with the rules; whoever keeps a decision compares it. Without rules everything but 1. is allowed.
 
-import { parseShare } from '../protocol/mqtt/topic.ts';
 import type { AclRules, TopicRule } from './acl-file.ts';
 import { anonymousName, type Subject } from './ports.ts';
 
@@ -63,11 +62,11 @@ export class AclAuthoriser {
     return this.#may(subject, topic, 'read');
   }
 
+  /** Of a shared subscription, `filter` is what is shared. */
   maySubscribe(subject: Subject, filter: string): boolean {
     if (this.#rules === undefined) return true;
-    const topics = parseShare(filter)?.filter ?? filter;
-    const wanted = topics.split('/');
-    if (!wanted.some((level) => level === '+' || level === '#')) return this.#may(subject, topics, 'read');
+    const wanted = filter.split('/');
+    if (!wanted.some((level) => level === '+' || level === '#')) return this.#may(subject, filter, 'read');
     return this.#groupsOf(subject, this.#rules).some(({ grants }) =>
       grants.some((rule) => rule.reads && overlaps(rule.levels, wanted)),
     );

@@ -15,6 +15,8 @@ export interface ConnectAttempt {
   readonly listener: string;
   readonly remote: string;
   readonly peer: PeerCredentials | undefined;
+  /** Common name of the client certificate that TLS has verified; empty when it has none. */
+  readonly certificateName?: string | undefined;
 }
 
 export interface Principal {
@@ -22,6 +24,8 @@ export interface Principal {
   readonly name: string;
   /** Present for IoT Hub identities. */
   readonly identity: Identity | undefined;
+  /** For rules that look at it. The table of sessions sets it in principals that were stored without. */
+  readonly clientId?: string | undefined;
 }
 
 export type Admission =

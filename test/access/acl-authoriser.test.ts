@@ -79,8 +79,6 @@ t.test('a subscription is granted when it can bring anything', (t) => {
     ['plc-1', '+/plc-1', true],
     ['plc-1', 'data/#', false],
     ['plc-1', '$SYS/#', false],
-    ['plc-1', '$share/group/site/#', true],
-    ['plc-1', '$share/group/data/#', false],
     ['admin', '$SYS/#', true],
     ['admin', '$other/#', false],
     ['nobody', '#', true],
