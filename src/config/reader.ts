@@ -9,7 +9,7 @@ import type { TomlTableWithoutBigInt, TomlValueWithoutBigInt } from 'smol-toml';
 import type { ConfigNote } from './errors.ts';
 import type { Position } from './key-positions.ts';
 import { nearestName } from './nearest.ts';
-import { azureOnlyKeys, settings, type TcpAddress } from './schema.ts';
+import { azureOnlyKeys, type SettingDescription, settings, type TcpAddress } from './schema.ts';
 import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from './units.ts';
 
 export interface TomlSource {
@@ -25,7 +25,16 @@ export type SecretReference =
 const portMax = 65_535;
 const shownValueMax = 40;
 
-const tableNames: readonly string[] = [...new Set(settings.flatMap(({ key }) => enclosingTables(key)))];
+/** The keys of one kind of file. */
+export interface Vocabulary {
+  readonly settings: readonly SettingDescription[];
+  /** First parts of keys that belong to somebody else and are tolerated. */
+  readonly foreignKeys: readonly string[];
+  /** Where a person reads about them. */
+  readonly page: string;
+}
+
+const gatewayVocabulary: Vocabulary = { settings, foreignKeys: azureOnlyKeys, page: 'docs/configuration.md' };
 
 /** Keys whose value is a table that a setting reads as a whole. */
 const secretKeys: readonly string[] = ['provisioning.connection_string', 'provisioning.authentication.device_id_pk'];
@@ -34,9 +43,13 @@ export class SettingsReader {
   readonly problems: ConfigNote[] = [];
   readonly warnings: ConfigNote[] = [];
   readonly #source: TomlSource;
+  readonly #vocabulary: Vocabulary;
+  readonly #tableNames: readonly string[];
 
-  constructor(source: TomlSource) {
+  constructor(source: TomlSource, vocabulary: Vocabulary = gatewayVocabulary) {
     this.#source = source;
+    this.#vocabulary = vocabulary;
+    this.#tableNames = [...new Set(vocabulary.settings.flatMap(({ key }) => enclosingTables(key)))];
   }
 
   /** The raw value under a dotted key; undefined when any part is absent. */
@@ -54,7 +67,7 @@ export class SettingsReader {
   }
 
   /** The same problem of the same key is noted once, however often the key is read. */
-  problem(key: string, message: string, mend = `Allowed: ${allowedFor(key)}.`): void {
+  problem(key: string, message: string, mend = `Allowed: ${this.#allowedFor(key)}.`): void {
     if (this.problems.some((known) => known.key === key && known.message === message)) return;
     this.problems.push({ where: this.where(key), key, message, mend });
   }
@@ -86,6 +99,24 @@ export class SettingsReader {
     const found = allowed.find((name) => name === value);
     if (found === undefined) this.problem(key, `${show(value)} is not allowed.`);
     return found;
+  }
+
+  flag(key: string): boolean | undefined {
+    const value = this.value(key);
+    if (value === undefined || typeof value === 'boolean') return value;
+    this.problem(key, `${show(value)} is neither true nor false.`);
+    return undefined;
+  }
+
+  /** A list of texts; one text alone is a list, too. */
+  texts(key: string): readonly string[] | undefined {
+    const value = this.value(key);
+    if (value === undefined) return undefined;
+    const list = Array.isArray(value) ? value : [value];
+    const texts = list.filter((item): item is string => typeof item === 'string' && item !== '');
+    if (texts.length === list.length) return texts;
+    this.problem(key, `${show(value)} is not a list of texts.`);
+    return undefined;
   }
 
   integer(key: string, bounds: { readonly min: number; readonly max: number; readonly fallback: number }): number {
@@ -156,7 +187,7 @@ export class SettingsReader {
 
   /** Notes a problem for every table that was written as a plain value. */
   checkTables(): void {
-    for (const name of tableNames) {
+    for (const name of this.#tableNames) {
       const value = this.value(name);
       if (value !== undefined && !isTable(value))
         this.problem(name, `${show(value)} is not a table.`, `Write its keys below a line [${name}].`);
@@ -165,10 +196,11 @@ export class SettingsReader {
 
   /** Notes a warning for every key that means nothing here, with the nearest known one. */
   warnUnknownKeys(): void {
-    const known = settings.map((setting) => setting.key);
+    const { foreignKeys, page } = this.#vocabulary;
+    const known = this.#vocabulary.settings.map((setting) => setting.key);
     for (const key of this.#leafKeys(this.#source.table, '')) {
-      if (known.includes(key) || tableNames.includes(key)) continue;
-      if (azureOnlyKeys.includes(key.split('.')[0] ?? '')) {
+      if (known.includes(key) || this.#tableNames.includes(key)) continue;
+      if (foreignKeys.includes(key.split('.')[0] ?? '')) {
         this.warning(
           key,
           'this key is for the Azure IoT Edge runtime and has no effect in weir.',
@@ -178,21 +210,23 @@ export class SettingsReader {
       }
       const nearest =
         nearestName(key, known) ?? known.find((name) => name.endsWith(`.${key.slice(key.lastIndexOf('.') + 1)}`));
-      this.warning(
-        key,
-        'unknown key, ignored.',
-        nearest === undefined ? 'See docs/configuration.md.' : `Did you mean ${nearest}?`,
-      );
+      this.warning(key, 'unknown key, ignored.', nearest === undefined ? `See ${page}.` : `Did you mean ${nearest}?`);
     }
   }
 
   #leafKeys(table: TomlTableWithoutBigInt, prefix: string): string[] {
     return Object.entries(table).flatMap(([name, value]) => {
       const key = `${prefix}${name}`;
-      if (!isTable(value) || secretKeys.includes(key) || azureOnlyKeys.includes(key)) return [key];
+      if (!isTable(value) || secretKeys.includes(key) || this.#vocabulary.foreignKeys.includes(key)) return [key];
       // A table in the place of a plain value is judged by the one who reads that value.
-      return settings.some((setting) => setting.key === key) ? [] : this.#leafKeys(value, `${key}.`);
+      return this.#vocabulary.settings.some((setting) => setting.key === key) ? [] : this.#leafKeys(value, `${key}.`);
     });
+  }
+
+  #allowedFor(key: string): string {
+    const setting = this.#vocabulary.settings.find((candidate) => candidate.key === key);
+    assert(setting !== undefined, `every key that is read is described: ${key}`);
+    return setting.allowed;
   }
 
   #quantity(key: string, kind: QuantityKind): number {
@@ -223,12 +257,6 @@ interface QuantityKind {
   readonly parse: (text: string) => number | undefined;
   readonly format: (value: number) => string;
   readonly noun: string;
-}
-
-function allowedFor(key: string): string {
-  const setting = settings.find((candidate) => candidate.key === key);
-  assert(setting !== undefined, `every key that is read is described: ${key}`);
-  return setting.allowed;
 }
 
 function show(value: TomlValueWithoutBigInt): string {
