@@ -287,6 +287,10 @@ export const storeScanRowsMax = 4096;
 export const storeQuarantineFilesMax = 3;
 /** A file up to this size is checked page by page at the start: about a second on a slow SD card. */
 export const storeCheckBytesMax = 33_554_432;
+/** Bytes of MQTT messages that wait for a commit, or are in one: beyond it the broker rejects new ones for sessions. */
+export const brokerJournalBytesMax = 16_777_216;
+/** One page of rows while MQTT state is loaded: what is in memory besides the state itself. */
+export const storeLoadPageBytes = 262_144;
 /** The smallest quota that makes sense: several of the largest messages. */
 export const storeQuotaBytesMin = 1_048_576;
 

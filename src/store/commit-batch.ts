@@ -79,7 +79,7 @@ export class CommitBatch {
   }
 
   /** The batch as a request. Its buffer is given away: the batch takes nothing more. */
-  seal(rest: Pick<CommitSpec, 'epoch' | 'nowMs' | 'confirms'>): CommitSpec {
+  seal(rest: Pick<CommitSpec, 'epoch' | 'nowMs' | 'confirms' | 'held' | 'journal'>): CommitSpec {
     return {
       ...rest,
       queues: [...this.#queues.keys()],

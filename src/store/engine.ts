@@ -27,6 +27,8 @@ import { closeQuietly, faultError, faultOf, openFile } from './database-file.ts'
 import { DocumentTable } from './document-table.ts';
 import { StoreError } from './errors.ts';
 import { schemaVersion } from './migrations.ts';
+import type { MqttCursor, MqttPage, MqttPart } from './mqtt-shapes.ts';
+import { MqttTable } from './mqtt-table.ts';
 import { OutboxTable } from './outbox-table.ts';
 import { PositionTable } from './position-table.ts';
 import { readHop } from './record.ts';
@@ -53,6 +55,7 @@ interface Tables {
   readonly positions: PositionTable;
   readonly twins: DocumentTable;
   readonly states: DocumentTable;
+  readonly mqtt: MqttTable;
 }
 
 export interface EnginePorts {
@@ -88,13 +91,15 @@ export class Engine {
       const outcomes = new Uint8Array(spec.count);
       const documentOutcomes = new Uint8Array(spec.documents.length);
       const appended = new Set<string>();
+      const held = new Set(spec.held);
+      const refused = new Set<string>();
       tables.database.transaction(() => {
         if (spec.epoch === tables.epoch) {
           for (const { queue, offset } of spec.confirms) tables.outbox.remove(queue, offset);
         }
         const reader = new ByteReader(Buffer.from(spec.bytes, 0, spec.byteLength));
         for (let index = 0; index < spec.count; index++) {
-          outcomes[index] = appendOne(tables, reader, { queues: spec.queues, appended });
+          outcomes[index] = appendOne(tables, reader, { queues: spec.queues, appended, held, refused });
         }
         assert(reader.remaining === 0, 'a commit holds exactly the messages it says');
         for (const [index, { table, key, document }] of spec.documents.entries()) {
@@ -102,11 +107,20 @@ export class Engine {
           if (document === undefined) documents.delete(key);
           else if (!documents.save(key, document)) documentOutcomes[index] = outcome.refused;
         }
-        tables.outbox.enforceQuota(this.#spec.quotaBytes, spec.nowMs);
+        if (spec.journal !== undefined && spec.epoch === tables.epoch)
+          tables.mqtt.apply(Buffer.from(spec.journal.bytes, 0, spec.journal.byteLength));
+        tables.outbox.enforceQuota(outboxQuota(this.#spec.quotaBytes, tables.mqtt.bytes), spec.nowMs);
         tables.outbox.flush();
         tables.positions.flush();
       });
-      return { outcomes, documentOutcomes, appended: [...appended], dropped: tables.outbox.takeDrops() };
+      return {
+        outcomes,
+        documentOutcomes,
+        appended: [...appended],
+        dropped: tables.outbox.takeDrops(),
+        held: [...refused],
+        mqttBytes: tables.mqtt.bytes,
+      };
     });
   }
 
@@ -157,6 +171,10 @@ export class Engine {
     return this.#guard((tables) => tables.states.get(key));
   }
 
+  mqttPage(part: MqttPart, after: MqttCursor): MqttPage {
+    return this.#guard(({ mqtt }) => mqtt.page(part, after));
+  }
+
   facts(): FileFacts {
     const { path, quarantine } = this.#spec;
     return this.#guard(({ database }) => ({
@@ -202,6 +220,7 @@ export class Engine {
       case 'locked':
         tables.outbox.load();
         tables.positions.load();
+        tables.mqtt.load();
         return faultError(fault, this.#spec.path, error);
       case 'io':
       case 'unreachable':
@@ -267,11 +286,13 @@ export class Engine {
       const epoch = this.#epochOf(database);
       const outbox = new OutboxTable(database);
       const positions = new PositionTable(database);
+      const mqtt = new MqttTable(database);
       outbox.load();
       positions.load();
+      mqtt.load();
       const twins = new DocumentTable(database, 'twin');
       const states = new DocumentTable(database, 'state');
-      return { database, epoch, outbox, positions, twins, states };
+      return { database, epoch, outbox, positions, twins, states, mqtt };
     } catch (error) {
       closeQuietly(database);
       throw error;
@@ -289,10 +310,24 @@ export class Engine {
 
 const readEntryOverheadBytes = 12;
 
+/** MQTT state shares the quota with the outbox and takes at most half (mqtt-journal.ts keeps to that). */
+function outboxQuota(quotaBytes: number, mqttBytes: number): number {
+  return Math.max(quotaBytes / 2, quotaBytes - mqttBytes);
+}
+
+interface CommitWork {
+  readonly queues: readonly string[];
+  /** Queues that got a message. */
+  readonly appended: Set<string>;
+  /** Streams that take nothing more in this commit, and those of them of which it refused a message itself. */
+  readonly held: Set<string>;
+  readonly refused: Set<string>;
+}
+
 function appendOne(
   { outbox, positions }: Tables,
   reader: ByteReader,
-  { queues, appended }: { readonly queues: readonly string[]; readonly appended: Set<string> },
+  { queues, appended, held, refused }: CommitWork,
 ): number {
   const targets = Array.from({ length: reader.varint() }, () => {
     const queue = queues[reader.varint()];
@@ -302,8 +337,15 @@ function appendOne(
   });
   assert(targets.length > 0 && targets.length <= storeTargetsMax, 'a message has targets');
   const record = reader.bytes(reader.uint32());
-  if (!outbox.admits(targets.map(({ queue }) => queue))) return outcome.refused;
   const hop = readHop(record);
+  if (hop !== undefined && held.has(hop.stream)) return outcome.held;
+  if (!outbox.admits(targets.map(({ queue }) => queue))) {
+    if (hop !== undefined) {
+      held.add(hop.stream);
+      refused.add(hop.stream);
+    }
+    return outcome.refused;
+  }
   if (hop !== undefined && !positions.advance(hop)) return outcome.duplicate;
   for (const { queue, expiresMs } of targets) {
     outbox.append(queue, record, expiresMs);

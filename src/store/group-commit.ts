@@ -11,8 +11,14 @@
 // Sending at once whenever nothing is under way would be quicker for a lone sender and would wear out the card:
 // a hundred messages a second would be a hundred commits.
 //
-// Invariant: append() resolves only from the reply to its own commit. A commit that failed rejects its messages
-// and documents; its confirmations go into the next one.
+// The broker's MQTT state (mqtt-journal.ts) rides along: whoever waits for it counts like a message.
+//
+// Invariants
+//   append() resolves only from the reply to its own commit. A commit that failed rejects its messages and
+//   documents; its confirmations go into the next one.
+//   No message overtakes a refused one of its stream (thread-protocol.ts says why): a commit that failed takes the
+//   messages that had gathered behind it along, and once one was refused for lack of room, all are until the
+//   next loop turn, when its sender knows.
 
 import { strict as assert } from 'node:assert';
 import { storePendingBytesMax, storeTargetsMax } from '../limits.ts';
@@ -26,6 +32,7 @@ import {
   type Waiter,
 } from './commit-batch.ts';
 import { StoreError } from './errors.ts';
+import type { MqttJournal } from './mqtt-journal.ts';
 import { type CommitResult, type CommitSpec, type DocumentChange, outcome } from './thread-protocol.ts';
 
 /** Below this many messages a full crowd says nothing about the load. */
@@ -45,7 +52,11 @@ export interface GroupCommitPorts {
   readonly epoch: () => string;
   readonly send: (spec: CommitSpec) => Promise<CommitResult>;
   readonly onCommitted: (result: CommitResult) => void;
+  readonly journal: Rider;
 }
+
+/** What rides along with the commits, and has its own opinion of when it is time. */
+export type Rider = Pick<MqttJournal, 'idle' | 'crowd' | 'bytes' | 'dueMs' | 'seal' | 'committed' | 'failed' | 'close'>;
 
 export class GroupCommit {
   readonly #ports: GroupCommitPorts;
@@ -58,6 +69,8 @@ export class GroupCommit {
   #timer: Timer | undefined;
   #timerDueMs = 0;
   #crowd = 0;
+  /** A message was refused for lack of room in this turn of the loop. */
+  #refusing = false;
   #closed = false;
 
   constructor(ports: GroupCommitPorts, options: GroupCommitOptions) {
@@ -91,6 +104,11 @@ export class GroupCommit {
     });
   }
 
+  /** The journal has something, or somebody waits for it. */
+  wake(): void {
+    if (!this.#closed) this.#pace();
+  }
+
   /** Commits what waits now, without delay. Settles when that commit has; never rejects. */
   async flush(): Promise<void> {
     await this.#underWay;
@@ -115,10 +133,11 @@ export class GroupCommit {
     const error = closedError();
     for (const { waiters } of this.#confirms.values()) for (const { reject } of waiters) reject(error);
     this.#confirms.clear();
+    this.#ports.journal.close();
   }
 
   get #waiting(): boolean {
-    return this.#batch.urgentSinceMs !== undefined || this.#confirms.size > 0;
+    return this.#batch.urgentSinceMs !== undefined || this.#confirms.size > 0 || !this.#ports.journal.idle;
   }
 
   #urgent(): void {
@@ -130,10 +149,11 @@ export class GroupCommit {
   #pace(): void {
     if (this.#underWay !== undefined || !this.#waiting) return;
     const { commitMessages, commitBytes } = this.#options;
-    const count = this.#batch.appends.length;
+    const { journal } = this.#ports;
+    const count = this.#batch.appends.length + journal.crowd;
     const crowded = count >= commitMessages || (this.#crowd >= crowdMin && count >= this.#crowd);
     const dueMs = this.#dueMs();
-    if (crowded || this.#batch.bytes >= commitBytes || dueMs <= this.#ports.clock.monotonicMs()) {
+    if (crowded || this.#batch.bytes + journal.bytes >= commitBytes || dueMs <= this.#ports.clock.monotonicMs()) {
       this.#send();
       return;
     }
@@ -152,32 +172,40 @@ export class GroupCommit {
       urgentSinceMs === undefined ? Number.POSITIVE_INFINITY : urgentSinceMs + this.#options.commitDelayMs;
     const lazyMs =
       this.#confirmsSinceMs === undefined ? Number.POSITIVE_INFINITY : this.#confirmsSinceMs + confirmDelayMs;
-    return Math.min(urgentMs, lazyMs);
+    return Math.min(urgentMs, lazyMs, this.#ports.journal.dueMs(this.#options.commitDelayMs));
   }
 
-  #send(): void {
+  /** `held`: streams of which a message was refused just now. */
+  #send(held: readonly string[] = []): void {
     assert(this.#underWay === undefined, 'one commit at a time');
     this.#timer?.cancel();
     this.#timer = undefined;
+    const { journal } = this.#ports;
+    this.#crowd = this.#batch.appends.length + journal.crowd;
+    const sealed = journal.seal({ force: this.#closed });
+    if (sealed === undefined && this.#batch.urgentSinceMs === undefined && this.#confirms.size === 0) return;
     const batch = this.#batch;
     const confirms = this.#confirms;
     this.#batch = new CommitBatch();
     this.#confirms = new Map();
     this.#confirmsSinceMs = undefined;
-    this.#crowd = batch.appends.length;
     this.#bytesUnderWay = batch.bytes;
     const spec = batch.seal({
       epoch: this.#ports.epoch(),
       nowMs: this.#ports.clock.wallMs(),
       confirms: [...confirms].map(([queue, { offset }]) => ({ queue, offset })),
+      held,
+      journal: sealed === undefined ? undefined : { bytes: sealed.bytes, byteLength: sealed.byteLength },
     });
     this.#underWay = this.#ports.send(spec).then(
       (result) => {
         this.#done();
+        if (sealed !== undefined) journal.committed(sealed, result.mqttBytes);
         this.#settle(batch, confirms, result);
       },
       (error: unknown) => {
         this.#done();
+        if (sealed !== undefined) journal.failed(sealed, error);
         this.#fail(batch, confirms, { error, epoch: spec.epoch });
       },
     );
@@ -195,6 +223,7 @@ export class GroupCommit {
       for (const waiter of waiters) settleDocument(waiter, result.documentOutcomes[index]);
     }
     for (const { waiters } of confirms.values()) for (const { resolve } of waiters) resolve();
+    if (result.held.length > 0 && this.#batch.appends.length > 0) this.#send(result.held);
     this.#ports.onCommitted(result);
     this.#pace();
   }
@@ -205,6 +234,7 @@ export class GroupCommit {
     { error, epoch }: { readonly error: unknown; readonly epoch: string },
   ): void {
     for (const { reject } of batch.appends) reject(error);
+    this.#rejectGathered(error);
     for (const { waiters } of batch.documents.values()) for (const { reject } of waiters) reject(error);
     const stillMeant = epoch === this.#ports.epoch();
     for (const [queue, confirm] of confirms) {
@@ -213,6 +243,18 @@ export class GroupCommit {
     }
     if (this.#confirms.size > 0) this.#confirmsSinceMs = this.#ports.clock.monotonicMs() + retryDelayMs;
     this.#pace();
+  }
+
+  /** Messages that came behind those of a commit that failed must not be stored before them. */
+  #rejectGathered(error: unknown): void {
+    const gathered = this.#batch;
+    if (gathered.appends.length === 0) return;
+    this.#batch = new CommitBatch();
+    for (const { change, waiters } of gathered.documents.values()) {
+      for (const waiter of waiters) this.#batch.save(change, waiter);
+      this.#batch.urgentSinceMs = gathered.urgentSinceMs;
+    }
+    for (const { reject } of gathered.appends) reject(error);
   }
 
   #keepConfirm(queue: string, confirm: PendingConfirm): void {
@@ -230,7 +272,14 @@ export class GroupCommit {
   }
 
   #refuseWhenFull(bytes: number): void {
-    if (this.#batch.bytes + this.#bytesUnderWay + bytes <= storePendingBytesMax) return;
+    const fits = this.#batch.bytes + this.#bytesUnderWay + bytes <= storePendingBytesMax;
+    if (fits && !this.#refusing) return;
+    if (!this.#refusing) {
+      this.#refusing = true;
+      this.#ports.clock.soon(() => {
+        this.#refusing = false;
+      });
+    }
     throw new StoreError({
       code: 'STORE_BUSY',
       message: `${this.#batch.bytes + this.#bytesUnderWay} bytes wait for the disk, no more are taken. Send again when it has caught up.`,
@@ -242,7 +291,15 @@ export class GroupCommit {
 function settleAppend({ resolve, reject }: Waiter<AppendOutcome>, code: number | undefined): void {
   if (code === outcome.stored) resolve('stored');
   else if (code === outcome.duplicate) resolve('duplicate');
-  else {
+  else if (code === outcome.held) {
+    reject(
+      new StoreError({
+        code: 'STORE_OUT_OF_TURN',
+        message: 'An earlier message of the same sender was refused. Send again from that one on.',
+        retryable: true,
+      }),
+    );
+  } else {
     reject(
       new StoreError({
         code: 'STORE_TOO_MANY_QUEUES',

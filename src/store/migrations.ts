@@ -13,6 +13,11 @@
 //             and a rowid table keeps records up to a page in the leaf, which a WITHOUT ROWID table does not
 //   position  highest sequence of each sender's stream: the idempotence of the hop before us
 //   twin, state   small JSON documents
+//   mqtt_session, mqtt_subscription   who may come back to the broker, and what they asked for
+//   mqtt_message     a message's bytes once, however many sessions and retained topics have it
+//   mqtt_delivery    its place in each session's queue; small rows, so that a queue's steps touch few pages
+//   mqtt_receiving   inbound QoS 2 packet ids between PUBLISH and PUBREL
+//   mqtt_retained    topic and message
 
 import type { SqliteDatabase } from '../platform/sqlite.ts';
 import { StoreError } from './errors.ts';
@@ -46,6 +51,46 @@ const steps: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE twin (key TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE state (key TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
+  `
+  CREATE TABLE mqtt_session (
+    id INTEGER PRIMARY KEY,
+    checksum INTEGER NOT NULL,
+    record BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE mqtt_subscription (
+    session INTEGER NOT NULL,
+    filter TEXT NOT NULL,
+    options INTEGER NOT NULL,
+    subscription_id INTEGER NOT NULL,
+    PRIMARY KEY (session, filter)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE mqtt_message (
+    id INTEGER PRIMARY KEY,
+    expires_ms REAL NOT NULL,
+    checksum INTEGER NOT NULL,
+    canonical BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE mqtt_delivery (
+    session INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    message INTEGER NOT NULL,
+    facts INTEGER NOT NULL,
+    packet_id INTEGER NOT NULL,
+    awaiting INTEGER NOT NULL,
+    subscription_ids BLOB,
+    PRIMARY KEY (session, ordinal)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE mqtt_receiving (
+    session INTEGER NOT NULL,
+    packet_id INTEGER NOT NULL,
+    PRIMARY KEY (session, packet_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE mqtt_retained (
+    topic TEXT PRIMARY KEY,
+    message INTEGER NOT NULL,
+    facts INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
   `,
 ];
 

@@ -41,6 +41,11 @@ export function serveStore(pipe: Pipe, ports: ServePorts): void {
         send({ kind: 'reply', id, body }, [body.bytes]);
         return;
       }
+      if (request.name === 'mqtt') {
+        const body = engine.mqttPage(request.body.part, request.body.after);
+        send({ kind: 'reply', id, body }, [body.bytes]);
+        return;
+      }
       send({ kind: 'reply', id, body: answer(engine, request) });
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
@@ -50,7 +55,7 @@ export function serveStore(pipe: Pipe, ports: ServePorts): void {
   });
 }
 
-function answer(engine: Engine, request: Exclude<Request, { name: 'open' | 'read' }>): unknown {
+function answer(engine: Engine, request: Exclude<Request, { name: 'open' | 'read' | 'mqtt' }>): unknown {
   switch (request.name) {
     case 'commit':
       return engine.commit(request.body);

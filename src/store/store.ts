@@ -1,7 +1,9 @@
 // The store as everybody else sees it: asynchronous, durable, on the main thread.
 //
-// Owns the queues' doors (append, read, confirm), twins and state documents. The work is done elsewhere: pace in
-// group-commit.ts, the thread in thread-link.ts, the file in engine.ts on the other side.
+// Owns the queues' doors (append, read, confirm), twins and state documents; `sessions` is the broker's own door
+// (mqtt-journal.ts) to the same file and the same commits. The work is done elsewhere: pace in group-commit.ts,
+// the thread in thread-link.ts, the file in engine.ts on the other side. Who wants nothing but durable MQTT
+// sessions opens a Store on a file of its own and plugs `sessions` into the broker: the rest costs nothing.
 //
 //   append ─► group commit ─► one transferred buffer ─► thread: one transaction, one fsync ─► PUBACK
 //   read   ─► thread ─► one transferred buffer ─► messages whose bodies are views into it
@@ -30,9 +32,18 @@ import type { AppendOutcome, AppendTarget } from './commit-batch.ts';
 import { DropLog } from './drop-log.ts';
 import { StoreError } from './errors.ts';
 import { GroupCommit } from './group-commit.ts';
+import { MqttJournal } from './mqtt-journal.ts';
 import { readRecord } from './record.ts';
 import { ThreadLink } from './thread-link.ts';
-import type { CommitResult, FileFacts, Opened, QueueFacts, ReadResult } from './thread-protocol.ts';
+import {
+  type CommitResult,
+  type CommitSpec,
+  type FileFacts,
+  type Opened,
+  outcome,
+  type QueueFacts,
+  type ReadResult,
+} from './thread-protocol.ts';
 import { readTwinDocument, twinDocument } from './twin-document.ts';
 
 /** Between two looks for expired messages in queues that nobody reads. */
@@ -82,6 +93,8 @@ export interface TwinRecord {
 }
 
 export class Store {
+  /** MQTT sessions, queued and retained messages: the broker's SessionStore. */
+  readonly sessions: MqttJournal;
   readonly #ports: StorePorts;
   readonly #options: StoreOptions;
   readonly #link: ThreadLink;
@@ -110,11 +123,22 @@ export class Store {
       { startThread, clock, log, onOpened: (opened) => this.#opened(opened) },
       { path, quarantine, quotaBytes },
     );
+    this.sessions = new MqttJournal(
+      {
+        clock,
+        log,
+        metrics,
+        wake: () => this.#commits.wake(),
+        page: (part, after) => this.#link.request('mqtt', { part, after }),
+      },
+      { quotaBytes: quotaBytes / 2 },
+    );
     this.#commits = new GroupCommit(
       {
         clock,
+        journal: this.sessions,
         epoch: () => this.epoch,
-        send: (spec) => this.#link.request('commit', spec, [spec.bytes]),
+        send: (spec) => this.#link.request('commit', spec, buffersOf(spec)),
         onCommitted: (result) => this.#onCommitted(result),
       },
       { ...defaults, ...options },
@@ -268,9 +292,9 @@ export class Store {
 
   #onCommitted(result: CommitResult): void {
     this.#committed.add();
-    const duplicates = result.outcomes.reduce((sum, code) => sum + (code === 1 ? 1 : 0), 0);
+    const duplicates = countOf(result.outcomes, outcome.duplicate);
     this.#duplicates.add(duplicates);
-    this.#stored.add(result.outcomes.length - duplicates);
+    this.#stored.add(countOf(result.outcomes, outcome.stored));
     this.#drops.add(result.dropped);
     for (const queue of result.appended) for (const listener of this.#listeners) listener(queue);
   }
@@ -280,6 +304,7 @@ export class Store {
       this.#floors.clear();
       this.#epoch = epoch;
       this.#commits.forgetConfirms();
+      this.sessions.lost();
     }
     this.#epoch = epoch;
     if (quarantined === undefined) return;
@@ -312,4 +337,12 @@ export class Store {
     }
     this.#sweepLater();
   }
+}
+
+function buffersOf({ bytes, journal }: CommitSpec): readonly ArrayBuffer[] {
+  return journal === undefined ? [bytes] : [bytes, journal.bytes];
+}
+
+function countOf(outcomes: Uint8Array, wanted: number): number {
+  return outcomes.reduce((sum, code) => sum + (code === wanted ? 1 : 0), 0);
 }

@@ -10,11 +10,17 @@
 //     u32 length of the record
 //     record (record.ts)
 //
+// A message k that is refused must not be overtaken by a later one of its stream: the position would pass k, and its
+// repetition would be acknowledged without being stored. Therefore whatever of the stream was under way when the
+// refusal became known is refused too: the rest of the commit (`held` of its result), and what had gathered behind
+// it (`held` of the next commit, which goes at once). What the sender repeats after that is taken.
+//
 // `epoch` of a commit is the one its confirmations speak of. After the thread had to start a fresh file their
 // offsets mean nothing, and confirming them would delete what nobody has received: such confirmations are
 // ignored. `notice` messages are not replies: the thread tells that the epoch changed.
 
 import type { StoreErrorCode } from './errors.ts';
+import type { MqttCursor, MqttPage, MqttPart } from './mqtt-shapes.ts';
 
 export interface OpenSpec {
   readonly path: string;
@@ -32,6 +38,10 @@ export interface CommitSpec {
   readonly byteLength: number;
   readonly confirms: readonly Confirmation[];
   readonly documents: readonly DocumentChange[];
+  /** Streams of which an earlier message was refused: what follows it is refused as well. */
+  readonly held: readonly string[];
+  /** MQTT state (mqtt-record.ts); meant, like confirmations, for the file of `epoch`. */
+  readonly journal: { readonly bytes: ArrayBuffer; readonly byteLength: number } | undefined;
 }
 
 export interface Confirmation {
@@ -67,7 +77,7 @@ export interface Drop {
 }
 
 /** One byte for each message or document of a commit. */
-export const outcome = { stored: 0, duplicate: 1, refused: 2 } as const;
+export const outcome = { stored: 0, duplicate: 1, refused: 2, held: 3 } as const;
 
 export interface QueueFacts {
   readonly queue: string;
@@ -94,6 +104,10 @@ export interface CommitResult {
   /** Queues that have got at least one message. */
   readonly appended: readonly string[];
   readonly dropped: readonly Drop[];
+  /** Streams of messages that were refused. */
+  readonly held: readonly string[];
+  /** Bytes of all MQTT messages. */
+  readonly mqttBytes: number;
 }
 
 export interface ReadResult {
@@ -118,6 +132,7 @@ export interface Operations {
   queues: { readonly request: null; readonly reply: readonly QueueFacts[] };
   twins: { readonly request: null; readonly reply: readonly DocumentRow[] };
   state: { readonly request: { readonly key: string }; readonly reply: string | undefined };
+  mqtt: { readonly request: { readonly part: MqttPart; readonly after: MqttCursor }; readonly reply: MqttPage };
   facts: { readonly request: null; readonly reply: FileFacts };
   close: { readonly request: null; readonly reply: null };
 }

@@ -26,6 +26,7 @@ interface Commit {
   readonly documents?: readonly DocumentChange[];
   readonly nowMs?: number;
   readonly epoch?: string;
+  readonly held?: readonly string[];
 }
 
 function openEngine(directory: string, sqlite: Sqlite = systemSqlite()) {
@@ -40,7 +41,13 @@ function openEngine(directory: string, sqlite: Sqlite = systemSqlite()) {
     const batch = new CommitBatch();
     for (const [message, targets] of work.messages ?? []) batch.append(message, targets, nobody);
     for (const change of work.documents ?? []) batch.save(change, nobody);
-    const rest = { epoch: work.epoch ?? opened.epoch, nowMs: work.nowMs ?? 0, confirms: work.confirms ?? [] };
+    const rest = {
+      epoch: work.epoch ?? opened.epoch,
+      nowMs: work.nowMs ?? 0,
+      confirms: work.confirms ?? [],
+      held: work.held ?? [],
+      journal: undefined,
+    };
     return engine.commit(batch.seal(rest));
   };
   const put = (from: number, to: number, target: AppendTarget = a, over: Partial<Message> = {}): CommitResult =>
