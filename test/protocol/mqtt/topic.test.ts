@@ -1,7 +1,13 @@
 // Topic names, filters and matching, as tables after MQTT 3.1.1 §4.7.
 
 import t from 'tap';
-import { isMqttString, isValidTopicFilter, isValidTopicName, topicMatches } from '../../../src/protocol/mqtt/topic.ts';
+import {
+  isMqttString,
+  isValidTopicFilter,
+  isValidTopicName,
+  parseShare,
+  topicMatches,
+} from '../../../src/protocol/mqtt/topic.ts';
 
 const names: readonly [string, boolean][] = [
   ['a', true],
@@ -86,4 +92,30 @@ t.test('a string is sendable when it is well-formed, without U+0000, and fits tw
   t.notOk(isMqttString('\u0000'));
   t.notOk(isMqttString('\ud83d'));
   t.notOk(isMqttString('x'.repeat(65_536)));
+});
+
+const shares: readonly [string, { share: string; filter: string } | undefined][] = [
+  ['$share/g/a', { share: 'g', filter: 'a' }],
+  ['$share/g/#', { share: 'g', filter: '#' }],
+  ['$share/g//a', { share: 'g', filter: '/a' }],
+  ['$share/ü//', { share: 'ü', filter: '/' }],
+  ['$share//a', undefined],
+  ['$share/g', undefined],
+  ['$share/g/', undefined],
+  ['$share/', undefined],
+  ['$share/g+/a', undefined],
+  ['$share/#/a', undefined],
+  ['$shared/g/a', undefined],
+  ['$share', undefined],
+  ['a', undefined],
+];
+
+t.test('a shared subscription names its share and its filter', async (t) => {
+  for (const [filter, parts] of shares) {
+    t.same(parseShare(filter), parts, filter);
+    const isShare = filter.startsWith('$share/');
+    t.equal(isValidTopicFilter(filter, 5), isShare ? parts !== undefined : true, filter);
+  }
+  t.notOk(isValidTopicFilter('$share/g/a#', 5), 'wildcards of the filter within');
+  t.ok(isValidTopicFilter('$share/g', 4), 'an ordinary filter before MQTT 5');
 });
