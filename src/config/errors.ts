@@ -16,11 +16,16 @@ export interface ConfigNote {
   readonly mend: string;
 }
 
-export type ConfigErrorCode = 'CONFIG_MISSING' | 'CONFIG_UNREADABLE' | 'CONFIG_SYNTAX' | 'CONFIG_INVALID';
+export type ConfigErrorCode =
+  | 'CONFIG_MISSING'
+  | 'CONFIG_UNREADABLE'
+  | 'CONFIG_SYNTAX'
+  | 'CONFIG_INVALID'
+  | 'CONFIG_MOSQUITTO';
 
 /**
  * CONFIG_MISSING (no file), CONFIG_UNREADABLE (permission, size), CONFIG_SYNTAX (not TOML), CONFIG_INVALID
- * (values). `problems` has at least one entry; the message holds one line for each.
+ * (values), CONFIG_MOSQUITTO (a mosquitto.conf). `problems` has at least one entry; the message holds one line for each.
  */
 export class ConfigError extends WeirError {
   readonly problems: readonly ConfigNote[];

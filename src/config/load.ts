@@ -115,7 +115,7 @@ export async function locate(source: ConfigSource): Promise<{ readonly dataDir: 
   };
 }
 
-async function readText(path: string, disk: Disk): Promise<string> {
+export async function readText(path: string, disk: Disk): Promise<string> {
   try {
     const facts = await disk.facts('config:facts', path);
     if (facts?.isDirectory === true)
@@ -148,7 +148,7 @@ function unreadable(
   return new ConfigError('CONFIG_UNREADABLE', [{ where: path, key: '', message, mend }], cause);
 }
 
-function parseToml(path: string, text: string): TomlTableWithoutBigInt {
+export function parseToml(path: string, text: string): TomlTableWithoutBigInt {
   try {
     return parse(text, { unsafeKeyBehaviour: 'throw' });
   } catch (cause) {

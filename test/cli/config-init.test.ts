@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { fillUnit } from '../../src/cli/config-init.ts';
 import { runCli } from '../../src/cli/index.ts';
-import { readConfig, settings } from '../../src/config/index.ts';
+import { readConfig } from '../../src/config/index.ts';
+import { settings } from '../../src/config/schema.ts';
 import { systemDisk } from '../../src/platform/disk.ts';
 import { recordedContext } from '../support/cli-context.ts';
 
