@@ -1,0 +1,22 @@
+// All conformance cases.
+
+import type { ConformanceCase } from '../script.ts';
+import { connectCases } from './connect.ts';
+import { malformedCases } from './malformed.ts';
+import { qosCases } from './qos.ts';
+import { retainCases } from './retain.ts';
+import { sessionCases } from './session.ts';
+import { subscribeCases } from './subscribe.ts';
+import { topicCases } from './topics.ts';
+import { willCases } from './will.ts';
+
+export const conformanceCases: readonly ConformanceCase[] = [
+  ...connectCases,
+  ...sessionCases,
+  ...willCases,
+  ...qosCases,
+  ...retainCases,
+  ...subscribeCases,
+  ...topicCases,
+  ...malformedCases,
+];

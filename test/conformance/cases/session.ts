@@ -1,0 +1,246 @@
+// Sessions: how they begin, how long they last, what they keep; keep-alive; DISCONNECT.
+
+import { prop } from '../packets.ts';
+import { both, type ConformanceCase, wait } from '../script.ts';
+
+const lasting = { clean: false, props: [prop.sessionExpiry(3600)] } as const;
+const second = 1000;
+
+const sessions: readonly (readonly ConformanceCase[])[] = [
+  both(
+    'a session is kept and resumed, with what was published meanwhile',
+    {
+      v4: '3.1.2-4 3.1.2-5 3.1.3-2 3.1.4-3 3.2.0-1 3.2.2-2 3.2.2-3 4.1.0-1 4.5.0-1',
+      v5: '3.1.2-5 3.1.2-6 3.1.2-23 3.1.3-2 3.1.4-4 3.2.0-1 3.2.2-3 4.5.0-1',
+    },
+    (p, a, b) => [
+      a.up(lasting),
+      a.sends(p.subscribe(1, [['t/#', 2]])),
+      a.gets(p.suback(1, [2])),
+      a.leaves(),
+      b.up(),
+      b.sends(
+        p.publish('t/0', 'zero'),
+        p.publish('t/1', 'one', { qos: 1, id: 1 }),
+        p.publish('t/2', 'two', { qos: 2, id: 2 }),
+      ),
+      b.gets(p.puback(1), p.pubrec(2)),
+      b.sends(p.pubrel(2)),
+      b.gets(p.pubcomp(2)),
+      a.up({ ...lasting, present: true }),
+      a.gets(p.publish('t/1', 'one', { qos: 1, id: 'm1' }), p.publish('t/2', 'two', { qos: 2, id: 'm2' })),
+      a.sends(p.puback('m1'), p.pubrec('m2')),
+      a.gets(p.pubrel('m2')),
+      a.sends(p.pubcomp('m2')),
+    ],
+  ),
+  both('a resumed session needs no new SUBSCRIBE', { v4: '3.1.2-4', v5: '3.1.2-5' }, (p, a, b) => [
+    a.up(lasting),
+    a.sends(p.subscribe(1, [['t', 0]])),
+    a.gets(p.suback(1, [0])),
+    a.lost(),
+    a.up({ ...lasting, present: true }),
+    b.up(),
+    b.sends(p.publish('t', 'x')),
+    a.gets(p.publish('t', 'x')),
+  ]),
+  both('a clean start discards the session', { v4: '3.1.2-6 3.2.2-1', v5: '3.1.2-4 3.2.2-2' }, (p, a, b) => [
+    a.up(lasting),
+    a.sends(p.subscribe(1, [['t', 1]])),
+    a.gets(p.suback(1, [1])),
+    a.leaves(),
+    b.up(),
+    b.sends(p.publish('t', 'x', { qos: 1, id: 1 })),
+    b.gets(p.puback(1)),
+    a.up({ clean: true }),
+    b.sends(p.publish('t', 'y', { qos: 1, id: 2 })),
+    b.gets(p.puback(2, 'ok')),
+    a.silent(),
+    a.leaves(),
+    a.up({ clean: false }),
+  ]),
+  both(
+    'a session that was to end with its connection is not reused',
+    { v4: '3.1.2-6 3.2.2-3', v5: '4.1.0-2 3.2.2-3' },
+    (p, a) => [
+      a.up({ clean: true }),
+      a.sends(p.subscribe(1, [['t', 1]])),
+      a.gets(p.suback(1, [1])),
+      a.lost(),
+      a.up({ clean: false }),
+    ],
+  ),
+  both('a session lasts as long as its connection', { v4: '4.1.0-2 4.1.0-1', v5: '4.1.0-1' }, (p, a, b) => [
+    a.up({ clean: true }),
+    a.sends(p.subscribe(1, [['t', 1]])),
+    a.gets(p.suback(1, [1])),
+    wait(86_400 * second),
+    b.up(),
+    b.sends(p.publish('t', 'x', { qos: 1, id: 1 })),
+    b.gets(p.puback(1)),
+    a.gets(p.publish('t', 'x', { qos: 1, id: 'm' })),
+    a.sends(p.puback('m')),
+  ]),
+  both('retained messages outlive the session that published them', { v4: '3.1.2-7', v5: '3.3.1-5' }, (p, a, b) => [
+    a.up({ clean: true }),
+    a.sends(p.publish('t', 'x', { qos: 1, id: 1, retain: true })),
+    a.gets(p.puback(1, 'ok')),
+    a.leaves(),
+    b.up(),
+    b.sends(p.subscribe(1, [['t', 0]])),
+    b.gets(p.suback(1, [0]), p.publish('t', 'x', { retain: true })),
+  ]),
+  both('taking over keeps the session', { v4: '3.1.4-2 3.2.2-2', v5: '3.1.4-3 3.2.2-3' }, (p, a, b, c) => [
+    a.up({ ...lasting, id: 'twice' }),
+    a.sends(p.subscribe(1, [['t', 0]])),
+    a.gets(p.suback(1, [0])),
+    b.up({ ...lasting, id: 'twice', present: true }),
+    a.ends(0x8e),
+    c.up(),
+    c.sends(p.publish('t', 'x')),
+    b.gets(p.publish('t', 'x')),
+  ]),
+];
+
+const expiry: readonly (readonly ConformanceCase[])[] = [
+  both('a session is there before its expiry interval passed', { v5: '3.1.2-23' }, (_p, a) => [
+    a.up({ clean: true, props: [prop.sessionExpiry(10)] }),
+    a.lost(),
+    wait(8 * second),
+    a.up({ clean: false, present: true, props: [prop.sessionExpiry(10)] }),
+  ]),
+  both('a session is gone when its expiry interval passed', { v5: '4.1.0-2' }, (_p, a) => [
+    a.up({ clean: true, props: [prop.sessionExpiry(10)] }),
+    a.lost(),
+    wait(12 * second),
+    a.up({ clean: false, props: [prop.sessionExpiry(10)] }),
+  ]),
+  both('the expiry interval begins when the connection ends', { v5: '4.1.0-1 3.1.2-23' }, (_p, a) => [
+    a.up({ clean: true, props: [prop.sessionExpiry(10)] }),
+    wait(60 * second),
+    a.leaves(),
+    wait(8 * second),
+    a.up({ clean: false, present: true }),
+  ]),
+  both('the interval 0xFFFFFFFF never passes', { v5: '3.1.2-23' }, (_p, a) => [
+    a.up({ clean: true, props: [prop.sessionExpiry(0xffffffff)] }),
+    a.leaves(),
+    wait(86_400 * second),
+    a.up({ clean: false, present: true }),
+  ]),
+  both('DISCONNECT changes the expiry interval', { v5: '3.1.2-23 4.1.0-2' }, (_p, a, b) => [
+    a.up({ props: [prop.sessionExpiry(3600)] }),
+    a.leaves(0, [prop.sessionExpiry(0)]),
+    a.up({ clean: false }),
+    b.up({ props: [prop.sessionExpiry(1)] }),
+    b.leaves(0, [prop.sessionExpiry(100)]),
+    wait(50 * second),
+    b.up({ clean: false, present: true }),
+  ]),
+  both('DISCONNECT cannot give an expiry interval to a session that had none', { v5: '4.13.1-1' }, (p, a) => [
+    a.up(),
+    a.sends(p.disconnect(0, [prop.sessionExpiry(10)])),
+    a.ends(0x82),
+  ]),
+];
+
+const ending: readonly (readonly ConformanceCase[])[] = [
+  both(
+    'a client that is silent for one and a half keep-alives is disconnected',
+    { v4: '3.1.2-24', v5: '3.1.2-22 3.2.2-22' },
+    (p, a, b) => [
+      b.up(),
+      b.sends(p.subscribe(1, [['will', 0]])),
+      b.gets(p.suback(1, [0])),
+      a.up({ keepAlive: 10, will: { topic: 'will', payload: 'gone' } }),
+      wait(14 * second),
+      a.silent(),
+      a.sends(p.pingreq()),
+      a.gets(p.pingresp()),
+      wait(14 * second),
+      b.silent(),
+      a.silent(),
+      wait(3 * second),
+      a.ends(0x8d),
+      b.gets(p.publish('will', 'gone')),
+    ],
+  ),
+  both('any packet keeps a client alive', { v4: '3.1.2-24', v5: '3.1.2-22' }, (p, a) => [
+    a.up({ keepAlive: 10 }),
+    wait(12 * second),
+    a.sends(p.publish('t', 'x')),
+    wait(12 * second),
+    a.sends(p.publish('t', 'x')),
+    wait(12 * second),
+    a.sends(p.pingreq()),
+    a.gets(p.pingresp()),
+  ]),
+  both('messages to a client do not keep it alive', { v4: '3.1.2-24', v5: '3.1.2-22' }, (p, a, b) => [
+    a.up({ keepAlive: 10 }),
+    a.sends(p.subscribe(1, [['t', 0]])),
+    a.gets(p.suback(1, [0])),
+    b.up(),
+    wait(9 * second),
+    b.sends(p.publish('t', 'x')),
+    a.gets(p.publish('t', 'x')),
+    wait(9 * second),
+    a.ends(0x8d),
+  ]),
+  both('keep-alive 0 never ends a connection', { v4: '3.1.2-24', v5: '3.1.2-22 3.2.2-22' }, (p, a) => [
+    a.up({ keepAlive: 0 }),
+    wait(86_400 * second),
+    a.sends(p.pingreq()),
+    a.gets(p.pingresp()),
+  ]),
+  both('PINGREQ is answered', { v4: '3.12.4-1', v5: '3.12.4-1' }, (p, a) => [
+    a.up(),
+    a.sends(p.pingreq(), p.pingreq()),
+    a.gets(p.pingresp(), p.pingresp()),
+  ]),
+  both(
+    'PINGREQ with flags or a body ends the connection',
+    { v4: '2.2.2-1 2.2.2-2 4.8.0-1', v5: '2.1.3-1 4.13.1-1' },
+    (_p, a, b) => [a.up(), a.sends([0xc1, 0x00]), a.ends(0x81), b.up(), b.sends([0xc0, 0x01, 0x00]), b.ends(0x81)],
+  ),
+  both('DISCONNECT closes the connection', { v4: '3.14.4-2', v5: '3.14.4-2' }, (_p, a) => [a.up(), a.leaves()]),
+  both('what follows DISCONNECT is not processed', { v4: '3.14.4-2', v5: '3.14.4-1' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['t', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up(),
+    a.sends(p.disconnect(), p.publish('t', 'x'), p.pingreq()),
+    a.closed(),
+    b.silent(),
+  ]),
+  both(
+    'DISCONNECT with flags is no DISCONNECT: the will is published',
+    { v4: '3.14.1-1 3.1.2-8', v5: '3.14.1-1 3.1.2-8' },
+    (p, a, b) => [
+      b.up(),
+      b.sends(p.subscribe(1, [['will', 0]])),
+      b.gets(p.suback(1, [0])),
+      a.up({ will: { topic: 'will', payload: 'gone' } }),
+      a.sends([0xe1, 0x00]),
+      a.ends(0x81),
+      b.gets(p.publish('will', 'gone')),
+    ],
+  ),
+  both('DISCONNECT with a body is malformed', { v4: '4.8.0-1' }, (_p, a) => [
+    a.up(),
+    a.sends([0xe0, 0x01, 0x00]),
+    a.closed(),
+  ]),
+  both('DISCONNECT may have a reason and properties', { v5: '3.14.2-1' }, (_p, a, b) => [
+    a.up(),
+    a.leaves(0x04),
+    b.up(),
+    b.leaves(0x00, [prop.user('why', 'not'), prop.reasonString('done')]),
+  ]),
+  both('DISCONNECT with a reason that clients may not send is an error', { v5: '4.13.1-1' }, (p, a) => [
+    a.up(),
+    a.sends(p.disconnect(0x01)),
+    a.ends(0x81, 0x82),
+  ]),
+];
+
+export const sessionCases: readonly ConformanceCase[] = [...sessions, ...expiry, ...ending].flat();

@@ -1,0 +1,198 @@
+// Wills: when they are published, how, and when not.
+
+import { prop } from '../packets.ts';
+import { both, type ConformanceCase, wait } from '../script.ts';
+
+const will = { topic: 'will', payload: 'gone' } as const;
+const second = 1000;
+
+const published: readonly (readonly ConformanceCase[])[] = [
+  both(
+    'a will is published when the connection breaks, once',
+    { v4: '3.1.2-8 3.1.2-9 3.1.2-10', v5: '3.1.2-7 3.1.2-8 3.1.2-10' },
+    (p, a, b) => [
+      b.up(),
+      b.sends(p.subscribe(1, [['will', 0]])),
+      b.gets(p.suback(1, [0])),
+      a.up({ will }),
+      b.silent(),
+      a.lost(),
+      b.gets(p.publish('will', 'gone')),
+      a.up(),
+      a.lost(),
+      b.silent(),
+    ],
+  ),
+  both('a will has the QoS it was given', { v4: '3.1.2-9', v5: '3.1.2-9 3.1.2-12' }, (p, a, b, c) => [
+    c.up(),
+    c.sends(p.subscribe(1, [['will/+', 2]])),
+    c.gets(p.suback(1, [2])),
+    a.up({ will: { topic: 'will/1', payload: 'one', qos: 1 } }),
+    b.up({ will: { topic: 'will/2', payload: 'two', qos: 2 } }),
+    a.lost(),
+    c.gets(p.publish('will/1', 'one', { qos: 1, id: 'm1' })),
+    b.lost(),
+    c.gets(p.publish('will/2', 'two', { qos: 2, id: 'm2' })),
+  ]),
+  both('an empty will is a message too', { v4: '3.1.2-8', v5: '3.1.2-8' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up({ will: { topic: 'will', payload: '' } }),
+    a.lost(),
+    b.gets(p.publish('will', '')),
+  ]),
+  both('a will without retain is not retained', { v4: '3.1.2-16', v5: '3.1.2-14' }, (p, a, b) => [
+    a.up({ will }),
+    a.lost(),
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0])),
+    b.silent(),
+  ]),
+  both('a will with retain is retained', { v4: '3.1.2-17', v5: '3.1.2-15' }, (p, a, b, c) => [
+    c.up(),
+    c.sends(p.subscribe(1, [['will', 0]])),
+    c.gets(p.suback(1, [0])),
+    a.up({ will: { ...will, retain: true } }),
+    a.lost(),
+    c.gets(p.publish('will', 'gone')),
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0]), p.publish('will', 'gone', { retain: true })),
+  ]),
+  both('a protocol error publishes the will', { v4: '3.1.2-8', v5: '3.1.2-8' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up({ will }),
+    a.sends(p.connect({ id: 'a' })),
+    a.ends(0x82),
+    b.gets(p.publish('will', 'gone')),
+  ]),
+  both('DISCONNECT discards the will', { v4: '3.1.2-10 3.14.4-3', v5: '3.1.2-10 3.14.4-3' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up({ will }),
+    a.leaves(),
+    wait(10 * second),
+    b.silent(),
+  ]),
+  both('DISCONNECT 4 publishes the will', { v5: '3.1.2-8' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up({ will }),
+    a.leaves(0x04),
+    b.gets(p.publish('will', 'gone')),
+  ]),
+  both('without a will nothing is published', { v4: '3.1.2-12', v5: '3.1.2-10' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['#', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up(),
+    a.lost(),
+    b.silent(),
+  ]),
+  both(
+    'taking over publishes the will of the earlier connection',
+    { v4: '3.1.2-8 3.1.4-2', v5: '3.1.2-8 3.1.4-3' },
+    (p, a, b, c) => [
+      c.up(),
+      c.sends(p.subscribe(1, [['will', 0]])),
+      c.gets(p.suback(1, [0])),
+      a.up({ id: 'twice', will }),
+      b.up({ id: 'twice' }),
+      a.ends(0x8e),
+      c.gets(p.publish('will', 'gone')),
+    ],
+  ),
+];
+
+const delayed: readonly (readonly ConformanceCase[])[] = [
+  both('a will waits for its delay', { v5: '3.1.2-7 3.1.2-8' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up({ props: [prop.sessionExpiry(60)], will: { ...will, props: [prop.willDelay(10)] } }),
+    a.lost(),
+    wait(8 * second),
+    b.silent(),
+    wait(4 * second),
+    b.gets(p.publish('will', 'gone')),
+    wait(120 * second),
+    b.silent(),
+  ]),
+  both('a will comes when the session ends, even within its delay', { v5: '3.1.2-8' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up({ props: [prop.sessionExpiry(5)], will: { ...will, props: [prop.willDelay(100)] } }),
+    a.lost(),
+    wait(3 * second),
+    b.silent(),
+    wait(4 * second),
+    b.gets(p.publish('will', 'gone')),
+  ]),
+  both('a session that ends with its connection has no delay', { v5: '3.1.2-8' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up({ will: { ...will, props: [prop.willDelay(100)] } }),
+    a.lost(),
+    b.gets(p.publish('will', 'gone')),
+  ]),
+  both('coming back within the delay discards the will', { v5: '3.1.3-9 3.1.2-8' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up({ props: [prop.sessionExpiry(60)], will: { ...will, props: [prop.willDelay(10)] } }),
+    a.lost(),
+    wait(5 * second),
+    a.up({ clean: false, present: true, props: [prop.sessionExpiry(60)] }),
+    wait(60 * second),
+    b.silent(),
+  ]),
+  both('a clean start within the delay ends the session: the will is published', { v5: '3.1.2-8' }, (p, a, b) => [
+    b.up(),
+    b.sends(p.subscribe(1, [['will', 0]])),
+    b.gets(p.suback(1, [0])),
+    a.up({ props: [prop.sessionExpiry(60)], will: { ...will, props: [prop.willDelay(10)] } }),
+    a.lost(),
+    wait(5 * second),
+    a.up({ clean: true }),
+    b.gets(p.publish('will', 'gone')),
+  ]),
+  both('taking over within the delay discards the will', { v5: '3.1.3-9' }, (p, a, b, c) => [
+    c.up(),
+    c.sends(p.subscribe(1, [['will', 0]])),
+    c.gets(p.suback(1, [0])),
+    a.up({ id: 'twice', props: [prop.sessionExpiry(60)], will: { ...will, props: [prop.willDelay(10)] } }),
+    b.up({ id: 'twice', clean: false, present: true }),
+    a.ends(0x8e),
+    wait(60 * second),
+    c.silent(),
+  ]),
+  both('the properties of a will go with it, user properties in their order', { v5: '3.1.3-10 3.1.2-9' }, (p, a, b) => {
+    const kept = [
+      prop.payloadFormat(1),
+      prop.contentType('text/plain'),
+      prop.responseTopic('answer'),
+      prop.correlationData('c1'),
+      prop.user('k', '2'),
+      prop.user('a', '1'),
+      prop.user('k', '1'),
+    ];
+    return [
+      b.up(),
+      b.sends(p.subscribe(1, [['will', 0]])),
+      b.gets(p.suback(1, [0])),
+      a.up({ will: { ...will, props: [...kept, prop.willDelay(0), prop.messageExpiry(100)] } }),
+      a.lost(),
+      b.gets(p.publish('will', 'gone', { props: [...kept, prop.messageExpiry(100)] })),
+    ];
+  }),
+];
+
+export const willCases: readonly ConformanceCase[] = [...published, ...delayed].flat();
