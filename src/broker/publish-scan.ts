@@ -8,7 +8,7 @@
 
 import type { Buffer } from 'node:buffer';
 import { messageBytesMax } from '../limits.ts';
-import { lengthFieldBytes, lengthFieldValue } from '../protocol/mqtt/frame.ts';
+import { lengthFieldValue, minimalFieldBytes } from '../protocol/mqtt/frame.ts';
 import { plainPublishByte } from '../protocol/mqtt/publish.ts';
 
 /** One scan's result; reused, so that scanning allocates nothing. */
@@ -26,7 +26,8 @@ export class PublishScan {
     let next = at;
     let count = 0;
     while (next < end && buffer[next] === plainPublishByte) {
-      const field = lengthFieldBytes(buffer, next + 1, end);
+      // A length longer than it need be is not passed on: MQTT 5 receivers refuse it [MQTT-1.5.5-1].
+      const field = minimalFieldBytes(buffer, next + 1, end);
       if (field < 1) break;
       const bodyAt = next + 1 + field;
       const rest = lengthFieldValue(buffer, next + 1, field);

@@ -49,6 +49,15 @@ export function lengthFieldBytes(buffer: Buffer, at: number, end: number): numbe
   return -1;
 }
 
+/**
+ * Like lengthFieldBytes, but -1 also for a field that is cut off, and for one of more bytes than its value needs:
+ * malformed in MQTT 5 [MQTT-1.5.5-1], allowed before.
+ */
+export function minimalFieldBytes(buffer: Buffer, at: number, end: number): number {
+  const field = lengthFieldBytes(buffer, at, end);
+  return field < 1 || (field > 1 && buffer[at + field - 1] === 0) ? -1 : field;
+}
+
 /** The value of the remaining-length field of `count` bytes at `at`. */
 export function lengthFieldValue(buffer: Buffer, at: number, count: number): number {
   let value = 0;

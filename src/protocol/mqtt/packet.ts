@@ -21,9 +21,16 @@ import {
   writeToStream,
 } from 'mqtt-packet';
 import type { ProtocolProblem } from './errors.ts';
-import { lengthFieldBytes, lengthFieldValue, type MqttVersion, packetType, typeShift } from './frame.ts';
+import {
+  lengthFieldBytes,
+  lengthFieldValue,
+  type MqttVersion,
+  minimalFieldBytes,
+  packetType,
+  typeShift,
+} from './frame.ts';
 import { PacketShape } from './packet-shape.ts';
-import { minimalFieldBytes, PropertyWalk, propertyId, willOwner } from './properties.ts';
+import { PropertyWalk, propertyId, willOwner } from './properties.ts';
 import { readUint16 } from './publish.ts';
 
 export { ackBytes, encodeAck, writeAck } from './ack.ts';

@@ -14,7 +14,7 @@
 
 import type { Buffer } from 'node:buffer';
 import type { ProtocolProblem } from './errors.ts';
-import { lengthFieldBytes, lengthFieldValue, packetType } from './frame.ts';
+import { lengthFieldValue, minimalFieldBytes, packetType } from './frame.ts';
 import { isTextAt } from './mqtt-text.ts';
 
 export const propertyId = {
@@ -111,7 +111,9 @@ const rules: readonly (PropertyRule | undefined)[] = Object.assign([] as (Proper
   [propertyId.sharedSubscriptionAvailable]: rule('flag', [p.connack]),
 });
 
+const byteBits = 8;
 const uint16Bytes = 2;
+const uint16Range = 0x10000;
 const uint32Bytes = 4;
 const plus = 0x2b;
 const hash = 0x23;
@@ -189,12 +191,12 @@ export class PropertyWalk {
         return this.value > 1 ? 'protocol-error' : undefined;
       case 'uint16':
         if (at + uint16Bytes > this.#end) return 'malformed-packet';
-        this.value = buffer.readUInt16BE(at);
+        this.value = uint16At(buffer, at);
         this.at = at + uint16Bytes;
         break;
       case 'uint32':
         if (at + uint32Bytes > this.#end) return 'malformed-packet';
-        this.value = buffer.readUInt32BE(at);
+        this.value = uint16At(buffer, at) * uint16Range + uint16At(buffer, at + uint16Bytes);
         this.at = at + uint32Bytes;
         break;
       case 'varint': {
@@ -229,16 +231,10 @@ export class PropertyWalk {
 
 const seenBits = 32;
 
-/** Like lengthFieldBytes, but -1 also for an integer of more bytes than it needs [MQTT-1.5.5-1], and for one cut off. */
-export function minimalFieldBytes(buffer: Buffer, at: number, end: number): number {
-  const field = lengthFieldBytes(buffer, at, end);
-  return field < 1 || (field > 1 && buffer[at + field - 1] === 0) ? -1 : field;
-}
-
 /** Offset behind the two length bytes at `at` and what they announce; -1 when that passes `end`. */
 export function sizedEnd(buffer: Buffer, at: number, end: number): number {
   if (at + uint16Bytes > end) return -1;
-  const to = at + uint16Bytes + buffer.readUInt16BE(at);
+  const to = at + uint16Bytes + uint16At(buffer, at);
   return to > end ? -1 : to;
 }
 
@@ -246,4 +242,8 @@ export function sizedEnd(buffer: Buffer, at: number, end: number): number {
 function isPlainTopic(buffer: Buffer, from: number, to: number): boolean {
   for (let at = from; at < to; at++) if (buffer[at] === plus || buffer[at] === hash) return false;
   return to > from;
+}
+
+function uint16At(buffer: Buffer, at: number): number {
+  return ((buffer[at] as number) << byteBits) | (buffer[at + 1] as number);
 }

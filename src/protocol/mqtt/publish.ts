@@ -268,49 +268,59 @@ export class PublishView {
     const end = walk.start(this.buffer, this.payloadAt, { end: this.to, owner: packetType.publish });
     if (end === -1) return 'malformed-packet';
     const sectionAt = walk.at;
-    this.propertiesBuffer = this.buffer;
-    this.propertiesAt = sectionAt;
-    let keptTo = sectionAt;
-    let scattered = false;
+    let aliasAt = end;
+    let expiryAt = end;
     while (!walk.isDone) {
-      const at = walk.at;
       const problem = walk.next();
       if (problem !== undefined) return problem;
-      if (walk.id === propertyId.subscriptionIdentifier) return 'protocol-error'; // [MQTT-3.3.4-6]
-      if (walk.id === propertyId.topicAlias) {
+      if (walk.id === propertyId.payloadFormatIndicator) {
+        this.declaresText = walk.value === 1;
+      } else if (walk.id === propertyId.topicAlias) {
         this.topicAlias = walk.value;
+        aliasAt = walk.valueAt - 1;
       } else if (walk.id === propertyId.messageExpiryInterval) {
         this.expirySeconds = walk.value;
-      } else {
-        if (walk.id === propertyId.payloadFormatIndicator) this.declaresText = walk.value === 1;
-        if (this.propertiesBytes === 0) this.propertiesAt = at;
-        else if (keptTo !== at) scattered = true;
-        this.propertiesBytes += walk.at - at;
-        keptTo = walk.at;
+        expiryAt = walk.valueAt - 1;
+      } else if (walk.id === propertyId.subscriptionIdentifier) {
+        return 'protocol-error'; // [MQTT-3.3.4-6]
       }
     }
-    if (this.topicAlias > 0 || this.expirySeconds !== undefined) this.bodyVersion = 0;
-    if (scattered) this.#gather(sectionAt, end);
     this.payloadAt = end;
+    this.propertiesBuffer = this.buffer;
+    this.propertiesAt = sectionAt;
+    this.propertiesBytes = end - sectionAt;
+    if (aliasAt < end || expiryAt < end) this.#takeOut(aliasAt, expiryAt);
     return undefined;
   }
 
-  /** The properties of `buffer[from..to)` one behind the other, in the scratch. */
-  #gather(from: number, to: number): void {
-    if (this.#scratch.length < this.propertiesBytes) this.#scratch = Buffer.allocUnsafeSlow(this.propertiesBytes);
-    const walk = this.#walk as PropertyWalk;
-    walk.start(this.buffer, this.payloadAt, { end: to, owner: packetType.publish });
-    let at = from;
-    let into = 0;
-    while (!walk.isDone) {
-      at = walk.at;
-      walk.next();
-      if (walk.id === propertyId.topicAlias || walk.id === propertyId.messageExpiryInterval) continue;
-      into += this.buffer.copy(this.#scratch, into, at, walk.at);
+  /** Takes alias and expiry out of the properties; one that is not there is at `payloadAt`, and empty. */
+  #takeOut(aliasAt: number, expiryAt: number): void {
+    const { buffer, propertiesAt: from, payloadAt: end } = this;
+    const aliasEnd = aliasAt < end ? aliasAt + aliasBytes : end;
+    const expiryEnd = expiryAt < end ? expiryAt + expiryBytes : end;
+    const aliasFirst = aliasAt < expiryAt;
+    // What is left is in up to three pieces: before both, between them, behind both.
+    const firstEnd = aliasFirst ? aliasAt : expiryAt;
+    const secondAt = aliasFirst ? aliasEnd : expiryEnd;
+    const secondEnd = aliasFirst ? expiryAt : aliasAt;
+    const thirdAt = aliasFirst ? expiryEnd : aliasEnd;
+    const bytes = firstEnd - from + secondEnd - secondAt + end - thirdAt;
+    this.bodyVersion = 0;
+    this.propertiesBytes = bytes;
+    if (bytes === firstEnd - from) return;
+    if (bytes === secondEnd - secondAt) {
+      this.propertiesAt = secondAt;
+    } else if (bytes === end - thirdAt) {
+      this.propertiesAt = thirdAt;
+    } else {
+      if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes);
+      const target = this.#scratch;
+      copyBytes({ buffer, from, to: firstEnd }, target, 0);
+      copyBytes({ buffer, from: secondAt, to: secondEnd }, target, firstEnd - from);
+      copyBytes({ buffer, from: thirdAt, to: end }, target, bytes - end + thirdAt);
+      this.propertiesBuffer = target;
+      this.propertiesAt = 0;
     }
-    assert(into === this.propertiesBytes, 'both walks meet the same properties');
-    this.propertiesBuffer = this.#scratch;
-    this.propertiesAt = 0;
   }
 }
 

@@ -6,6 +6,7 @@ import {
   lengthFieldBytes,
   lengthFieldSize,
   lengthFieldValue,
+  minimalFieldBytes,
   PacketCarry,
   writeLengthField,
 } from '../../../src/protocol/mqtt/frame.ts';
@@ -32,6 +33,17 @@ t.test('a remaining length reads and writes as table 2.4 shows', async (t) => {
     t.equal(writeLengthField(written, 0, value), bytes.length);
     t.same(written.subarray(0, bytes.length), bytes);
     for (let cut = 0; cut < bytes.length; cut++) t.equal(lengthFieldBytes(bytes, 0, cut), 0, `cut after ${cut}`);
+  }
+});
+
+t.test('MQTT 5 knows one form of each length, the shortest [MQTT-1.5.5-1]', async (t) => {
+  for (const [, hex] of lengths) {
+    const bytes = Buffer.from(hex, 'hex');
+    t.equal(minimalFieldBytes(bytes, 0, bytes.length), bytes.length, hex);
+  }
+  for (const hex of ['8000', 'ff00', '808000', 'ffff8000', '80', '8080808001', '']) {
+    const bytes = Buffer.from(hex, 'hex');
+    t.equal(minimalFieldBytes(bytes, 0, bytes.length), -1, hex);
   }
 });
 
