@@ -6,6 +6,9 @@
 //   accept() resolves only after the message, or an earlier copy of it, is on stable storage (G1).
 //   Messages are logged in the order in which accept() was called.
 //   A message whose hop was seen before is acknowledged and counted, never logged twice.
+//   No message overtakes a refused one: its stream's position would pass it, and its repetition would count as seen
+//   before. Whatever waits behind a group that failed is refused with it, and after one refused for lack of room
+//   all are until the next loop turn, when its sender knows and its connection is closed to further ones.
 //
 // Why the next loop turn and not a timer: a commit blocks the loop for one fsync; whatever arrived meanwhile is
 // read before the next turn and shares the next fsync. The group grows by itself with the load, and a lone
@@ -46,6 +49,8 @@ export class Ingest {
   #pending: Pending[] = [];
   #pendingBytes = 0;
   #scheduled = false;
+  /** A message was refused for lack of room in this turn of the loop. */
+  #refusing = false;
   #closed = false;
 
   constructor(ports: IngestPorts) {
@@ -58,7 +63,8 @@ export class Ingest {
   /** Resolves after commit. Rejects HUB_INGEST_FULL, HUB_LOG_WRITE_FAILED, HUB_CLOSED; all may be tried again. */
   accept(message: Message): Promise<void> {
     if (this.#closed) return Promise.reject(closed());
-    if (this.#pendingBytes + message.body.byteLength > hubPendingBytesMax) {
+    if (this.#refusing || this.#pendingBytes + message.body.byteLength > hubPendingBytesMax) {
+      this.#refuseThisTurn();
       this.#rejected.add();
       return Promise.reject(full());
     }
@@ -86,6 +92,14 @@ export class Ingest {
     });
   }
 
+  #refuseThisTurn(): void {
+    if (this.#refusing) return;
+    this.#refusing = true;
+    this.#ports.clock.soon(() => {
+      this.#refusing = false;
+    });
+  }
+
   #commit(): void {
     const group = this.#takeGroup();
     const { database, positions, eventLog, log } = this.#ports;
@@ -99,12 +113,15 @@ export class Ingest {
       this.#repeated.add(group.length - logged);
     } catch (cause) {
       log.error('telemetry could not be written; its senders will repeat it', {
-        messages: group.length,
+        messages: group.length + this.#pending.length,
         reason: errorCode(cause),
         detail: errorMessage(cause),
       });
-      this.#rejected.add(group.length);
-      for (const pending of group) pending.reject(writeFailed(cause));
+      const refused = [...group, ...this.#pending];
+      this.#pending = [];
+      this.#pendingBytes = 0;
+      this.#rejected.add(refused.length);
+      for (const pending of refused) pending.reject(writeFailed(cause));
       return;
     }
     for (const pending of group) pending.resolve();

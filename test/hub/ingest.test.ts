@@ -87,6 +87,48 @@ t.test('beyond the memory for pending messages telemetry is refused at once', as
   hub.database.close();
 });
 
+t.test('what waits behind a group that failed is refused with it: no message overtakes a refused one', async (t) => {
+  const hub = hubState(t.testdir());
+  hub.database.run("CREATE TRIGGER broken BEFORE INSERT ON event BEGIN SELECT RAISE(ABORT, 'disk trouble'); END");
+  const hop = (sequence: number) => sample(`${sequence}`, { hop: { stream: 's', sequence } });
+  // One more than a group: the last would be committed after the failure.
+  const count = hubCommitMessagesMax + 1;
+  let refused = 0;
+  const all = Array.from({ length: count }, (_, index) =>
+    hub.ingest.accept(hop(index + 1)).catch(() => {
+      if (++refused === 1) hub.database.run('DROP TRIGGER broken');
+    }),
+  );
+  await hub.clock.advance(0);
+  await Promise.all(all);
+  t.equal(refused, count);
+  const again = Array.from({ length: count }, (_, index) => hub.ingest.accept(hop(index + 1)));
+  await hub.clock.advance(0);
+  await Promise.all(again);
+  t.equal(hub.eventLog.facts().events, count, 'all of them are there');
+  t.equal(hub.eventLog.facts().repeated, 0, 'none was taken for a repetition');
+  hub.database.close();
+});
+
+t.test('a small message does not slip past a large one refused for lack of room', async (t) => {
+  const hub = hubState(t.testdir());
+  const large = sample('x'.repeat(messageBytesMax));
+  const waiting = Array.from({ length: 255 }, () => hub.ingest.accept(large));
+  const rest = hub.ingest.accept(sample('x'.repeat(messageBytesMax - 10)));
+  const hop = (sequence: number, text: string) => sample(text, { hop: { stream: 's', sequence } });
+  await t.rejects(hub.ingest.accept(hop(1, 'x'.repeat(100))), { code: 'HUB_INGEST_FULL' });
+  await t.rejects(hub.ingest.accept(hop(2, 'x')), { code: 'HUB_INGEST_FULL' }, 'although it would fit');
+  await hub.clock.advance(0);
+  await Promise.all([...waiting, rest]);
+  const again = [hub.ingest.accept(hop(1, 'a')), hub.ingest.accept(hop(2, 'b'))];
+  await hub.clock.advance(0);
+  await Promise.all(again);
+  t.equal(hub.eventLog.facts().repeated, 0);
+  t.equal(hub.eventLog.facts().events, 258);
+  await hub.ingest.close();
+  hub.database.close();
+});
+
 t.test('closing commits what is pending and refuses what comes later', async (t) => {
   const hub = hubState(t.testdir());
   const pending = hub.ingest.accept(sample('1'));

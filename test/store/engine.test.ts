@@ -432,3 +432,21 @@ t.test('a full disk: nothing is acknowledged, and it goes on when space returns'
   );
   engine.close();
 });
+
+t.test(
+  'a refused message holds its stream for the rest of the commit, and of the next one if told to',
+  async (t: Test) => {
+    const { engine, commit } = openEngine(t.testdir());
+    for (let n = 0; n < storeQueuesMax; n++) commit({ messages: [[numberedMessage(n), [{ ...a, queue: `q${n}` }]]] });
+    const hop = (stream: string, sequence: number, queue: string) =>
+      [numberedMessage(sequence, { hop: { stream, sequence } }), [{ queue, expiresAtMs: undefined }]] as const;
+    const first = commit({ messages: [hop('s', 1, 'one-too-many'), hop('s', 2, 'q1'), hop('other', 1, 'q1')] });
+    t.same([...first.outcomes], [2, 3, 0], 'refused, held, stored');
+    t.equal(first.held.length, 1);
+    const gathered = commit({ messages: [hop('s', 3, 'q1'), hop('other', 2, 'q1')], held: first.held });
+    t.same([...gathered.outcomes], [3, 0]);
+    t.same(gathered.held, [], 'told once');
+    t.same([...commit({ messages: [hop('s', 1, 'q1'), hop('s', 2, 'q1')] }).outcomes], [0, 0], 'sent again: taken');
+    engine.close();
+  },
+);

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createMetrics } from '../../src/platform/metrics.ts';
-import { systemSqlite } from '../../src/platform/sqlite.ts';
+import { type Sqlite, systemSqlite } from '../../src/platform/sqlite.ts';
 import { Store, type StoreOptions } from '../../src/store/store.ts';
 import { InlineThread } from '../support/inline-thread.ts';
 import { numberedMessage, sequenceOf } from '../support/messages.ts';
@@ -13,7 +13,11 @@ const upstream = '$upstream';
 let seed = 0;
 const never = { queue: upstream, expiresAtMs: undefined };
 
-function world(directory: string, over: Partial<StoreOptions> = {}) {
+function world(
+  directory: string,
+  over: Partial<StoreOptions> = {},
+  disk: (sqlite: Sqlite) => Sqlite = (sqlite) => sqlite,
+) {
   const clock = new SimClock();
   const { log, lines } = keptLog(clock);
   const metrics = createMetrics();
@@ -25,7 +29,7 @@ function world(directory: string, over: Partial<StoreOptions> = {}) {
       log,
       metrics,
       startThread: () => {
-        const thread = new InlineThread({ sqlite: systemSqlite(), entropy });
+        const thread = new InlineThread({ sqlite: disk(systemSqlite()), entropy });
         threads.push(thread);
         return thread;
       },
@@ -292,5 +296,97 @@ t.test('more than memory allows is refused, retryable, and the rest goes on', as
   const answers = await within(clock, Promise.all(appends));
   t.same([...new Set(answers)], ['stored', 'STORE_BUSY']);
   t.equal(answers.filter((answer) => answer === 'stored').length, 67);
+  await store.close();
+});
+
+/** A disk that refuses the next `count` transactions that write messages. */
+function failing(sqlite: Sqlite, count: () => number): Sqlite {
+  return {
+    ...sqlite,
+    open: (file) => {
+      const database = sqlite.open(file);
+      return {
+        ...database,
+        transaction: (work) => {
+          if (count() <= 0) return database.transaction(work);
+          return database.transaction(() => {
+            work();
+            throw Object.assign(new Error('no space'), { code: 'SQLITE_FULL' });
+          });
+        },
+      };
+    },
+  };
+}
+
+const hop = (sequence: number) => numberedMessage(sequence, { hop: { stream: 's', sequence } });
+
+t.test('what gathered behind a commit that failed is refused with it, and stored when it is sent again', async (t) => {
+  let failures = 0;
+  const { clock, store, threads } = world(t.testdir(), {}, (sqlite) => failing(sqlite, () => failures--));
+  await store.start();
+  const answers: string[] = [];
+  const send = (sequence: number): Promise<unknown> =>
+    store.append(hop(sequence), [never]).then(
+      (outcome) => answers.push(`${sequence} ${outcome}`),
+      (error: { code: string }) => answers.push(`${sequence} ${error.code}`),
+    );
+  const first = send(1);
+  threads[0]?.hold();
+  await clock.advance(20);
+  // The commit of the first is under way; the second gathers behind it.
+  const second = send(2);
+  failures = 1;
+  threads[0]?.resume();
+  await within(clock, Promise.all([first, second]));
+  t.same(answers, ['1 STORE_DISK_FULL', '2 STORE_DISK_FULL']);
+  await within(clock, Promise.all([send(1), send(2)]));
+  t.same(answers.slice(2), ['1 stored', '2 stored']);
+  t.same(
+    (await store.read(upstream, all)).map(({ message }) => sequenceOf(message)),
+    [1, 2],
+  );
+  await store.close();
+});
+
+t.test('documents that gathered behind a commit that failed are saved all the same', async (t) => {
+  let failures = 0;
+  const { clock, store, threads } = world(t.testdir(), {}, (sqlite) => failing(sqlite, () => failures--));
+  await store.start();
+  const first = store.append(hop(1), [never]).catch(() => 'refused');
+  threads[0]?.hold();
+  await clock.advance(20);
+  const gathered = store.append(hop(2), [never]).catch(() => 'refused');
+  const saved = store.saveState('k', 'v');
+  failures = 1;
+  threads[0]?.resume();
+  t.equal(await within(clock, first), 'refused');
+  t.equal(await gathered, 'refused');
+  await within(clock, saved);
+  t.equal(await within(clock, store.state('k')), 'v');
+  await store.close();
+});
+
+t.test('a small message does not slip past a large one that was refused for lack of room', async (t) => {
+  const { clock, store, threads } = world(t.testdir(), { quotaBytes: 67_108_864 });
+  await store.start();
+  threads[0]?.hold();
+  const body = Buffer.alloc(262_144);
+  const answers = new Map<number, string>();
+  const send = (sequence: number, bytes: Buffer): Promise<unknown> =>
+    store.append(numberedMessage(sequence, { body: bytes, hop: { stream: 's', sequence } }), [never]).then(
+      (outcome) => answers.set(sequence, outcome),
+      (error: { code: string }) => answers.set(sequence, error.code),
+    );
+  const sent = Array.from({ length: 64 }, (_, index) => send(index + 1, body));
+  sent.push(send(65, Buffer.alloc(1)));
+  await settle();
+  t.equal(answers.get(64), 'STORE_BUSY');
+  t.equal(answers.get(65), 'STORE_BUSY', 'although it would fit');
+  threads[0]?.resume();
+  await within(clock, Promise.all(sent));
+  await within(clock, Promise.all([send(64, body), send(65, Buffer.alloc(1))]));
+  t.equal(answers.get(64), 'stored');
+  t.equal(answers.get(65), 'stored');
   await store.close();
 });

@@ -36,6 +36,15 @@ export function notPermittedError(speaker: string, topic: string): IotHubError {
   });
 }
 
+export function outOfTurnError(client: string): IotHubError {
+  return new IotHubError({
+    code: 'IOTHUB_OUT_OF_TURN',
+    message: `An earlier message of '${client}' was refused, and with it this connection. Connect and send again from that one on.`,
+    retryable: true,
+    fields: { status: tooMany },
+  });
+}
+
 export function qosError(topic: string): IotHubError {
   return new IotHubError({
     code: 'IOTHUB_QOS_UNSUPPORTED',

@@ -8,7 +8,9 @@
 //
 // Invariants
 //   A telemetry publish is acknowledged only after the backend has it safe. One that cannot be read is refused,
-//   counted and logged, and its client is disconnected: an acknowledgement would be a silent loss.
+//   counted and logged, and its client is disconnected: an acknowledgement would be a silent loss. Nothing more is
+//   taken from that connection: what was already under way behind the refused one must not overtake it, or its
+//   repetition would look like something long received.
 //   An identity reaches its own topics and twin, and those for which backend.mayActFor() says so; nothing else.
 //   Nothing is sent to a client that has not subscribed to it.
 //
@@ -38,6 +40,7 @@ import {
   busyError,
   notListeningError,
   notPermittedError,
+  outOfTurnError,
   qosError,
   tooLargeError,
   unknownTopicError,
@@ -88,6 +91,10 @@ export class IotHubFront implements TopicProtocol {
   }
 
   async publish(client: BrokerClient, publish: InboundPublish): Promise<void> {
+    if (this.#speakerByClient.get(client)?.refused === true) {
+      this.#metrics.counter('weir_iothub_refused', { reason: 'IOTHUB_OUT_OF_TURN' }).add();
+      throw outOfTurnError(client.clientId);
+    }
     try {
       await this.#publish(client, publish);
     } catch (error) {
@@ -214,18 +221,13 @@ export class IotHubFront implements TopicProtocol {
     const topic = parseDeviceTopic(publish.topic);
     if (topic === undefined) throw unknownTopicError(publish.topic);
     switch (topic.kind) {
-      case 'telemetry': {
-        const sender =
-          topic.moduleId === undefined
-            ? { deviceId: topic.deviceId }
-            : { deviceId: topic.deviceId, moduleId: topic.moduleId };
-        if (!this.#mayUse(speaker.identity, sender)) throw notPermittedError(client.principal.name, publish.topic);
-        if (publish.payload.length > messageBytesMax)
-          throw tooLargeError('The message', publish.payload.length, messageBytesMax);
-        await this.#backend.telemetry(readTelemetry(publish, { sender, bag: topic.bag }, this.#clock.wallMs()));
-        this.#accepted.add();
-        return;
-      }
+      case 'telemetry':
+        try {
+          return await this.#acceptTelemetry(speaker, topic, publish);
+        } catch (error) {
+          speaker.refused = true;
+          throw error;
+        }
       case 'twin-get':
         return this.#answerTwin(speaker, { ...topic, topic: publish.topic }, async (owner) =>
           twinAnswer(await this.#backend.twin(owner)),
@@ -242,6 +244,20 @@ export class IotHubFront implements TopicProtocol {
       default:
         return assertNever(topic, 'device topic');
     }
+  }
+
+  async #acceptTelemetry(
+    speaker: Speaker,
+    topic: { readonly deviceId: string; readonly moduleId: string | undefined; readonly bag: string },
+    publish: InboundPublish,
+  ): Promise<void> {
+    const { deviceId, moduleId, bag } = topic;
+    const sender = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+    if (!this.#mayUse(speaker.identity, sender)) throw notPermittedError(speaker.client.principal.name, publish.topic);
+    if (publish.payload.length > messageBytesMax)
+      throw tooLargeError('The message', publish.payload.length, messageBytesMax);
+    await this.#backend.telemetry(readTelemetry(publish, { sender, bag }, this.#clock.wallMs()));
+    this.#accepted.add();
   }
 
   async #answerTwin(

@@ -35,6 +35,8 @@ export class Speaker {
   readonly client: BrokerClient;
   readonly identity: Identity;
   twinRequests = 0;
+  /** Telemetry of this connection was refused: it is being ended, and nothing more is taken from it. */
+  refused = false;
   readonly #clock: Clock;
   readonly #filters = new Map<string, 0 | 1>();
   readonly #calls = new Map<string, PendingCall>();

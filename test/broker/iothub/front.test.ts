@@ -134,7 +134,6 @@ t.test('a telemetry publish is safe only when the backend says so', async (t) =>
 
 t.test('what cannot be accepted is refused with a code, counted and logged, never acknowledged', async (t) => {
   const { backend, connect, publish, counted, lines } = setUp();
-  const client = connect(module);
   const own = 'devices/d/modules/m/messages/events/';
   const table: readonly [string, string, string | Buffer, Partial<InboundPublish>][] = [
     ['IOTHUB_TOPIC_UNKNOWN', 'devices/d/modules/m/messages/event/', '', {}],
@@ -151,14 +150,35 @@ t.test('what cannot be accepted is refused with a code, counted and logged, neve
     ['IOTHUB_TOO_LARGE', `${own}k=${'$'.repeat(30_000)}`, '', {}],
   ];
   for (const [code, topic, payload, more] of table)
-    await t.rejects(publish(client, topic, payload, more), { code }, topic.slice(0, 60));
+    await t.rejects(publish(connect(module), topic, payload, more), { code }, topic.slice(0, 60));
   t.equal(backend.messages.length, 0);
   t.equal(counted('weir_iothub_refused'), table.length);
   t.equal(counted('weir_iothub_refused', 'IOTHUB_NOT_PERMITTED'), 3);
   t.equal(lines.filter((line) => line.includes('publish refused')).length, table.length);
-  await publish(client, `${own}key=value`, Buffer.alloc(messageBytesMax - 8));
+  await publish(connect(module), `${own}key=value`, Buffer.alloc(messageBytesMax - 8));
   t.equal(backend.messages.length, 1, 'the largest message passes');
   await t.rejects(publish(connect(undefined), own), { code: 'IOTHUB_NOT_PERMITTED' }, 'a client without an identity');
+});
+
+t.test('after one refused telemetry nothing more is taken from that connection, only from its next', async (t) => {
+  const { backend, connect, publish, counted } = setUp();
+  const own = 'devices/d/modules/m/messages/events/';
+  const client = connect(module);
+  const before = publish(client, own, '1');
+  await before;
+  backend.commit = () => Promise.reject(new WeirError({ code: 'STORE_BUSY', message: 'full', retryable: true }));
+  const refused = publish(client, own, '2');
+  await t.rejects(refused, { code: 'STORE_BUSY' });
+  backend.commit = () => Promise.resolve();
+  await t.rejects(publish(client, own, '3'), { code: 'IOTHUB_OUT_OF_TURN', retryable: true });
+  t.equal(counted('weir_iothub_refused', 'IOTHUB_OUT_OF_TURN'), 1);
+  const next = connect(module);
+  for (const text of ['2', '3']) await publish(next, own, text);
+  t.same(
+    backend.messages.map(({ body }) => body.toString()),
+    ['1', '2', '3'],
+    'the refused one at its second try, and before its successor',
+  );
 });
 
 t.test('a retained publish carries mqtt-retain, as at IoT Hub', async (t) => {
@@ -169,9 +189,10 @@ t.test('a retained publish carries mqtt-retain, as at IoT Hub', async (t) => {
 
 t.test('$edgeHub sends telemetry for the modules of its device, where the backend lets it', async (t) => {
   const { backend, connect, publish } = setUp();
-  const gateway = connect(edgeHub);
-  await t.rejects(publish(gateway, 'devices/d/modules/m/messages/events/'), { code: 'IOTHUB_NOT_PERMITTED' });
+  const refused = publish(connect(edgeHub), 'devices/d/modules/m/messages/events/');
+  await t.rejects(refused, { code: 'IOTHUB_NOT_PERMITTED' });
   backend.gatewaysSpeak = true;
+  const gateway = connect(edgeHub);
   await publish(gateway, 'devices/d/modules/m/messages/events/');
   t.strictSame(backend.messages[0]?.sender, module);
   await t.rejects(publish(gateway, 'devices/e/modules/m/messages/events/'), { code: 'IOTHUB_NOT_PERMITTED' });
