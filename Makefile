@@ -20,6 +20,7 @@ SHIM_C   := $(wildcard native/weir-shim/*.c)
 SHIM_H   := $(wildcard native/weir-shim/*.h)
 HOST_C   := $(wildcard native/host/*.c)
 HOST_H   := $(wildcard native/host/*.h)
+LOAD_C   := $(wildcard native/mqtt-load/*.c)
 BINARIES := $(TARGETS:%=$(OUT)/weir-linux-%)
 MODULES  := node_modules/.weir-setup
 JOBS     := $(shell nproc 2>/dev/null || echo 2)
@@ -28,7 +29,7 @@ export $(foreach target,$(TARGETS),NODE_ARCHIVE_$(target) NODE_ARCHIVE_$(target)
 CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
 
 .PHONY: help setup build $(TARGETS:%=build-%) dev check format test test-unit test-e2e test-board \
-	ledger demo footprint clean distclean
+	ledger demo footprint bench bench-broker clean distclean
 
 help: ## print this list
 	@echo "weir: make TARGET, where TARGET is one of"
@@ -53,7 +54,8 @@ build-armv7: setup ## build out/weir-linux-armv7 alone
 	@$(MAKE) --no-print-directory commit-stamp && $(MAKE) --no-print-directory -j$(JOBS) $(OUT)/weir-linux-armv7
 
 dev: setup ## build the native parts that the sources use in this tree (out/host), as tests need them
-	@$(MAKE) --no-print-directory -j$(JOBS) $(OUT)/host/host.node $(OUT)/host/weir-shim $(OUT)/host/store-thread.cjs
+	@$(MAKE) --no-print-directory -j$(JOBS) $(OUT)/host/host.node $(OUT)/host/weir-shim $(OUT)/host/store-thread.cjs \
+		$(OUT)/host/mqtt-load
 
 check: setup ## formatter, linter, types, import table, style: all that is decided without running anything
 	@native/check/check.sh
@@ -86,6 +88,20 @@ demo: build-x64 ## watch it work: hub, gateway, Modbus plant, an outage, a crash
 
 footprint: build-x64 ## measure executable size, cold start and memory of out/weir-linux-x64
 	@node native/footprint.mjs $(if $(JSON),--json)
+
+bench: bench-broker ## all benches
+
+# ROUNDS=3 CASES=targets,idle,… (sets or names of test/bench/cases.ts; CASES=smoke: half a minute) SECONDS=2 JSON=file
+bench-broker: build-x64 bench-parts ## weir's broker beside mosquitto and aedes: CPU per message, rates, latency, memory; a quarter of an hour
+	@exec node $(OUT)/host/bench.cjs $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(CASES),--cases $(CASES)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
+
+.PHONY: bench-parts
+BUNDLE := node_modules/.bin/esbuild --platform=node --target=node20.11 --log-level=warning
+bench-parts: $(OUT)/host/mqtt-load
+	@$(BUNDLE) test/bench/bench.ts --bundle --format=cjs --outfile=$(OUT)/host/bench.cjs
+	@$(BUNDLE) test/bench/broker-alone.ts --bundle --format=cjs --outfile=$(OUT)/host/broker-alone.cjs
+	@$(BUNDLE) test/bench/aedes-alone.ts --format=esm --outfile=$(OUT)/host/aedes-alone.mjs
 
 clean: ## remove what was built, keep what was downloaded
 	@rm -rf $(OUT)/build $(OUT)/host $(OUT)/log $(OUT)/weir-linux-* $(OUT)/SHA256SUMS .tap .tsimp
@@ -148,6 +164,10 @@ $(OUT)/host/host.node: $(HOST_C) $(HOST_H) | $(OUT)/build/x64/node
 $(OUT)/host/weir-shim: $(SHIM_C) $(SHIM_H)
 	@mkdir -p $(@D)
 	@$(STEP) "weir-shim for this machine" gcc $(CFLAGS_C) -static -s $(SHIM_C) -o $@
+
+$(OUT)/host/mqtt-load: $(LOAD_C) native/mqtt-load/load.h
+	@mkdir -p $(@D)
+	@$(STEP) "load generator for this machine" gcc -std=gnu11 -O2 -Wall -Wextra -Werror $(LOAD_C) -o $@ -lssl -lcrypto
 
 $(OUT)/host/store-thread.cjs: $(SOURCES) native/pack/bundle.mjs LICENSE
 	@$(STEP) "store thread for this machine" node native/pack/bundle.mjs host

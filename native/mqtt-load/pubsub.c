@@ -41,9 +41,8 @@ static uint64_t start_ns, scheduled, sent, acked, measured_received, measured_ac
 
 static uint64_t due_ns(uint64_t message) { return start_ns + (uint64_t)((double)message * 1e9 / options.rate); }
 
-/* How many messages a publisher may add now. */
-static int64_t allowance(const struct connection *c, const struct publisher *p) {
-  if (options.count > 0 && sent >= options.count) return 0;
+/* How many messages a publisher may have under way more than it has. */
+static int64_t window_left(const struct connection *c, const struct publisher *p) {
   if (options.qos > 0) {
     int64_t window = options.window < c->receive_maximum ? options.window : c->receive_maximum;
     return window - p->under_way;
@@ -52,6 +51,14 @@ static int64_t allowance(const struct connection *c, const struct publisher *p) 
   if (options.rate > 0) return unsent(c) < BACKLOG_BYTES_MAX ? INT32_MAX : 0;
   uint64_t open = p->sent * copies - p->delivered - p->written_off;
   return options.window - (int64_t)((open + copies - 1) / copies);
+}
+
+/* How many it may add now. */
+static int64_t allowance(const struct connection *c, const struct publisher *p) {
+  int64_t left = window_left(c, p);
+  if (options.count == 0) return left;
+  int64_t wanted = (int64_t)(options.count - sent);
+  return wanted < left ? wanted : left;
 }
 
 static void add_message(struct connection *c, struct publisher *p, uint64_t time_ns) {

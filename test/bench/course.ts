@@ -1,0 +1,199 @@
+// One whole measurement: brokers started, every case in every round on every broker, brokers ended.
+//
+//   for each round: for each case: mosquitto, weir, aedes (another one first in each round)
+//
+// The brokers live through all rounds, so that their memory at the end is that of the whole course; idle
+// connections are measured on fresh ones, because what a broker has grown to before would hide them.
+
+import { readFileSync } from 'node:fs';
+import type { BenchCase } from './cases.ts';
+import { type Contender, type RunningBroker, startSink } from './contenders.ts';
+import { figure, limit, perSecond, type Result, type Sample } from './figures.ts';
+import { load } from './load.ts';
+import { rateText } from './report.ts';
+
+export interface CourseOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly warmup: number;
+  readonly say: (text: string) => void;
+}
+
+export interface Course {
+  readonly samples: readonly Sample[];
+  /** Most resident memory of each broker, idle connections aside, MB. */
+  readonly residentMb: Readonly<Record<string, number>>;
+}
+
+/** A held rate: p99 below this, and nothing missing. */
+const heldP99Us = 10_000;
+const heldPart = 0.99;
+const ladderSeconds = 1.5;
+const idleReserve = 500;
+const mqtt5 = 5;
+
+export class CourseRun {
+  readonly #contenders: readonly Contender[];
+  readonly #options: CourseOptions;
+  readonly #samples: Sample[] = [];
+  readonly #residentMb: Record<string, number> = {};
+  readonly #running = new Map<string, RunningBroker>();
+
+  constructor(contenders: readonly Contender[], options: CourseOptions) {
+    this.#contenders = contenders;
+    this.#options = options;
+  }
+
+  async run(cases: readonly BenchCase[]): Promise<Course> {
+    try {
+      const lively = cases.filter(({ set }) => set !== 'idle');
+      if (lively.length > 0) await this.#startAll();
+      for (let round = 1; round <= this.#options.rounds; round++) {
+        for (const benchCase of lively) if (round === 1 || benchCase.once !== true) await this.#round(benchCase, round);
+      }
+      await this.#endAll();
+      for (const benchCase of cases) if (benchCase.set === 'idle') await this.#idle(benchCase);
+    } finally {
+      await this.#endAll();
+    }
+    return { samples: this.#samples, residentMb: this.#residentMb };
+  }
+
+  async #startAll(): Promise<void> {
+    for (const contender of this.#contenders) this.#running.set(contender.name, await contender.start());
+  }
+
+  async #endAll(): Promise<void> {
+    const ended = [...this.#running.values()];
+    this.#running.clear();
+    await Promise.all(ended.map((broker) => broker.end()));
+  }
+
+  async #round(benchCase: BenchCase, round: number): Promise<void> {
+    const brokers = [...this.#running.values()];
+    const rotated = brokers
+      .map((_, at) => brokers[(at + round - 1) % brokers.length])
+      .filter((each) => each !== undefined);
+    const told: string[] = [];
+    if (round === 1 && isPubSub(benchCase)) told.push(await this.#limit(benchCase));
+    for (const broker of rotated) {
+      // aedes speaks 3.1.1 only.
+      if (broker.name === 'aedes' && benchCase.load['version'] === mqtt5) continue;
+      const result = await this.#measure(benchCase, broker, round);
+      told.push(`${broker.name} ${summary(result)}`);
+    }
+    this.#options.say(`round ${round}/${this.#options.rounds}  ${benchCase.title}:  ${told.join(' · ')}`);
+  }
+
+  async #measure(benchCase: BenchCase, broker: RunningBroker, round: number): Promise<Result> {
+    const target = { ...this.#timing(benchCase), ...benchCase.load, port: broker.port, pid: broker.pid };
+    let result: Result;
+    if (benchCase.steps !== undefined) result = await climb(benchCase.steps, target);
+    else if (benchCase.load['mode'] === 'queue') result = await queueAndDrain(target, broker.name);
+    else result = await attempt(target);
+    this.#keep(benchCase, { contender: broker.name, round, result });
+    const resident = Math.max(figure(result, 'rssPeakKb') ?? 0, figure(result, 'rssAfterKb') ?? 0) / 1024;
+    this.#residentMb[broker.name] = Math.max(this.#residentMb[broker.name] ?? 0, resident);
+    return result;
+  }
+
+  async #limit(benchCase: BenchCase): Promise<string> {
+    const sink = await startSink(Number(benchCase.load['version'] ?? 4));
+    try {
+      const result = await load({ ...benchCase.load, seconds: 1, warmup: 0.3, port: sink.port, pid: sink.pid });
+      this.#keep(benchCase, { contender: limit, round: 1, result });
+      return `generator's limit ${rateText(perSecond(result))}`;
+    } finally {
+      await sink.end();
+    }
+  }
+
+  async #idle(benchCase: BenchCase): Promise<void> {
+    const told: string[] = [];
+    for (const contender of this.#contenders) {
+      const broker = await contender.start();
+      this.#running.set(contender.name, broker);
+      const port = benchCase.load['tls'] === 1 ? broker.tlsPort : broker.port;
+      const count = Math.min(Number(benchCase.load['count']), openFilesMax() - idleReserve);
+      const result = await attempt({ ...benchCase.load, count, port: port ?? 0, pid: broker.pid });
+      this.#keep(benchCase, { contender: contender.name, round: 1, result });
+      told.push(`${contender.name} ${summary(result)}`);
+      this.#running.delete(contender.name);
+      await broker.end();
+    }
+    this.#options.say(`${benchCase.title}:  ${told.join(' · ')}`);
+  }
+
+  #timing(benchCase: BenchCase): Readonly<Record<string, number>> {
+    const { seconds, warmup } = this.#options;
+    if (benchCase.set === 'smoke') return { seconds: 0.5, warmup: 0.2 };
+    if (benchCase.set === 'matrix') return { seconds: seconds / 2, warmup: warmup / 2 };
+    if (benchCase.set === 'latency') return { seconds: seconds * 2, warmup };
+    return benchCase.load['mode'] === 'pubsub' || benchCase.load['mode'] === 'connect' ? { seconds, warmup } : {};
+  }
+
+  #keep(benchCase: BenchCase, { contender, round, result }: Omit<Sample, 'case'>): void {
+    this.#samples.push({ case: benchCase.name, contender, round, result });
+  }
+}
+
+function isPubSub({ load: { mode, rate }, steps }: BenchCase): boolean {
+  return mode === 'pubsub' && rate === undefined && steps === undefined;
+}
+
+/** A run that fails is told beside the others instead of ending the course. */
+async function attempt(options: Readonly<Record<string, string | number>>): Promise<Result> {
+  try {
+    return await load(options);
+  } catch (error) {
+    const { stderr } = error as { stderr?: unknown };
+    return { failed: String(stderr ?? error).trim() };
+  }
+}
+
+/** Up the steps until one does not hold twice. */
+async function climb(steps: readonly number[], target: Readonly<Record<string, string | number>>): Promise<Result> {
+  const tried: Result[] = [];
+  let best: Result = {};
+  for (const rate of steps) {
+    const options = { ...target, rate, seconds: ladderSeconds };
+    let result = await attempt(options);
+    if (!isHeld(result, rate)) result = await attempt(options);
+    tried.push({ rate, p99Us: figure(result, 'latencyUs.p99'), cpuUs: figure(result, 'brokerCpuUsPerMessage') });
+    if (!isHeld(result, rate)) break;
+    best = { ...result, heldPerSecond: rate };
+  }
+  const { receivedPerSecond: _, ...held } = best;
+  return { ...held, heldPerSecond: best['heldPerSecond'] ?? 0, tried };
+}
+
+function isHeld(result: Result, rate: number): boolean {
+  const [received = 0, p99 = Infinity, lost = 1] = ['receivedPerSecond', 'latencyUs.p99', 'lost'].map((path) =>
+    figure(result, path),
+  );
+  return received >= rate * heldPart && p99 <= heldP99Us && lost === 0;
+}
+
+async function queueAndDrain(target: Readonly<Record<string, string | number>>, name: string): Promise<Result> {
+  const options = { ...target, 'client-id': `${target['client-id']}-${name}` };
+  const queued = await attempt(options);
+  if (queued['failed'] !== undefined) return queued;
+  const drained = await attempt({ ...options, mode: 'drain' });
+  const both = (figure(queued, 'brokerCpuUsPerMessage') ?? 0) + (figure(drained, 'brokerCpuUsPerMessage') ?? 0);
+  return { ...drained, queued, brokerCpuUsPerMessage: both };
+}
+
+function summary(result: Result): string {
+  if (typeof result['failed'] === 'string') return `FAILED (${result['failed']})`;
+  const cpu = figure(result, 'brokerCpuUsPerMessage') ?? figure(result, 'brokerCpuUsPerConnect');
+  const bytes = figure(result, 'bytesPerConnection');
+  if (bytes !== undefined) return `${(bytes / 1024).toFixed(1)} KB`;
+  const p99 = figure(result, 'rate') ? ` p99 ${((figure(result, 'latencyUs.p99') ?? 0) / 1000).toFixed(2)} ms` : '';
+  return `${rateText(perSecond(result))}${cpu === undefined ? '' : ` ${cpu.toPrecision(3)} µs`}${p99}`;
+}
+
+/** The generator, as a child, has the same limit as this process. */
+function openFilesMax(): number {
+  const found = /^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
+  return Number(found?.[1] ?? 1024);
+}

@@ -1,0 +1,42 @@
+// Runs mqtt-load and takes its JSON line.
+
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { promisify } from 'node:util';
+import type { Result } from './figures.ts';
+
+const run = promisify(execFile);
+const timeoutMs = 240_000;
+
+export const generatorFile = 'out/host/mqtt-load';
+
+/** Rejects with what mqtt-load said when it ended badly. */
+export async function load(options: Readonly<Record<string, string | number>>): Promise<Result> {
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const before = busySeconds();
+  const startedMs = performance.now();
+  const { stdout } = await run(generatorFile, args, { timeout: timeoutMs });
+  const result: unknown = JSON.parse(stdout);
+  if (typeof result !== 'object' || result === null) throw new TypeError(`mqtt-load said ${stdout}`);
+  const seconds = (performance.now() - startedMs) / 1000;
+  return { ...result, machineBusy: Number(((busySeconds() - before) / seconds).toFixed(3)) };
+}
+
+const ticksPerSecond = 100;
+const firstIdleColumn = 4;
+
+/** CPU seconds of this machine since it started, all processes and the kernel together. */
+function busySeconds(): number {
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
+  // cpu user nice system idle iowait irq softirq steal …
+  const columns = line.split(/\s+/).slice(1, 9).map(Number);
+  return (
+    columns.reduce((sum, ticks, at) => (at === firstIdleColumn - 1 || at === firstIdleColumn ? sum : sum + ticks), 0) /
+    ticksPerSecond
+  );
+}
+
+export function processors(): number {
+  return cpus().length;
+}
