@@ -263,7 +263,7 @@ class Device {
   /** The broker and the IoT Hub protocol in front of router and twins. */
   async #openBroker(parts: IdentityParts & DataParts & ModuleParts): Promise<BrokerParts> {
     const { config, network, clock, log, metrics } = this.#ground;
-    const { router, twins, registry, clients, localKey, deviceId, hubHostname } = parts;
+    const { store, router, twins, registry, clients, localKey, deviceId, hubHostname } = parts;
     const backend = {
       telemetry: (message: Message) => router.accept(message),
       twin: (owner: Identity) => Promise.resolve(twins.twin(owner)),
@@ -287,6 +287,7 @@ class Device {
       authenticator,
       authoriser,
       service: front,
+      sessionStore: store.sessions,
     });
     await broker.start();
     this.#closing.push(() => broker.close());

@@ -161,9 +161,11 @@ t.test('who asks while a commit is under way waits for it, although nothing of h
   const first = sessions.flushed();
   await clock.advance(20);
   let told = false;
+  sessions.putMessage('a', 1, message('gone before it was written'));
   const second = sessions.flushed().then(() => {
     told = true;
   });
+  sessions.deleteMessage('a', 1);
   await clock.advance(1000);
   t.notOk(told);
   threads[0]?.resume();
