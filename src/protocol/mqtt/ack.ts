@@ -37,10 +37,11 @@ export class AckView {
     this.packetId = 0;
     if (!areFlagsValid(this.type, firstByte & flagsMask, version)) return 'malformed-packet';
     const bytes = end - bodyAt;
-    if (bytes < packetIdBytes || (version !== version5 && bytes > packetIdBytes)) return 'malformed-packet';
+    if (bytes < packetIdBytes) return 'malformed-packet';
     this.packetId = readUint16(buffer, bodyAt);
     if (this.packetId === 0) return 'invalid-packet-id';
     if (bytes === packetIdBytes) return undefined;
+    if (version !== version5) return 'malformed-packet';
     this.reason = buffer[bodyAt + packetIdBytes] as number;
     if (!mayCarryReason(this.type, this.reason)) return 'protocol-error';
     if (bytes === packetIdBytes + 1) return undefined;

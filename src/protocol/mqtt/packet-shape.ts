@@ -48,6 +48,8 @@ const retainHandlingMax = 0x20;
 /** SUBSCRIBE before MQTT 5 has nothing but the QoS in its options. */
 const reservedBefore5 = 0xfc;
 const returnCodeMax = 5;
+/** A reason and the length of no properties. */
+const bareAuthBytes = 2;
 const failureBefore5 = 0x80;
 
 /** Reads one packet from front to back. After a flaw every step does nothing. */
@@ -229,8 +231,10 @@ export class PacketShape {
       this.#fail('malformed-packet', 'AUTH before MQTT 5');
       return;
     }
-    if (this.#at === this.#end) return;
+    const bodyAt = this.#at;
     this.#reasonAndProperties(packetType.auth);
+    // Success without properties may be left out whole (§3.15.2.1); any other AUTH names its method.
+    if (this.#end <= bodyAt + bareAuthBytes && (this.#end === bodyAt || this.#buffer[bodyAt] === 0)) return;
     if (!this.#walk.has(propertyId.authenticationMethod)) this.#fail('protocol-error', 'no authentication method');
   }
 
@@ -258,8 +262,9 @@ export class PacketShape {
     const from = walk.at;
     if (to === -1) this.#fail('malformed-packet', 'property length');
     while (this.flaw === undefined && !walk.isDone) {
+      const id = this.#buffer[walk.at];
       const problem = walk.next();
-      if (problem !== undefined) this.#fail(problem, `property ${this.#buffer[walk.at]}`);
+      if (problem !== undefined) this.#fail(problem, `property ${id}`);
     }
     if (this.flaw === undefined) this.#at = to;
     return from;

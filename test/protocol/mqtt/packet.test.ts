@@ -155,6 +155,8 @@ const judged5: readonly [string, string, string][] = [
   ['e0 03 00 00 00', 'malformed-packet', 'a byte too many'],
   ['e1 00', 'malformed-packet', 'header flags [MQTT-3.14.1-1]'],
   ['f0 00', 'ok', 'AUTH of nothing'],
+  ['f0 02 00 00', 'ok', 'AUTH of nothing, in full'],
+  ['f0 07 00 05 1f 0002 6162', 'protocol-error', 'AUTH of success with properties, without its method'],
   ['f0 06 18 04 15 0001 6d', 'ok', 'AUTH with its method'],
   ['f0 02 18 00', 'protocol-error', 'AUTH without its method'],
   ['f0 01 18', 'protocol-error', 'AUTH with a reason alone'],
