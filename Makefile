@@ -29,7 +29,7 @@ export $(foreach target,$(TARGETS),NODE_ARCHIVE_$(target) NODE_ARCHIVE_$(target)
 CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
 
 .PHONY: help setup build $(TARGETS:%=build-%) dev check format test test-unit test-e2e test-board \
-	ledger demo footprint bench bench-broker clean distclean
+	ledger demo footprint conformance bench bench-broker clean distclean
 
 help: ## print this list
 	@echo "weir: make TARGET, where TARGET is one of"
@@ -88,6 +88,11 @@ demo: build-x64 ## watch it work: hub, gateway, Modbus plant, an outage, a crash
 
 footprint: build-x64 ## measure executable size, cold start and memory of out/weir-linux-x64
 	@node native/footprint.mjs $(if $(JSON),--json)
+
+# The same cases are part of make test; JSON=1 prints all of it for a program.
+conformance: setup ## the numbered statements of MQTT 3.1.1 and 5.0: each with its tests and how they went
+	@$(BUNDLE) test/conformance/report.ts --bundle --format=cjs --outfile=$(OUT)/host/conformance.cjs
+	@exec node $(OUT)/host/conformance.cjs $(if $(JSON),--json)
 
 bench: bench-broker ## all benches
 

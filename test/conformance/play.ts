@@ -2,7 +2,7 @@
 
 import { conformanceCases } from './cases/index.ts';
 import type { ConformanceCase } from './script.ts';
-import { openStage, type StageKind } from './stage.ts';
+import { type OpenStage, openStage, type StageKind } from './stage.ts';
 import type { Statement } from './statement.ts';
 import { statements } from './statements.ts';
 
@@ -17,8 +17,20 @@ export function title({ clauses, name, version }: ConformanceCase): string {
   return `${clauses.map((clause) => `[${clause}]`).join(' ')} ${name} (${version})`;
 }
 
-export async function play({ version, broker, steps }: ConformanceCase, kind: StageKind): Promise<Outcome> {
-  const stage = await openStage(kind, version, broker);
+export async function play({ broker, steps }: ConformanceCase, kind: StageKind): Promise<Outcome> {
+  const stage = await openStage(kind, broker);
+  const outcome = await playOn(stage, steps);
+  try {
+    await stage.close();
+    return outcome;
+  } catch (error) {
+    return outcome.passed
+      ? { passed: false, detail: `the broker cannot be closed: ${(error as Error).message}` }
+      : outcome;
+  }
+}
+
+async function playOn(stage: OpenStage, steps: ConformanceCase['steps']): Promise<Outcome> {
   let at = 'at the end';
   try {
     for (const [index, step] of steps.entries()) {
@@ -30,8 +42,6 @@ export async function play({ version, broker, steps }: ConformanceCase, kind: St
     return { passed: left === undefined, detail: left === undefined ? '' : `${at}: ${left}` };
   } catch (error) {
     return { passed: false, detail: `${at}: ${(error as Error).message}` };
-  } finally {
-    await stage.close();
   }
 }
 

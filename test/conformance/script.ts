@@ -19,13 +19,14 @@ import type { SpecVersion } from './statement.ts';
 
 /** A stage with a broker, clocks and connections, that steps play on. */
 export interface Stage {
-  readonly version: SpecVersion;
   readonly bindings: Map<string, readonly [number, number]>;
   /** A new network connection of the client `name`; a former one stays as it is. */
   open(name: string): void;
   send(name: string, octets: Octets, chunkBytes?: number): Promise<void>;
   /** The next packet for `name`, or undefined when none comes. */
   next(name: string): Promise<Buffer | undefined>;
+  /** Every packet for `name` once everything sent so far had its effect. */
+  all(name: string): Promise<readonly Buffer[]>;
   /** Waits until the broker closed the connection of `name`; false when it does not. */
   closed(name: string): Promise<boolean>;
   /** Waits until everything sent so far had its effect. */
@@ -90,7 +91,7 @@ export class Client {
       stage.open(this.name);
       await stage.send(this.name, octets);
       const got = await this.#next(stage);
-      checkConnack(got, { version: stage.version, present, has, lacks });
+      checkConnack(got, { version: this.#p.version, present, has, lacks });
     });
   }
 
@@ -114,7 +115,8 @@ export class Client {
     return step(`${this.name} gets ${packets.map(shown).join(' | ')}`, async (stage) => {
       for (const expected of packets) {
         const got = await this.#next(stage);
-        const { version, bindings } = stage;
+        const { bindings } = stage;
+        const { version } = this.#p;
         if (!isSame(expected, got, { version, bindings })) {
           throw new Error(`${this.name} should have got ${shown(expected)}, but got ${shownPacket(got)}`);
         }
@@ -128,7 +130,8 @@ export class Client {
       const missing = [...packets];
       while (missing.length > 0) {
         const got = await this.#next(stage);
-        const { version, bindings } = stage;
+        const { bindings } = stage;
+        const { version } = this.#p;
         const at = missing.findIndex((expected) => isSame(expected, got, { version, bindings }));
         if (at < 0)
           throw new Error(`${this.name} got ${shownPacket(got)}, which is none of ${missing.map(shown).join(' | ')}`);
@@ -161,9 +164,9 @@ export class Client {
   ends(...reasons: readonly number[]): Step {
     const text = reasons.map((reason) => `0x${reason.toString(16)}`).join(' or ');
     return step(`the broker disconnects ${this.name}${this.#p.is5 ? ` with ${text}` : ''}`, async (stage) => {
-      if (stage.version === '5.0') {
+      if (this.#p.version === '5.0') {
         const got = await this.#next(stage);
-        const { type, reasons: sent } = parts([...got], stage.version);
+        const { type, reasons: sent } = parts([...got], this.#p.version);
         if (type !== packetType.disconnect || !reasons.includes(sent[0] as number)) {
           throw new Error(`${this.name} should have got DISCONNECT ${text}, but got ${shownPacket(got)}`);
         }
@@ -176,13 +179,13 @@ export class Client {
   refused({ v4, v5 }: Refusal): Step {
     return step(`${this.name} is refused`, async (stage) => {
       const got = await stage.next(this.name);
-      const is5 = stage.version === '5.0';
+      const is5 = this.#p.version === '5.0';
       if (got === undefined) {
         if (!is5 && v4 !== undefined) throw new Error(`${this.name} got no CONNACK with return code ${v4}`);
       } else {
-        const { type, reasons } = parts([...got], stage.version);
+        const { type, reasons } = parts([...got], this.#p.version);
         const expected = is5 ? v5 : [v4];
-        const wrong = fault(got, stage.version);
+        const wrong = fault(got, this.#p.version);
         if (type !== packetType.connack || !expected.includes(reasons[0] as number) || wrong !== undefined) {
           throw new Error(
             `${this.name} should have been refused with ${expected}, but got ${shownPacket(got)} ${wrong ?? ''}`,
@@ -210,7 +213,7 @@ export class Client {
   async #next(stage: Stage): Promise<Buffer> {
     const got = await stage.next(this.name);
     if (got === undefined) throw new Error(`${this.name} got nothing`);
-    const wrong = fault(got, stage.version);
+    const wrong = fault(got, this.#p.version);
     if (wrong !== undefined) throw new Error(`${this.name} got ${shownPacket(got)}: ${wrong}`);
     return got;
   }

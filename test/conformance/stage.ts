@@ -14,7 +14,6 @@ import { SimClock, settle } from '../support/sim-clock.ts';
 import { type Octets, packetType } from './packets.ts';
 import { firstPacket } from './received.ts';
 import type { Stage } from './script.ts';
-import type { SpecVersion } from './statement.ts';
 
 /** What a case wants of the broker beside its defaults: everybody may do everything, and needs no password. */
 export interface BrokerOptions {
@@ -172,14 +171,9 @@ function octetsToBytes(octets: Octets, bindings: Stage['bindings']): Buffer {
 
 /** What both stages have in common. */
 abstract class LinkStage<L extends Link> implements Stage {
-  readonly version: SpecVersion;
   readonly bindings = new Map<string, readonly [number, number]>();
   readonly links: { readonly name: string; readonly link: L }[] = [];
   abstract readonly broker: Broker;
-
-  constructor(version: SpecVersion) {
-    this.version = version;
-  }
 
   protected abstract connect(): L;
   /** Waits until `condition`, or until nothing more can happen. */
@@ -211,6 +205,11 @@ abstract class LinkStage<L extends Link> implements Stage {
     const link = this.link(name);
     await this.until(() => link.packets.length > 0 || link.isClosed);
     return link.packets.shift();
+  }
+
+  async all(name: string): Promise<readonly Buffer[]> {
+    await this.quiet();
+    return this.link(name).packets.splice(0);
   }
 
   async closed(name: string): Promise<boolean> {
@@ -252,8 +251,8 @@ class MemoryStage extends LinkStage<MemoryLink> {
   readonly #clock = new TurnClock();
   #accept: ((connection: Connection) => ConnectionSink) | undefined;
 
-  constructor(version: SpecVersion, options: BrokerOptions) {
-    super(version);
+  constructor(options: BrokerOptions) {
+    super();
     const network: Network = {
       listen: async (_endpoint, accept) => {
         this.#accept = accept;
@@ -308,8 +307,8 @@ class TcpStage extends LinkStage<TcpLink> {
   #port = 0;
   #last: TcpLink | undefined;
 
-  constructor(version: SpecVersion, options: BrokerOptions) {
-    super(version);
+  constructor(options: BrokerOptions) {
+    super();
     this.broker = new Broker(ports(options, systemClock(), systemNetwork()), options.limits);
   }
 
@@ -362,10 +361,8 @@ class TcpStage extends LinkStage<TcpLink> {
 
 export type StageKind = 'memory' | 'tcp';
 
-export function openStage(
-  kind: StageKind,
-  version: SpecVersion,
-  options: BrokerOptions,
-): Promise<MemoryStage | TcpStage> {
-  return kind === 'memory' ? new MemoryStage(version, options).start() : new TcpStage(version, options).start();
+export type OpenStage = MemoryStage | TcpStage;
+
+export function openStage(kind: StageKind, options: BrokerOptions): Promise<OpenStage> {
+  return kind === 'memory' ? new MemoryStage(options).start() : new TcpStage(options).start();
 }

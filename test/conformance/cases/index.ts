@@ -1,11 +1,15 @@
 // All conformance cases.
 
 import type { ConformanceCase } from '../script.ts';
+import { authCases } from './auth.ts';
 import { connectCases } from './connect.ts';
+import { flowCases } from './flow.ts';
 import { malformedCases } from './malformed.ts';
+import { propertyCases } from './properties.ts';
 import { qosCases } from './qos.ts';
 import { retainCases } from './retain.ts';
 import { sessionCases } from './session.ts';
+import { sharedCases } from './shared.ts';
 import { subscribeCases } from './subscribe.ts';
 import { topicCases } from './topics.ts';
 import { willCases } from './will.ts';
@@ -19,4 +23,8 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...subscribeCases,
   ...topicCases,
   ...malformedCases,
+  ...sharedCases,
+  ...propertyCases,
+  ...flowCases,
+  ...authCases,
 ];
