@@ -1,7 +1,7 @@
-// The broker's door: the broker, its bounds, and what its ports are.
+// The broker's door: the broker, its bounds, what it says of itself, and what its ports are.
 
 export { Broker, type BrokerPorts } from './broker.ts';
-export type { BrokerFacts } from './broker-facts.ts';
-export type { BrokerLimits } from './broker-limits.ts';
+export { type BrokerLimits, brokerLimits } from './broker-limits.ts';
 export { type DeviceBackend, IotHubFront, ModuleInput } from './iothub/index.ts';
-export type { Admission, Authenticator, Authoriser, BrokerClient, Principal, TopicProtocol } from './ports.ts';
+export type { Authenticator, Authoriser, Principal, TopicProtocol } from './ports.ts';
+export { SysTopics } from './sys-topics.ts';

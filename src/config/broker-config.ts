@@ -7,6 +7,7 @@
 // compares them. The names below [limits] are those of the broker's bounds and come from whoever has the broker.
 
 import { dirname, resolve } from 'node:path';
+import { configQuotaBytesMax, configQuotaBytesMin } from '../limits.ts';
 import type { Disk } from '../platform/disk.ts';
 import type { LogLevel } from '../platform/log.ts';
 import { ConfigError, type ConfigNote } from './errors.ts';
@@ -15,7 +16,8 @@ import { isLocalListener, type ListenUrl, listenUrlForms, parseListenUrl } from 
 import { parseToml, readText } from './load.ts';
 import { looksLikeMosquittoConf, translateMosquittoConf } from './mosquitto-conf.ts';
 import { SettingsReader } from './reader.ts';
-import { logLevelNames, type SettingDescription } from './schema.ts';
+import { defaultQuotaBytes, logLevelNames, type SettingDescription } from './schema.ts';
+import { formatBytes } from './units.ts';
 
 export interface BrokerListener {
   /** As written: its name in logs and rules. */
@@ -35,6 +37,7 @@ export interface BrokerConfig {
   readonly aclFile: string | undefined;
   /** Undefined: sessions and retained messages live in memory. */
   readonly dataDir: string | undefined;
+  readonly quotaBytes: number;
   readonly tlsCert: string | undefined;
   readonly tlsKey: string | undefined;
   readonly tlsCa: string | undefined;
@@ -96,6 +99,12 @@ const brokerSettings: readonly SettingDescription[] = [
     allowed: 'the path of a directory',
     fallback: 'none: sessions and retained messages are lost at a restart',
     meaning: 'Where sessions, their messages and retained messages are kept.',
+  },
+  {
+    key: 'quota',
+    allowed: `a size with its unit from ${formatBytes(configQuotaBytesMin)} to ${formatBytes(configQuotaBytesMax)}, such as "512MiB"`,
+    fallback: formatBytes(defaultQuotaBytes),
+    meaning: 'Most disk space below data_dir; half of it for messages. When it is full, new ones are refused.',
   },
   {
     key: 'tls_cert',
@@ -186,6 +195,11 @@ function assemble(reader: SettingsReader, source: BrokerConfigSource): Omit<Brok
     passwordFile: options.passwordFile ?? file('password_file'),
     aclFile: options.aclFile ?? file('acl_file'),
     dataDir: options.dataDir ?? file('data_dir'),
+    quotaBytes: reader.bytes('quota', {
+      min: configQuotaBytesMin,
+      max: configQuotaBytesMax,
+      fallback: defaultQuotaBytes,
+    }),
     tlsCert: options.tlsCert ?? file('tls_cert'),
     tlsKey: options.tlsKey ?? file('tls_key'),
     tlsCa: options.tlsCa ?? file('tls_ca'),
