@@ -14,6 +14,7 @@ export interface RunningBroker {
   readonly pid: number;
   readonly port: number;
   readonly tlsPort: number | undefined;
+  readonly isAlive: boolean;
   end(): Promise<void>;
 }
 
@@ -101,6 +102,9 @@ async function started(
     name,
     pid: program.pid,
     ...ports,
+    get isAlive() {
+      return program.running;
+    },
     end() {
       process.off('exit', kill);
       return program.end('SIGTERM');

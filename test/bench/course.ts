@@ -63,6 +63,17 @@ export class CourseRun {
     for (const contender of this.#contenders) this.#running.set(contender.name, await contender.start());
   }
 
+  /** A broker that failed a run starts afresh, so that one failure does not become all that follow. */
+  async #restart(broker: RunningBroker): Promise<void> {
+    const contender = this.#contenders.find(({ name }) => name === broker.name);
+    if (contender === undefined) return;
+    this.#options.say(
+      `${broker.name} ${broker.isAlive ? 'is started afresh' : 'had ended by itself and is started again'}`,
+    );
+    await broker.end();
+    this.#running.set(broker.name, await contender.start());
+  }
+
   async #endAll(): Promise<void> {
     const ended = [...this.#running.values()];
     this.#running.clear();
@@ -81,6 +92,7 @@ export class CourseRun {
       if (broker.name === 'aedes' && benchCase.load['version'] === mqtt5) continue;
       const result = await this.#measure(benchCase, broker, round);
       told.push(`${broker.name} ${summary(result)}`);
+      if (result['failed'] !== undefined || !broker.isAlive) await this.#restart(broker);
     }
     this.#options.say(`round ${round}/${this.#options.rounds}  ${benchCase.title}:  ${told.join(' · ')}`);
   }
