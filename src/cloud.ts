@@ -195,6 +195,8 @@ class CloudHub {
     );
     // Only IoT Hub's topics exist here: there is no publish/subscribe between devices.
     const authoriser = { mayPublish: () => false, maySubscribe: () => false };
+    // Sessions live in memory: they hold IoT Hub's own subscriptions and nothing that waits for a device, and a hub
+    // that comes back says in its CONNACK that it has none, upon which a client subscribes anew.
     const broker = new Broker({ network, clock, log, metrics, authenticator, authoriser, service: front });
     this.#closing.push(() => broker.close());
     twins.onDesired(({ identity, patch, version }) => front.notifyDesired(identity, patch, version));
