@@ -185,8 +185,9 @@ export interface StoredState {
 /**
  * Sessions, queued messages and retained messages on stable storage. Absent: everything lives in memory.
  *
- * Calls other than load() and flushed() are synchronous, cheap, in order, and never throw; a message put and
- * deleted before the next commit never reaches the disk. What an acknowledgement promises must be flushed before:
+ * Calls other than load() and flushed() are synchronous, cheap, in order, and never throw; what is put in one go,
+ * without giving way to anybody else, is on the disk together or not at all; a message put and deleted before the
+ * next commit never reaches it. What an acknowledgement promises must be flushed before:
  *   PUBACK, PUBREC    after putMessage, putReceiving, putRetained, deleteRetained
  *   PUBCOMP           after deleteReceiving: else a packet id used again would count as a repetition
  *   PUBLISH QoS 2     after sentMessage: else it would come again under another packet id, and arrive twice

@@ -8,7 +8,9 @@
 // commit leaves no trace, and when nothing of a window and of those before is left, its waiters are told at once.
 //
 // Invariants
-//   A commit holds all that waits, never a part: an inbound packet id cannot be on the disk without its message.
+//   A commit holds all that waits, and what was put in one go is in one commit: an inbound packet id cannot be on
+//   the disk without its message in every queue, else the repetition after a power cut would be acknowledged and
+//   nothing more. That is why nothing here wakes the group commit at once.
 //   flushed() resolves when everything put and deleted before it is on the disk or needs not be.
 //   What a failed commit held is tried again, with back-off and whatever changed since; the commits of the outbox
 //   go on without it meanwhile. Nothing the broker has put is lost while the process lives.
@@ -93,6 +95,7 @@ export class MqttJournal {
   #dirtySinceMs: number | undefined;
   #notBeforeMs = 0;
   #failures = 0;
+  #waking = false;
   #closed = false;
 
   /** `quotaBytes`: of messages on the disk. */
@@ -279,7 +282,7 @@ export class MqttJournal {
     }
     turn.asked++;
     this.#asked++;
-    this.#ports.wake();
+    this.#wake();
     return turn.promise;
   }
 
@@ -424,9 +427,18 @@ export class MqttJournal {
     }
     if (this.#dirtySinceMs === undefined && !this.#closed) {
       this.#dirtySinceMs = this.#ports.clock.monotonicMs();
-      this.#ports.wake();
+      this.#wake();
     }
     return turn;
+  }
+
+  #wake(): void {
+    if (this.#waking) return;
+    this.#waking = true;
+    this.#ports.clock.soon(() => {
+      this.#waking = false;
+      this.#ports.wake();
+    });
   }
 
   #touch(session: SessionChanges): Turn {

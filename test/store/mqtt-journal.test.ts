@@ -195,6 +195,36 @@ t.test('changes nobody waits for are committed soon, in one commit', async (t: T
   t.equal(state.retained.length, 1);
 });
 
+t.test(
+  'what is put within one turn is committed together, although a commit was due in the middle',
+  async (t: Test) => {
+    const directory = t.testdir();
+    const { clock, sessions, store, threads, commits } = await world(directory, { options: { commitBytes: 100 } });
+    await sessions.load();
+    for (const clientId of ['a', 'b']) sessions.putSession(session(clientId));
+    await within(clock, sessions.flushed());
+    const before = commits();
+    const text = 'x'.repeat(200);
+    sessions.putReceiving('a', 1);
+    sessions.putMessage('a', 1, message(text));
+    // More bytes wait than a commit takes, and somebody asks: the turn is not over yet.
+    const first = sessions.flushed();
+    sessions.putMessage('b', 1, message(text));
+    t.equal(commits(), before);
+    threads[0]?.hold();
+    await clock.advance(0);
+    t.equal(commits(), before + 1);
+    threads[0]?.resume();
+    await within(clock, first);
+    threads[0]?.die();
+    const closing = store.close();
+    await clock.advance(1000);
+    await closing;
+    const state = await reload(directory);
+    t.same([ordinals(state, 'a'), ordinals(state, 'b')], [[1], [1]]);
+  },
+);
+
 t.test('messages of the outbox and MQTT state share a commit', async (t: Test) => {
   const { clock, sessions, store, commits } = await world(t.testdir());
   await sessions.load();
