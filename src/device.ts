@@ -9,7 +9,7 @@
 import { dirname, join } from 'node:path';
 import { type AdminDevice, AdminServer, ModuleLog, type ModuleReport } from './admin/index.ts';
 import { Agent, type AgentFacts, Clients, ModuleRegistry, type OwnTwin, Routing } from './agent/index.ts';
-import { Broker, IotHubFront, ModuleInput } from './broker/index.ts';
+import { Broker, IotHubFront, ModuleInput, SysTopics } from './broker/index.ts';
 import { redactedConfig } from './config/index.ts';
 import { type DeviceOptions, findAccount, type Ground, openGround } from './device-ground.ts';
 import {
@@ -278,7 +278,9 @@ class Device {
       { deviceId, hostnames: [hubHostname, config.hostname] },
     );
     // Identities of IoT Hub use IoT Hub's topics; user topics come with authorisation policies.
-    const authoriser = { mayPublish: () => false, maySubscribe: () => false };
+    const maySubscribe = (_principal: unknown, filter: string): boolean =>
+      config.broker.sysIntervalMs > 0 && filter.startsWith('$SYS/');
+    const authoriser = { mayPublish: () => false, maySubscribe };
     const broker = new Broker({
       network,
       clock,
@@ -291,11 +293,22 @@ class Device {
     });
     await broker.start();
     this.#closing.push(() => broker.close());
+    this.#openSysTopics(broker);
     await broker.listen('unix', { kind: 'unix', path: join(config.runDir, 'mqtt.sock'), mode: everyoneMode });
     const { tcp } = config.listeners;
     if (tcp !== undefined) await broker.listen('tcp', { kind: 'tcp', ...tcp });
     twins.onDesired(({ identity: owner, patch, version }) => front.notifyDesired(owner, patch, version));
     return { broker, front };
+  }
+
+  /** The broker's numbers as topics, where the configuration asks for them. */
+  #openSysTopics(broker: Broker): void {
+    const { config, clock } = this.#ground;
+    const intervalMs = config.broker.sysIntervalMs;
+    if (intervalMs === 0) return;
+    const sys = new SysTopics({ clock, broker }, { version: `weir version ${buildInfo().version}`, intervalMs });
+    this.#closing.push(() => sys.close());
+    sys.start();
   }
 
   /** Agent, routes and supervisor. */

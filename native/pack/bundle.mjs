@@ -7,7 +7,8 @@
 // sources import() the entry of a part (PARTS), the bundle loads it from the archive (loadPart in native.ts).
 //
 //   weir.cjs ─┬─► cli ─┬─► gateway ─┬─► forge            store-thread
-//             │        └─► hub ─────┘
+//             │        ├─► hub ─────┘
+//             │        └─► broker
 //             └─► module ─► modbus-serial, serialport
 //
 // assets.json lists every file for the archive at the end of the executable, name -> file; a bundle has the
@@ -44,6 +45,7 @@ const PARTS = {
   module: 'src/module-process.ts',
   gateway: 'src/device.ts',
   hub: 'src/cloud.ts',
+  broker: 'src/standalone.ts',
   cli: 'src/cli/index.ts',
 };
 

@@ -9,14 +9,21 @@
 // load/…/1min is what mosquitto computes: an exponentially weighted moving average of the rate per minute,
 //   average += (1 - e^(-dt/window)) * (rate - average), starting at the first rate.
 
+import { Buffer } from 'node:buffer';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { BrokerFacts } from './broker-facts.ts';
 
 export interface SysPorts {
   readonly clock: Clock;
-  facts(): BrokerFacts;
-  /** Retained, QoS 0. */
-  publish(topic: string, text: string): void;
+  readonly broker: {
+    facts(): BrokerFacts;
+    publish(message: {
+      readonly topic: string;
+      readonly payload: Uint8Array;
+      readonly qos: 0;
+      readonly retain: true;
+    }): void;
+  };
 }
 
 export interface SysOptions {
@@ -110,9 +117,9 @@ export class SysTopics {
   }
 
   #round(): void {
-    const { clock, facts: read } = this.#ports;
+    const { clock, broker } = this.#ports;
     const nowMs = clock.monotonicMs();
-    const facts = read();
+    const facts = broker.facts();
     this.#say('uptime', `${Math.floor((nowMs - this.#startedMs) / msPerSecond)} seconds`);
     for (const [topic, value] of Object.entries(plain)) this.#say(topic, String(value(facts)));
     if (this.#last !== undefined && nowMs > this.#lastMs) this.#averageLoads(facts, this.#last, nowMs - this.#lastMs);
@@ -138,6 +145,6 @@ export class SysTopics {
   #say(name: string, text: string): void {
     if (this.#published.get(name) === text) return;
     this.#published.set(name, text);
-    this.#ports.publish(`${prefix}${name}`, text);
+    this.#ports.broker.publish({ topic: `${prefix}${name}`, payload: Buffer.from(text), qos: 0, retain: true });
   }
 }

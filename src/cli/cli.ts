@@ -9,6 +9,7 @@
 import { resolve } from 'node:path';
 import yargs, { type Argv } from 'yargs';
 import type { WeirError } from '../model/errors.ts';
+import { brokerCommand } from './broker/index.ts';
 import { checkCommand } from './check-command.ts';
 import { configCommand } from './config.ts';
 import type { CliContext, GlobalOptions } from './context.ts';
@@ -28,7 +29,7 @@ const exitUsage = 2;
 const helpColumnsMax = 100;
 
 /** Commands whose next word is a command, too. */
-const groupCommands: readonly string[] = ['config', 'hub', 'hub device', 'hub twin', 'module', 'queue'];
+const groupCommands: readonly string[] = ['broker', 'config', 'hub', 'hub device', 'hub twin', 'module', 'queue'];
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
@@ -104,6 +105,7 @@ function commandLine(context: CliContext): Argv<GlobalOptions> {
     .command(queueCommand(context))
     .command(checkCommand(context))
     .command(configCommand(context))
+    .command(brokerCommand(context))
     .command(moduleCommand(context))
     .command(versionCommand(context))
     .command(licensesCommand(context))

@@ -9,12 +9,14 @@ import { type Clock, systemClock } from '../platform/clock.ts';
 import { type Disk, systemDisk } from '../platform/disk.ts';
 import { type Http, systemHttp } from '../platform/http.ts';
 import { type Processes, systemProcesses } from '../platform/process.ts';
+import { type Keyboard, systemKeyboard } from './keyboard.ts';
 import { systemTerminal, type Terminal } from './terminal.ts';
 
 export type ExitCode = 0 | 1 | 2;
 
 export interface CliContext {
   readonly terminal: Terminal;
+  readonly keyboard: Keyboard;
   readonly clock: Clock;
   readonly disk: Disk;
   readonly http: Http;
@@ -22,6 +24,8 @@ export interface CliContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Calls back at SIGINT or SIGTERM, every time; the process then ends when the handler is done. */
   onStop(listener: () => void): void;
+  /** Calls back at SIGHUP, which then does not end the process. */
+  onReload(listener: () => void): void;
   /** Mutable on purpose: the one thing a handler leaves behind. 78 (EX_CONFIG) is a module's "do not restart me". */
   readonly exit: { code: number };
 }
@@ -37,6 +41,7 @@ export function systemContext(): CliContext {
   const env = process.env;
   return {
     terminal: systemTerminal(env),
+    keyboard: systemKeyboard(),
     clock: systemClock(),
     disk: systemDisk(),
     http: systemHttp(),
@@ -45,6 +50,9 @@ export function systemContext(): CliContext {
     onStop(listener) {
       process.on('SIGINT', listener);
       process.on('SIGTERM', listener);
+    },
+    onReload(listener) {
+      process.on('SIGHUP', listener);
     },
     exit: { code: 0 },
   };

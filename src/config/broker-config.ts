@@ -16,7 +16,7 @@ import { isLocalListener, type ListenUrl, listenUrlForms, parseListenUrl } from 
 import { parseToml, readText } from './load.ts';
 import { looksLikeMosquittoConf, translateMosquittoConf } from './mosquitto-conf.ts';
 import { SettingsReader } from './reader.ts';
-import { defaultQuotaBytes, logLevelNames, type SettingDescription } from './schema.ts';
+import { defaultQuotaBytes, logLevelNames, type SettingDescription, sysIntervalMsMax } from './schema.ts';
 import { formatBytes } from './units.ts';
 
 export interface BrokerListener {
@@ -66,7 +66,6 @@ export interface BrokerConfigSource {
 
 const defaultListener = 'tcp://127.0.0.1:1883';
 const defaultSysIntervalMs = 10_000;
-const sysIntervalMsMax = 86_400_000;
 const page = 'docs/broker.md';
 
 const brokerSettings: readonly SettingDescription[] = [

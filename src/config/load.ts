@@ -38,6 +38,7 @@ import {
   defaultRunDir,
   defaultTimeToLiveMs,
   logLevelNames,
+  sysIntervalMsMax,
   timeToLiveMsMax,
 } from './schema.ts';
 
@@ -200,6 +201,7 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
         }) / msPerSecond,
       ),
     },
+    broker: { sysIntervalMs: reader.durationMs('broker.sys_interval', { min: 0, max: sysIntervalMsMax, fallback: 0 }) },
     modules: {
       graceMs: reader.durationMs('modules.grace', {
         min: 0,

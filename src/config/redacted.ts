@@ -26,6 +26,7 @@ export function redactedConfig(config: Config): JsonObject {
       tcp: addressText('tcp', config.listeners.tcp),
       tls: addressText('tls', config.listeners.tls),
     }),
+    broker: { sys_interval: formatDurationMs(config.broker.sysIntervalMs) },
     store: {
       quota: formatBytes(config.store.quotaBytes),
       commit_delay: formatDurationMs(config.store.commitDelayMs),

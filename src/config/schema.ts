@@ -59,6 +59,8 @@ export interface Config {
     readonly commitDelayMs: number;
     readonly timeToLiveSecs: number;
   };
+  /** Time between two rounds of $SYS topics; 0: there are none. */
+  readonly broker: { readonly sysIntervalMs: number };
   readonly modules: {
     readonly graceMs: number;
     readonly logBytesMax: number;
@@ -92,6 +94,9 @@ export interface SettingDescription {
   readonly fallback: string;
   readonly meaning: string;
 }
+
+/** A day, in milliseconds: slower than that nobody watches. */
+export const sysIntervalMsMax = 86_400_000;
 
 /** From one millisecond to the longest time to live, in milliseconds. */
 export const timeToLiveMsMax = configTimeToLiveSecsMax * 1_000;
@@ -188,6 +193,12 @@ export const settings: readonly SettingDescription[] = [
     allowed: '"tls://host:port" with an IP address or host name, such as "tls://0.0.0.0:8883"',
     fallback: 'off',
     meaning: 'MQTT over TLS for leaf devices and modules in containers.',
+  },
+  {
+    key: 'broker.sys_interval',
+    allowed: 'a duration with its unit from 0ms to 1d, such as "10s"',
+    fallback: '0ms: there are none',
+    meaning: 'How often the $SYS topics are brought up to date; every client of this gateway may read them then.',
   },
   {
     key: 'store.quota',

@@ -37,10 +37,12 @@ function open() {
   const sys = new SysTopics(
     {
       clock,
-      facts: () => state.facts,
-      publish: (topic, text) => {
-        count++;
-        said.set(topic, text);
+      broker: {
+        facts: () => state.facts,
+        publish: ({ topic, payload }) => {
+          count++;
+          said.set(topic, payload.toString());
+        },
       },
     },
     { version: 'weir version 1.2.3', intervalMs: 10_000 },

@@ -60,6 +60,8 @@ level = "debug"
 [listeners]
 tcp = "tcp://127.0.0.1:1883"
 tls = "tls://[::]:8883"
+[broker]
+sys_interval = "30s"
 [store]
 quota = "64MiB"
 commit_delay = "200ms"
@@ -92,6 +94,7 @@ user = "weir"
     trustBundleCert: join(dir, 'ca file.pem'),
     log: { level: 'debug' },
     listeners: { unix: true, tcp: { host: '127.0.0.1', port: 1883 }, tls: { host: '::', port: 8883 } },
+    broker: { sysIntervalMs: 30_000 },
     store: { quotaBytes: 67_108_864, commitDelayMs: 200, timeToLiveSecs: 604_800 },
     modules: { graceMs: 3_000, logBytesMax: 65_536, logFiles: 2, user: 'weir' },
   });

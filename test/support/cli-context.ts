@@ -13,6 +13,8 @@ export interface RecordedContext extends CliContext {
   readonly calls: readonly HttpCall[];
   /** SIGTERM arrives. */
   stop(): void;
+  /** SIGHUP arrives. */
+  reload(): void;
 }
 
 /** `answers`: `GET /status` → value; without them nobody listens. */
@@ -21,12 +23,16 @@ export function recordedContext(
     readonly answers?: Readonly<Record<string, unknown>>;
     readonly columns?: number;
     readonly nowMs?: number;
+    /** Lines that a person types. */
+    readonly typed?: readonly string[];
   } = {},
 ): RecordedContext {
   let out = '';
   let err = '';
   const calls: HttpCall[] = [];
   const listeners: (() => void)[] = [];
+  const reloads: (() => void)[] = [];
+  const typed = [...(options.typed ?? [])];
   return {
     terminal: {
       write: (text) => {
@@ -44,13 +50,18 @@ export function recordedContext(
     http: tableHttp(options.answers, calls),
     processes: { ...systemProcesses(), executable: '/usr/bin/weir' },
     env: {},
+    keyboard: { isTerminal: false, readSecret: async () => typed.shift() },
     onStop: (listener) => void listeners.push(listener),
+    onReload: (listener) => void reloads.push(listener),
     exit: { code: 0 },
     out: () => out,
     err: () => err,
     calls,
     stop: () => {
       for (const listener of listeners) listener();
+    },
+    reload: () => {
+      for (const listener of reloads) listener();
     },
   };
 }

@@ -70,6 +70,8 @@ class Console {
       http: systemHttp(),
       processes: systemProcesses(),
       env: {},
+      keyboard: { isTerminal: false, readSecret: async () => undefined },
+      onReload: () => undefined,
       onStop: (listener) => {
         this.stop = listener;
       },
