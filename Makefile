@@ -29,7 +29,7 @@ export $(foreach target,$(TARGETS),NODE_ARCHIVE_$(target) NODE_ARCHIVE_$(target)
 CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
 
 .PHONY: help setup build $(TARGETS:%=build-%) dev check format test test-unit test-e2e test-board \
-	ledger demo footprint conformance bench bench-broker clean distclean
+	ledger demo footprint conformance fuzz bench bench-broker clean distclean
 
 help: ## print this list
 	@echo "weir: make TARGET, where TARGET is one of"
@@ -93,6 +93,12 @@ footprint: build-x64 ## measure executable size, cold start and memory of out/we
 conformance: setup ## the numbered statements of MQTT 3.1.1 and 5.0: each with its tests and how they went
 	@$(BUNDLE) test/conformance/report.ts --bundle --format=cjs --outfile=$(OUT)/host/conformance.cjs
 	@exec node $(OUT)/host/conformance.cjs $(if $(JSON),--json)
+
+# A failing case is shortened, told and kept in test/fuzz/corpus; the same SEED draws the same cases.
+fuzz: CASES := $(if $(CASES),$(CASES),1000000)
+fuzz: setup ## drawn and broken packets over codec and broker: CASES=1000000, SEED=N
+	@$(BUNDLE) test/fuzz/fuzz.ts --bundle --format=cjs --outfile=$(OUT)/host/fuzz.cjs
+	@CASES=$(CASES) $(if $(SEED),SEED=$(SEED)) exec node --expose-gc $(OUT)/host/fuzz.cjs
 
 bench: bench-broker ## all benches
 

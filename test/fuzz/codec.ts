@@ -25,11 +25,9 @@ import {
 import { isValidTopicFilter, isValidTopicName, parseShare } from '../../src/protocol/mqtt/topic.ts';
 import { mutate } from './mutations.ts';
 import { drawPacket, packetKinds } from './packets.ts';
-import { Random } from './random.ts';
+import { caseRandom, Random } from './random.ts';
 
 const versions = [3, 4, 5] as const;
-/** How many draws of a seed are one stream: prime, so that seeds do not fall on each other. */
-const caseStride = 2_654_435_761;
 
 export interface CodecCase {
   readonly version: MqttVersion;
@@ -38,7 +36,7 @@ export interface CodecCase {
 
 /** Case `index` of `seed`; now and then it is made from a case of the corpus. */
 export function drawCodecCase(seed: number, index: number, corpus: readonly CodecCase[]): CodecCase {
-  const random = new Random(seed * caseStride + index);
+  const random = caseRandom(seed, index);
   const version = random.chance(0.6) ? 5 : random.pick(versions);
   if (corpus.length > 0 && random.chance(0.1)) {
     const from = random.pick(corpus);

@@ -41,3 +41,11 @@ export class Random {
     return bytes;
   }
 }
+
+/** How far apart the draws of two seeds are: prime, so that they do not fall on each other. */
+const caseStride = 2_654_435_761;
+
+/** The draws of case `index` of `seed`. */
+export function caseRandom(seed: number, index: number): Random {
+  return new Random(seed * caseStride + index);
+}
