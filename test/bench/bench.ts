@@ -1,6 +1,6 @@
 // `make bench-broker`: weir beside mosquitto and aedes in one course; a table on standard output, all of it as JSON.
 //
-//   node bench.cjs [--rounds N] [--cases A,B] [--seconds S] [--json FILE] [--engine] [--only weir,mosquitto]
+//   node bench.cjs [--rounds N] [--cases A,B] [--seconds S] [--json FILE] [--sources] [--only weir,mosquitto]
 //
 // Exit codes: 0 measured (whatever the verdicts: a machine that others use decides nothing), 1 failed,
 // 2 wrong usage. docs/bench.md tells the method and how to read it.
@@ -23,7 +23,7 @@ interface Choice {
   readonly rounds: number;
   readonly seconds: number;
   readonly jsonFile: string;
-  readonly isEngine: boolean;
+  readonly isFromSources: boolean;
   readonly only: readonly string[];
 }
 
@@ -34,7 +34,7 @@ function choose(): Choice {
       cases: { type: 'string', default: '' },
       seconds: { type: 'string', default: '2' },
       json: { type: 'string', default: 'out/bench/broker.json' },
-      engine: { type: 'boolean', default: false },
+      sources: { type: 'boolean', default: false },
       only: { type: 'string', default: '' },
     },
   });
@@ -48,7 +48,7 @@ function choose(): Choice {
     rounds: cases.every(({ set }) => set === 'smoke') ? 1 : rounds,
     seconds,
     jsonFile: values.json,
-    isEngine: values.engine,
+    isFromSources: values.sources,
     only: values.only.split(',').filter((name) => name !== ''),
   };
 }
@@ -95,14 +95,15 @@ async function measure(choice: Choice, chosen: readonly Contender[]): Promise<vo
   const startedAt = new Date();
   const say = (text: string): void =>
     void process.stdout.write(`${((Date.now() - startedAt.getTime()) / 1000).toFixed(0).padStart(4)} s  ${text}\n`);
-  for (const { name, version } of chosen) say(`${name}: ${version}`);
-  const run = new CourseRun(chosen, { rounds: choice.rounds, seconds: choice.seconds, warmup: 0.5, say });
+  const taking = chosen.filter(({ sets }) => choice.cases.some(({ set }) => sets === undefined || sets.includes(set)));
+  for (const { name, version } of taking) say(`${name}: ${version}`);
+  const run = new CourseRun(taking, { rounds: choice.rounds, seconds: choice.seconds, warmup: 0.5, say });
   const course = await run.run(choice.cases);
   const figures = choice.cases.map((benchCase) => caseFigures(benchCase, course.samples));
   tell(
     figures,
     course,
-    chosen.map(({ name }) => name),
+    taking.map(({ name }) => name),
   );
   mkdirSync(dirname(choice.jsonFile), { recursive: true });
   const facts = {
@@ -110,7 +111,7 @@ async function measure(choice: Choice, chosen: readonly Contender[]): Promise<vo
     machine: machine(),
     rounds: choice.rounds,
     seconds: choice.seconds,
-    brokers: chosen.map(({ name, version, command }) => ({ name, version, command })),
+    brokers: taking.map(({ name, version, command }) => ({ name, version, command })),
     othersBusy: othersBusy(course),
     residentMb: course.residentMb,
     cases: figures,
@@ -131,7 +132,7 @@ async function main(): Promise<void> {
   }
   const directory = mkdtempSync(join(tmpdir(), 'weir-bench-'));
   try {
-    const weir = !choice.isEngine && hasBrokerCommand() ? 'executable' : 'engine';
+    const weir = !choice.isFromSources && hasBrokerCommand() ? 'executable' : 'sources';
     const all = contenders({ directory, weir });
     const chosen = all.filter(({ name }) => choice.only.length === 0 || choice.only.includes(name));
     await measure(choice, chosen);

@@ -3,10 +3,12 @@
 // weir carries an ACL file in every run, the others none: what authorisation costs is weir's handicap.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { Program, until } from '../support/world/program.ts';
+import type { CaseSet } from './cases.ts';
+import { durable, ours } from './figures.ts';
 import { generatorFile } from './load.ts';
 
 export interface RunningBroker {
@@ -22,13 +24,15 @@ export interface Contender {
   readonly name: string;
   readonly version: string;
   readonly command: string;
+  /** Where it takes part; everywhere when absent. */
+  readonly sets?: readonly CaseSet[];
   start(): Promise<RunningBroker>;
 }
 
 export interface ContenderOptions {
   readonly directory: string;
-  /** `weir broker` of the executable, or the engine alone. */
-  readonly weir: 'executable' | 'engine';
+  /** `weir broker` of the executable, or from the sources. */
+  readonly weir: 'executable' | 'sources';
 }
 
 const startTimeoutMs = 20_000;
@@ -140,23 +144,27 @@ export function hasBrokerCommand(): boolean {
   }
 }
 
-function weir({ directory, weir: kind }: ContenderOptions): Contender {
+/** With `isDurable` it keeps sessions and retained messages on disk, which takes part in their cases only. */
+function weir({ directory, weir: kind }: ContenderOptions, isDurable: boolean): Contender {
   const acl = join(directory, 'acl');
   writeFileSync(acl, aclText, { mode: 0o600 });
-  const engine = [nodeFile(), 'out/host/broker-alone.cjs', '--acl-file', acl];
-  const product = [weirFile, 'broker', '--allow-anonymous', '--acl-file', acl];
-  const command = kind === 'executable' ? product : engine;
+  const product = [weirFile, 'broker', '--allow-anonymous', '--log-level', 'error'];
+  const program = kind === 'executable' ? product : [nodeFile(), 'out/host/broker-alone.cjs'];
+  const command = [...program, '--acl-file', acl];
+  const name = isDurable ? durable : ours;
+  const version = kind === 'executable' ? firstLine(weirFile, ['version']) : firstLine(nodeFile(), ['--version']);
   return {
-    name: 'weir',
-    version:
-      kind === 'executable' ? firstLine(weirFile, ['version']) : `engine on ${firstLine(nodeFile(), ['--version'])}`,
+    name,
+    version: kind === 'executable' ? version : `from the sources on ${version}`,
     command: command.join(' '),
+    ...(isDurable ? { sets: ['sessions', 'retained'] } : {}),
     async start() {
       const { certificate, key } = makeCertificate(directory);
       const [port, tlsPort] = [await freePort(), await freePort()];
       const listeners = ['--listen', `tcp://${host}:${port}`, '--listen', `tls://${host}:${tlsPort}`];
-      const tls = ['--tls-certificate', certificate, '--tls-key', key];
-      return started('weir', [...command, ...listeners, ...tls], { port, tlsPort });
+      const tls = ['--tls-cert', certificate, '--tls-key', key];
+      const data = isDurable ? ['--data-dir', mkdtempSync(join(directory, 'data-'))] : [];
+      return started(name, [...command, ...listeners, ...tls, ...data], { port, tlsPort });
     },
   };
 }
@@ -214,5 +222,5 @@ export async function startSink(version: number): Promise<RunningBroker> {
 }
 
 export function contenders(options: ContenderOptions): readonly Contender[] {
-  return [mosquitto(options), weir(options), aedes(options)];
+  return [mosquitto(options), weir(options, false), weir(options, true), aedes(options)];
 }

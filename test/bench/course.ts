@@ -6,7 +6,7 @@
 // connections are measured on fresh ones, because what a broker has grown to before would hide them.
 
 import { readFileSync } from 'node:fs';
-import type { BenchCase } from './cases.ts';
+import type { BenchCase, CaseSet } from './cases.ts';
 import { type Contender, type RunningBroker, startSink } from './contenders.ts';
 import { figure, limit, perSecond, type Result, type Sample } from './figures.ts';
 import { load } from './load.ts';
@@ -47,7 +47,9 @@ export class CourseRun {
   async run(cases: readonly BenchCase[]): Promise<Course> {
     try {
       const lively = cases.filter(({ set }) => set !== 'idle');
-      if (lively.length > 0) await this.#startAll();
+      for (const contender of this.#contenders)
+        if (lively.some(({ set }) => takesPart(contender, set)))
+          this.#running.set(contender.name, await contender.start());
       for (let round = 1; round <= this.#options.rounds; round++) {
         for (const benchCase of lively) if (round === 1 || benchCase.once !== true) await this.#round(benchCase, round);
       }
@@ -57,10 +59,6 @@ export class CourseRun {
       await this.#endAll();
     }
     return { samples: this.#samples, residentMb: this.#residentMb };
-  }
-
-  async #startAll(): Promise<void> {
-    for (const contender of this.#contenders) this.#running.set(contender.name, await contender.start());
   }
 
   /** A broker that failed a run starts afresh, so that one failure does not become all that follow. */
@@ -81,7 +79,10 @@ export class CourseRun {
   }
 
   async #round(benchCase: BenchCase, round: number): Promise<void> {
-    const brokers = [...this.#running.values()];
+    const brokers = this.#contenders
+      .filter((contender) => takesPart(contender, benchCase.set))
+      .map(({ name }) => this.#running.get(name))
+      .filter((broker) => broker !== undefined);
     const rotated = brokers
       .map((_, at) => brokers[(at + round - 1) % brokers.length])
       .filter((each) => each !== undefined);
@@ -123,6 +124,7 @@ export class CourseRun {
   async #idle(benchCase: BenchCase): Promise<void> {
     const told: string[] = [];
     for (const contender of this.#contenders) {
+      if (!takesPart(contender, benchCase.set)) continue;
       const broker = await contender.start();
       this.#running.set(contender.name, broker);
       const port = benchCase.load['tls'] === 1 ? broker.tlsPort : broker.port;
@@ -147,6 +149,10 @@ export class CourseRun {
   #keep(benchCase: BenchCase, { contender, round, result }: Omit<Sample, 'case'>): void {
     this.#samples.push({ case: benchCase.name, contender, round, result });
   }
+}
+
+function takesPart({ sets }: Contender, set: CaseSet): boolean {
+  return sets === undefined || sets.includes(set);
 }
 
 function isPubSub({ load: { mode, rate }, steps }: BenchCase): boolean {
@@ -187,7 +193,7 @@ function isHeld(result: Result, rate: number): boolean {
 }
 
 async function queueAndDrain(target: Readonly<Record<string, string | number>>, name: string): Promise<Result> {
-  const options = { ...target, 'client-id': `${target['client-id']}-${name}` };
+  const options = { ...target, 'client-id': `${target['client-id']}-${name.replaceAll(' ', '-')}` };
   const queued = await attempt(options);
   if (queued['failed'] !== undefined) return queued;
   const drained = await attempt({ ...options, mode: 'drain' });

@@ -45,6 +45,8 @@ export interface CaseFigures {
 
 export const ours = 'weir';
 export const theirs = 'mosquitto';
+/** weir with its sessions on disk. */
+export const durable = 'weir on disk';
 export const limit = 'sink';
 
 /** Throughput has to reach this part of what is asked of efficiency. */
