@@ -15,8 +15,7 @@ const interrupt = '\u0003';
 const killLine = '\u0015';
 const backspaces = ['\u007f', '\b'];
 
-export function systemKeyboard(): Keyboard {
-  const { stdin } = process;
+export function systemKeyboard(stdin: NodeJS.ReadStream = process.stdin): Keyboard {
   const state = { rest: '', ended: false };
   return {
     isTerminal: stdin.isTTY === true,
