@@ -16,7 +16,7 @@ import { keptLog } from '../support/quiet-log.ts';
 import { SimClock, settle } from '../support/sim-clock.ts';
 import { seededEntropy } from '../support/sim-entropy.ts';
 
-const seeds = 60;
+const seeds = 40;
 const lives = 4;
 const operationsPerLife = 120;
 const clients = ['a', 'b', 'c'];
