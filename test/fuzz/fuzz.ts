@@ -65,8 +65,14 @@ class Run {
 
   async #corpus(): Promise<boolean> {
     const { codec, sieges } = readCorpus();
-    for (const one of codec) if (!(await this.#codec(one, 'corpus'))) return false;
-    for (const { name, script } of sieges) if (!(await this.#siege(script, name))) return false;
+    for (const one of codec) if (!(await this.#codec(one, undefined))) return false;
+    for (const { name, script } of sieges) {
+      this.#count(script.length);
+      const error = await this.#played(script);
+      if (error === undefined) continue;
+      this.#failure(`siege, ${name}`, error);
+      return false;
+    }
     return true;
   }
 
@@ -88,15 +94,16 @@ class Run {
     return true;
   }
 
-  async #codec(one: ReturnType<typeof drawCodecCase>, name: string): Promise<boolean> {
+  /** `name` is undefined for what the corpus has already. */
+  async #codec(one: ReturnType<typeof drawCodecCase>, name: string | undefined): Promise<boolean> {
     this.#count(1);
     try {
       checkCodec(one);
       return true;
     } catch (error) {
-      this.#failure(`codec, case ${name}`, error);
+      this.#failure(`codec, case ${name ?? 'of the corpus'}`, error);
       process.stderr.write(`version ${one.version}: ${one.bytes.toString('hex')}\n`);
-      process.stderr.write(`kept in ${saveCodecCase(name, one)}\n`);
+      if (name !== undefined) process.stderr.write(`kept in ${saveCodecCase(name, one)}\n`);
       return false;
     }
   }
