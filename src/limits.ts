@@ -234,9 +234,21 @@ export const brokerSubscriptionsPerSessionMax = 1024;
 /** Subscriptions of all sessions; more are refused in the SUBACK. */
 export const brokerSubscriptionsMax = 262_144;
 /** Retained messages; a new topic is not retained when full, an old one may change. */
-export const brokerRetainedMessagesMax = 32_768;
+export const brokerRetainedMessagesMax = 131_072;
 /** Bytes of retained messages. */
 export const brokerRetainedBytesMax = 33_554_432;
+/** Bytes of one turn for a group of receivers, before they are handed to the sockets: keeps them in the processor's cache. */
+export const brokerFanOutBytesMax = 262_144;
+/** Receivers in all resolved lists together; beyond it all are forgotten, and resolved again. */
+export const brokerTargetsMax = 262_144;
+/** Topics one MQTT 5 connection gets as a number; the oldest makes room. */
+export const brokerOutboundAliasesMax = 16;
+/**
+ * For how long a socket may take nothing while its client is owed more than its bound. Then the connection ends
+ * (MQTT 5: 0x97): what it is owed is dropped or queued already, and its memory serves others. Long enough for a
+ * radio that is away for a minute.
+ */
+export const brokerStalledMsMax = 120_000;
 /** Topics with a resolved list of receivers; all are forgotten when full, and resolved again. */
 export const brokerTopicCacheMax = 8192;
 /** Topic aliases a client may use towards us: as many as mosquitto's clients ask for, and some. */

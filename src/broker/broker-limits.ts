@@ -13,6 +13,7 @@ import {
   brokerRetainedBytesMax,
   brokerRetainedMessagesMax,
   brokerSessionsAwayMax,
+  brokerStalledMsMax,
   brokerSubscriptionsMax,
   brokerSubscriptionsPerSessionMax,
 } from '../limits.ts';
@@ -33,6 +34,7 @@ export interface BrokerLimits {
   readonly subscriptionsMax: number;
   readonly retainedMessagesMax: number;
   readonly retainedBytesMax: number;
+  readonly stalledMsMax: number;
 }
 
 const ceilings: BrokerLimits = {
@@ -50,6 +52,7 @@ const ceilings: BrokerLimits = {
   subscriptionsMax: brokerSubscriptionsMax,
   retainedMessagesMax: brokerRetainedMessagesMax,
   retainedBytesMax: brokerRetainedBytesMax,
+  stalledMsMax: brokerStalledMsMax,
 };
 
 /** `lowered` where it is lower than the ceiling, else the ceiling. */

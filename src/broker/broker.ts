@@ -17,18 +17,25 @@ import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Connection, ConnectionSink, ListenEndpoint, Listener, Network } from '../platform/net.ts';
+import { AckView } from '../protocol/mqtt/ack.ts';
 import { PublishView } from '../protocol/mqtt/publish.ts';
+import type { BrokerFacts } from './broker-facts.ts';
 import { type BrokerLimits, brokerLimits } from './broker-limits.ts';
+import { type BrokerPolicy, brokerPolicy } from './broker-policy.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { ClientConnection } from './client-connection.ts';
 import type { ConnectionShare } from './connection-share.ts';
-import { brokerClosed, messageInvalid } from './errors.ts';
+import { DeliveryHeader } from './delivery.ts';
+import { brokerClosed, type EndReason, messageInvalid } from './errors.ts';
 import { Exchange } from './exchange.ts';
-import type { Outbox } from './outbox.ts';
-import type { Authenticator, Authoriser, TopicProtocol } from './ports.ts';
+import { RateQueue, TokenBucket } from './message-rate.ts';
+import type { OutboxShare, TurnOutput } from './outbox.ts';
+import type { Authenticator, Authoriser, SessionStore, TopicProtocol } from './ports.ts';
 import { PublishScan } from './publish-scan.ts';
+import type { Session } from './session.ts';
 import { SessionTable } from './session-table.ts';
 import { Traffic } from './traffic.ts';
+import { Wills } from './will.ts';
 
 export interface BrokerPorts {
   readonly network: Network;
@@ -38,7 +45,12 @@ export interface BrokerPorts {
   readonly authenticator: Authenticator;
   readonly authoriser: Authoriser;
   readonly service?: TopicProtocol;
+  /** Absent: sessions and retained messages live in memory. */
+  readonly sessionStore?: SessionStore;
 }
+
+/** Bounds can only be lowered. */
+export type BrokerOptions = Partial<BrokerLimits> & Partial<BrokerPolicy>;
 
 export interface ConnectedClientFacts {
   readonly clientId: string;
@@ -52,31 +64,65 @@ const sweepMs = 1000;
 export class Broker {
   readonly #ports: BrokerPorts;
   readonly #limits: BrokerLimits;
+  readonly #policy: BrokerPolicy;
   readonly #traffic: Traffic;
   readonly #exchange: Exchange;
   readonly #sessions: SessionTable;
+  readonly #wills: Wills;
+  readonly #rates: RateQueue;
   readonly #share: ConnectionShare;
-  readonly #load = { bytes: 0 };
-  readonly #queued = { bytes: 0 };
+  readonly #load = { bytes: 0, written: 0, controls: 0 };
+  readonly #queued = { bytes: 0, messages: 0 };
+  readonly #outboxes: OutboxShare;
+  readonly #received = { bytes: 0, packets: 0 };
+  #sockets = 0;
+  #clientsMaximum = 0;
   readonly #connections = new Set<ClientConnection>();
   readonly #byClientId = new Map<string, ClientConnection>();
   readonly #listeners = new Set<Listener>();
   readonly #work = new Set<Promise<void>>();
-  #dirty: Outbox[] = [];
+  #dirty: TurnOutput[] = [];
   #sweepTimer: Timer | undefined;
   #closing: Promise<void> | undefined;
   #lastClosed: (() => void) | undefined;
 
-  /** `options` can only lower the ceilings of limits.ts. */
-  constructor(ports: BrokerPorts, options: Partial<BrokerLimits> = {}) {
+  constructor(ports: BrokerPorts, options: BrokerOptions = {}) {
     this.#ports = ports;
     this.#limits = brokerLimits(options);
+    this.#policy = brokerPolicy(options);
+    this.#outboxes = {
+      pool: new BufferPool(),
+      load: this.#load,
+      limits: this.#limits,
+      wake: (output) => this.#wake(output),
+    };
     this.#traffic = new Traffic(ports.metrics);
-    this.#exchange = new Exchange({ service: ports.service, traffic: this.#traffic }, this.#limits);
+    const { clock, service, authoriser, sessionStore: store } = ports;
+    const outbound = {
+      clock,
+      store,
+      traffic: this.#traffic,
+      header: new DeliveryHeader(() => clock.monotonicMs()),
+      outcome: { receivers: 0, durable: false },
+      outboxes: this.#outboxes,
+    };
+    this.#exchange = new Exchange({ ...outbound, service, authoriser }, this.#limits);
     this.#sessions = new SessionTable(
-      { traffic: this.#traffic, queued: this.#queued, limits: this.#limits },
-      { awayMax: this.#limits.sessionsAwayMax, forget: (session) => this.#exchange.forget(session) },
+      { ...outbound, queued: this.#queued, limits: this.#limits },
+      {
+        awayMax: this.#limits.sessionsAwayMax,
+        forget: (session) => this.#forget(session),
+        rewired: () => this.#exchange.touch(),
+      },
     );
+    this.#wills = new Wills({
+      clock: ports.clock,
+      log: ports.log,
+      service: ports.service,
+      exchange: this.#exchange,
+      track: (work) => this.#track(work),
+    });
+    this.#rates = new RateQueue(ports.clock);
     this.#share = this.#shareOf(ports);
     this.#registerGauges(ports.metrics);
   }
@@ -90,7 +136,11 @@ export class Broker {
   /** Accepts clients at `endpoint`; `name` is what the authenticator sees. Rejects PLATFORM_LISTEN_FAILED, BROKER_CLOSED. */
   async listen(name: string, endpoint: ListenEndpoint): Promise<Listener> {
     if (this.#closing !== undefined) throw brokerClosed();
-    const listener = await this.#ports.network.listen(endpoint, (connection) => this.#accept(connection, name));
+    const { network, clock } = this.#ports;
+    const { connectionsPerSecondMax } = this.#policy;
+    const rate =
+      connectionsPerSecondMax === 0 ? undefined : new TokenBucket(connectionsPerSecondMax, clock.monotonicMs());
+    const listener = await network.listen(endpoint, (connection) => this.#accept(connection, name, rate));
     const owned: Listener = {
       address: listener.address,
       close: () => {
@@ -124,6 +174,38 @@ export class Broker {
       remote: connection.remote,
       connectedAtMs: connection.connectedAtMs,
     }));
+  }
+
+  /** What the broker can tell of itself now. */
+  facts(): BrokerFacts {
+    const { totals } = this.#traffic;
+    const { retained } = this.#exchange;
+    const clientsDisconnected = this.#sessions.awayCount;
+    const clientsConnected = this.#byClientId.size;
+    this.#clientsMaximum = Math.max(this.#clientsMaximum, clientsConnected + clientsDisconnected);
+    return {
+      clientsConnected,
+      clientsDisconnected,
+      clientsMaximum: this.#clientsMaximum,
+      clientsExpired: this.#sessions.expiredCount,
+      subscriptions: this.#exchange.subscriptionCount,
+      sharedSubscriptions: this.#exchange.sharedSubscriptionCount,
+      retainedMessages: retained.count,
+      retainedBytes: retained.bytes,
+      queuedMessages: this.#queued.messages,
+      queuedBytes: this.#queued.bytes,
+      messagesReceived: this.#received.packets,
+      messagesSent: totals.sent + this.#load.controls,
+      publishesReceived: totals.received,
+      publishesSent: totals.sent,
+      publishesDropped: totals.dropped,
+      publishBytesReceived: totals.receivedBytes,
+      publishBytesSent: totals.sentBytes,
+      bytesReceived: this.#received.bytes,
+      bytesSent: this.#load.written,
+      socketsOpened: this.#sockets,
+      connects: totals.connects,
+    };
   }
 
   /** Ends the connection of `clientId`. False when there is none. */
@@ -162,59 +244,81 @@ export class Broker {
     });
   }
 
-  #accept(connection: Connection, listener: string): ConnectionSink {
+  #accept(connection: Connection, listener: string, rate: TokenBucket | undefined): ConnectionSink {
+    this.#sockets++;
     if (this.#connections.size >= this.#limits.connectionsMax || this.#closing !== undefined) {
-      this.#traffic.ended('unavailable');
-      connection.destroy();
-      return { onData: () => undefined, onDrain: () => undefined, onClose: () => undefined };
+      return this.#turnAway(connection, 'unavailable');
     }
+    if (rate?.take(this.#ports.clock.monotonicMs()) === false) return this.#turnAway(connection, 'connection-rate');
     const accepted = new ClientConnection(connection, listener, this.#share);
     this.#connections.add(accepted);
     return accepted;
   }
 
+  /** Before a word was said: in a storm even an answer costs too much. */
+  #turnAway(connection: Connection, reason: EndReason): ConnectionSink {
+    this.#traffic.ended(reason);
+    connection.destroy();
+    return { onData: () => undefined, onDrain: () => undefined, onClose: () => undefined };
+  }
+
   #sweepLater(): void {
     this.#sweepTimer = this.#ports.clock.setTimer(sweepMs, () => {
       const { clock } = this.#ports;
-      for (const connection of this.#connections) connection.sweep(clock.monotonicMs(), clock.wallMs());
+      const nowMs = clock.monotonicMs();
+      for (const connection of this.#connections) connection.sweep(nowMs, clock.wallMs());
+      this.#wills.sweep(nowMs);
+      this.#sessions.sweep(nowMs);
+      this.#exchange.sweep();
+      this.#clientsMaximum = Math.max(this.#clientsMaximum, this.#sessions.count);
       this.#sweepLater();
     });
   }
 
-  #wake(outbox: Outbox): void {
-    this.#dirty.push(outbox);
+  #wake(output: TurnOutput): void {
+    this.#dirty.push(output);
     if (this.#dirty.length === 1) this.#ports.clock.soon(() => this.#endTurn());
   }
 
   #endTurn(): void {
     const dirty = this.#dirty;
     this.#dirty = [];
-    for (const outbox of dirty) outbox.endTurn();
+    for (const output of dirty) output.endTurn();
   }
 
-  #shareOf({ clock, log, authenticator, authoriser, service }: BrokerPorts): ConnectionShare {
+  /** `work` handles its own failure. */
+  #track(work: Promise<void>): void {
+    this.#work.add(work);
+    void work.finally(() => this.#work.delete(work));
+  }
+
+  /** The session is over: nobody subscribes by it any more, and its will waits no longer. */
+  #forget(session: Session): void {
+    this.#exchange.forget(session);
+    this.#wills.sessionEnded(session.clientId);
+  }
+
+  #shareOf({ clock, log, authenticator, authoriser, service, sessionStore }: BrokerPorts): ConnectionShare {
     return {
       clock,
       log,
       limits: this.#limits,
+      policy: this.#policy,
       authenticator,
       authoriser,
       service,
+      sessionStore,
       exchange: this.#exchange,
       sessions: this.#sessions,
+      wills: this.#wills,
+      rates: this.#rates,
       traffic: this.#traffic,
-      outboxes: {
-        pool: new BufferPool(),
-        load: this.#load,
-        limits: this.#limits,
-        wake: (outbox) => this.#wake(outbox),
-      },
+      outboxes: this.#outboxes,
+      received: this.#received,
       view: new PublishView(),
+      ack: new AckView(),
       scan: new PublishScan(),
-      track: (work) => {
-        this.#work.add(work);
-        void work.finally(() => this.#work.delete(work));
-      },
+      track: (work) => this.#track(work),
       entered: (connection, clientId) => {
         this.#byClientId.get(clientId)?.end('taken-over', connection.remote);
         this.#byClientId.set(clientId, connection);

@@ -1,72 +1,94 @@
 // Ordinary publish and subscribe: from a topic to the sessions that get the message.
 //
-//   topic ──route()──► TopicRoute { targets } ──publish() / forwardRun()──► sessions
+//   topic ──route()──► TopicRoute { targets } ──publish() / forwardRun()──► sessions, or groups of them (FanOut)
 //
-// A route is resolved once per topic and kept; the subscription tree's epoch tells when its targets are out of
-// date. Routes of topics that the topic service owns are not kept: their topics differ from message to message.
-// Does not know connections, packets' acknowledgements, or who may do what.
+// A route is resolved once per topic and kept; the epochs of the subscription tree and of the authoriser tell when
+// its targets are out of date. Routes of topics that the topic service owns are not kept: their topics differ from
+// message to message. Does not know connections, packets' acknowledgements, or who may publish what.
 
 import type { Buffer } from 'node:buffer';
 import { brokerTopicCacheMax } from '../limits.ts';
-import type { PublishView, Qos } from '../protocol/mqtt/publish.ts';
-import { isValidTopicName } from '../protocol/mqtt/topic.ts';
+import type { Clock } from '../platform/clock.ts';
+import { type PublishView, publishBytes } from '../protocol/mqtt/publish.ts';
+import { isValidTopicName, parseShare } from '../protocol/mqtt/topic.ts';
 import type { BrokerLimits } from './broker-limits.ts';
-import type { TopicProtocol } from './ports.ts';
+import { noSubscriptionIds, type SubscriptionOptions } from './delivery.ts';
+import type { FanOutShare } from './fan-out.ts';
+import type { Authoriser, SessionStore, StoredState, TopicProtocol } from './ports.ts';
+import { Replay } from './replay.ts';
 import { RetainedMessages } from './retained.ts';
-import type { Session, SubscriptionOptions } from './session.ts';
+import { type PacketRun, packetsOf, RunForms } from './run-forms.ts';
+import type { Session } from './session.ts';
+import { SharedSubscription } from './shared-subscription.ts';
+import { StoredViews } from './stored-views.ts';
 import { SubscriptionTree } from './subscription-tree.ts';
-import type { Traffic } from './traffic.ts';
+import { type SharedTarget, type Subscriber, TargetCollection, type TargetList, TargetLists } from './target-list.ts';
 
-interface Target {
-  readonly session: Session;
-  readonly qos: Qos;
-}
+export type { PacketRun } from './run-forms.ts';
 
 /** What is decided about a topic once for all its messages. */
 export interface TopicRoute {
   readonly topic: string;
   /** The topic service takes its messages; there are no targets. */
   readonly owned: boolean;
-  targets: readonly Target[];
+  list: TargetList | undefined;
   epoch: number;
-}
-
-export interface PacketRun {
-  readonly from: number;
-  readonly to: number;
-  readonly count: number;
-  /** Of the publisher: 5 has an empty property field in each packet. */
-  readonly version: 3 | 4 | 5;
+  rulesEpoch: number;
 }
 
 /** What became of a published message; one object, used again for the next. */
 export interface PublishOutcome {
-  /** Sessions it is for. */
+  /** Sessions it is for, a shared subscription being one. */
   readonly receivers: number;
   /** Something of it went to the session store: it is acknowledged once that is flushed. */
   readonly durable: boolean;
 }
 
+export interface ExchangePorts extends FanOutShare {
+  readonly clock: Clock;
+  readonly service: TopicProtocol | undefined;
+  readonly authoriser: Authoriser;
+  readonly store: SessionStore | undefined;
+  readonly outcome: { receivers: number; durable: boolean };
+}
+
 const neverResolved = -1;
+/** For subscribers behind a share the tree has no options: each member has its own. */
+const sharedOptions: SubscriptionOptions = {
+  qos: 0,
+  noLocal: false,
+  retainAsPublished: false,
+  retainHandling: 2,
+  subscriptionId: 0,
+};
 
 export class Exchange {
   readonly retained: RetainedMessages;
-  readonly #tree = new SubscriptionTree<Session>();
-  readonly #outcome = { receivers: 0, durable: false };
-  readonly #routes = new Map<string, TopicRoute>();
-  readonly #service: TopicProtocol | undefined;
-  readonly #traffic: Traffic;
+  readonly #ports: ExchangePorts;
   readonly #limits: BrokerLimits;
+  readonly #tree = new SubscriptionTree<Subscriber, SubscriptionOptions>();
+  readonly #shared = new Map<string, SharedSubscription>();
+  readonly #routes = new Map<string, TopicRoute>();
+  readonly #lists: TargetLists;
+  readonly #forms = new RunForms();
+  /** Members of shared subscriptions beyond the first, which the tree does not count. */
+  #sharedMembers = 0;
+  #listsEpoch = neverResolved;
 
-  constructor(ports: { readonly service: TopicProtocol | undefined; readonly traffic: Traffic }, limits: BrokerLimits) {
-    this.#service = ports.service;
-    this.#traffic = ports.traffic;
+  constructor(ports: ExchangePorts, limits: BrokerLimits) {
+    this.#ports = ports;
     this.#limits = limits;
-    this.retained = new RetainedMessages(limits);
+    this.#lists = new TargetLists(ports);
+    this.retained = new RetainedMessages(limits, () => ports.clock.monotonicMs());
   }
 
   get subscriptionCount(): number {
-    return this.#tree.size;
+    return this.#tree.size - this.#shared.size + this.#sharedMembers;
+  }
+
+  /** Subscriptions that are a member's of a shared one. */
+  get sharedSubscriptionCount(): number {
+    return this.#sharedMembers;
   }
 
   /** The route of `topic`, or undefined when it is no valid topic name. */
@@ -74,8 +96,8 @@ export class Exchange {
     const known = this.#routes.get(topic);
     if (known !== undefined) return known;
     if (!isValidTopicName(topic)) return undefined;
-    const owned = this.#service?.ownsTopic(topic) === true;
-    const route: TopicRoute = { topic, owned, targets: [], epoch: neverResolved };
+    const owned = this.#ports.service?.ownsTopic(topic) === true;
+    const route: TopicRoute = { topic, owned, list: undefined, epoch: neverResolved, rulesEpoch: neverResolved };
     if (!owned) {
       if (this.#routes.size >= brokerTopicCacheMax) this.#routes.clear();
       this.#routes.set(topic, route);
@@ -84,59 +106,212 @@ export class Exchange {
   }
 
   /** Gives the message to everybody who subscribed, and retains it when it says so. */
-  publish(view: PublishView, route: TopicRoute, _from: Session | undefined): PublishOutcome {
-    if (view.retain && !this.retained.store(route.topic, view)) this.#traffic.dropped('retained-full', 1);
-    for (const { session, qos } of this.#targets(route)) session.send(view, Math.min(view.qos, qos) as Qos);
-    this.#outcome.receivers = route.targets.length;
-    return this.#outcome;
+  publish(view: PublishView, route: TopicRoute, from: Session | undefined): PublishOutcome {
+    const { outcome } = this.#ports;
+    outcome.durable = false;
+    if (view.retain) this.#retain(route.topic, view);
+    const list = this.#listOf(route);
+    outcome.receivers = list.count;
+    if (list.count === 0) return outcome;
+    const split = view.qos === 0 ? list.plain : list.acknowledged;
+    // The retain flag may differ from receiver to receiver: no group for a message that has it.
+    if (!view.retain) for (const group of split.groups) group.publish(view);
+    for (const { session, delivery, own } of view.retain ? list.targets : split.singles) {
+      const facts = session === from ? own : delivery;
+      if (facts === undefined) outcome.receivers--;
+      else session.send(view, facts);
+    }
+    for (const target of list.shared) this.#publishShared(view, target);
+    return outcome;
   }
 
   /** The same for neighbouring plain QoS 0 packets of one topic: whole packets in `buffer`, not looked into again. */
-  forwardRun(buffer: Buffer, run: PacketRun, route: TopicRoute, _from: Session | undefined): void {
-    for (const { session } of this.#targets(route)) session.sendRun(buffer, run);
+  forwardRun(buffer: Buffer, run: PacketRun, route: TopicRoute, from: Session | undefined): void {
+    const list = this.#listOf(route);
+    if (list.count === 0) return;
+    const forms = this.#forms;
+    forms.start(buffer, run);
+    const { groups, singles } = list.plain;
+    for (const group of groups) group.append(forms.as(group.form));
+    for (const { session, own, form } of singles) {
+      if (session !== from || own !== undefined) session.sendRun(forms.as(form));
+    }
+    if (list.shared.length > 0) this.#forwardShared(buffer, run, list.shared);
+    forms.end();
   }
 
-  /** False when there are too many subscriptions: this one is refused. */
+  /** `filter` is valid, and may be `$share/<name>/<filter>`. 'full' when there are too many subscriptions: this one is refused. */
   subscribe(session: Session, filter: string, options: SubscriptionOptions): 'added' | 'changed' | 'full' {
     const before = session.subscriptions.get(filter);
     if (before === undefined) {
       if (session.subscriptions.size >= this.#limits.subscriptionsPerSessionMax) return 'full';
-      if (this.#tree.size >= this.#limits.subscriptionsMax) return 'full';
+      if (this.subscriptionCount >= this.#limits.subscriptionsMax) return 'full';
     }
-    session.subscriptions.set(filter, { ...options, owned: false });
-    this.#tree.add(filter, session, options.qos);
+    session.grant(filter, { ...options, owned: false });
+    this.#enter(session, filter, options);
     return before === undefined ? 'added' : 'changed';
   }
 
   /** False when there was no such subscription. */
   unsubscribe(session: Session, filter: string): boolean {
-    if (!session.subscriptions.delete(filter)) return false;
-    session.forgetReplay(filter);
-    this.#tree.remove(filter, session);
+    if (!session.revoke(filter)) return false;
+    this.#leave(session, filter);
     return true;
   }
 
-  /** Starts the retained messages of a granted subscription [MQTT-3.3.1-6]. */
+  /** Starts the retained messages of a granted subscription [MQTT-3.3.1-9]; a shared one gets none. */
   replay(session: Session, filter: string): void {
-    const qos = session.subscriptions.get(filter)?.qos;
-    if (qos === undefined || this.retained.count === 0) return;
-    session.replay(filter, { messages: this.retained.match(filter), qos, upTo: this.retained.sequence });
+    const granted = session.subscriptions.get(filter);
+    if (granted === undefined || this.retained.count === 0 || parseShare(filter) !== undefined) return;
+    const { authoriser } = this.#ports;
+    const mayReceive =
+      authoriser.mayReceive === undefined
+        ? undefined
+        : (view: PublishView) => authoriser.mayReceive?.(session.principal, view.topic() ?? '') !== false;
+    const { qos, subscriptionId } = granted;
+    const subscriptionIds = subscriptionId === 0 ? noSubscriptionIds : [subscriptionId];
+    const subscription = { qos, subscriptionIds, upTo: this.retained.sequence };
+    session.replay(filter, new Replay(this.retained.match(filter), subscription, mayReceive));
   }
 
   /** The session is gone: so are its subscriptions. */
   forget(session: Session): void {
     for (const [filter, { owned }] of session.subscriptions) {
-      if (!owned) this.#tree.remove(filter, session);
+      if (!owned) this.#leave(session, filter);
     }
-    session.subscriptions.clear();
   }
 
-  #targets(route: TopicRoute): readonly Target[] {
-    if (route.epoch === this.#tree.epoch) return route.targets;
-    const targets: Target[] = [];
-    for (const [session, qos] of this.#tree.match(route.topic)) targets.push({ session, qos });
-    route.targets = targets;
-    route.epoch = this.#tree.epoch;
-    return targets;
+  /** What decides about deliveries has changed elsewhere: the form of a resumed session's connection. */
+  touch(): void {
+    this.#tree.touch();
+  }
+
+  /** Puts the subscriptions of a session that was restored back into the tree. */
+  enter(session: Session): void {
+    for (const [filter, grant] of session.subscriptions) if (!grant.owned) this.#enter(session, filter, grant);
+  }
+
+  /** Puts back the retained messages of the session store. */
+  restore(state: StoredState): void {
+    const views = new StoredViews(this.#ports.clock);
+    for (const { topic, message } of state.retained) {
+      const { canonical, qos } = message;
+      this.retained.restore(topic, canonical, { qos, expiresAtMs: views.monotonicMs(message.expiresAtMs) });
+    }
+  }
+
+  /** The store lost everything: tells it the retained messages again. */
+  putAgain(store: SessionStore): void {
+    for (const { view } of this.retained.all()) store.putRetained(view.topic() ?? '', view);
+  }
+
+  /** About once a second: forgets some of the retained messages whose time is over. */
+  sweep(): void {
+    const over = this.retained.sweep();
+    if (over.length > 0) this.#ports.traffic.dropped('expired', over.length);
+    for (const topic of over) this.#ports.store?.deleteRetained(topic);
+  }
+
+  #retain(topic: string, view: PublishView): void {
+    const { store, traffic, outcome } = this.#ports;
+    if (view.payloadBytes === 0) {
+      if (!this.retained.remove(topic)) return;
+      store?.deleteRetained(topic);
+    } else {
+      const refused = store?.full === true ? 'store-full' : 'retained-full';
+      if (store?.full === true || !this.retained.store(topic, view)) {
+        traffic.dropped(refused, 1);
+        return;
+      }
+      store?.putRetained(topic, view.kept());
+    }
+    if (store !== undefined) outcome.durable = true;
+  }
+
+  #publishShared(view: PublishView, { shared, members }: SharedTarget): void {
+    const chosen = shared.choose(members, view.qos, publishBytes(view, view.qos));
+    if (chosen === undefined) this.#ports.traffic.dropped('share-unserved', 1);
+    else chosen.session.send(view, chosen.delivery);
+  }
+
+  /** Packet by packet: members take turns. */
+  #forwardShared(buffer: Buffer, run: PacketRun, targets: readonly SharedTarget[]): void {
+    const forms = this.#forms;
+    for (const packet of packetsOf({ ...run, buffer })) {
+      forms.start(buffer, { ...packet, version: run.version });
+      for (const { shared, members } of targets) {
+        const chosen = shared.choose(members, 0, packet.to - packet.from);
+        if (chosen === undefined) this.#ports.traffic.dropped('share-unserved', 1);
+        else chosen.session.sendRun(forms.as(chosen.form));
+      }
+    }
+  }
+
+  #enter(session: Session, filter: string, options: SubscriptionOptions): void {
+    const share = parseShare(filter);
+    if (share === undefined) {
+      this.#tree.add(filter, session, options);
+      return;
+    }
+    let shared = this.#shared.get(filter);
+    if (shared === undefined) {
+      shared = new SharedSubscription((member, view) => this.#mayReceive(member, view.topic() ?? ''));
+      this.#shared.set(filter, shared);
+    }
+    const { qos, retainAsPublished, subscriptionId } = options;
+    const subscriptionIds = subscriptionId === 0 ? noSubscriptionIds : [subscriptionId];
+    if (!shared.members.has(session)) this.#sharedMembers++;
+    shared.members.set(session, { qos, retainAsPublished, subscriptionIds, share: shared });
+    session.joinShared(shared);
+    this.#tree.add(share.filter, shared, sharedOptions);
+    shared.returned(session);
+  }
+
+  #leave(session: Session, filter: string): void {
+    const share = parseShare(filter);
+    if (share === undefined) {
+      this.#tree.remove(filter, session);
+      return;
+    }
+    const shared = this.#shared.get(filter);
+    if (shared?.members.delete(session) !== true) return;
+    this.#sharedMembers--;
+    session.leaveShared(shared);
+    if (shared.members.size > 0) {
+      this.#tree.touch();
+      return;
+    }
+    this.#shared.delete(filter);
+    this.#tree.remove(share.filter, shared);
+  }
+
+  #mayReceive(session: Session, topic: string): boolean {
+    return this.#ports.authoriser.mayReceive?.(session.principal, topic) !== false;
+  }
+
+  #listOf(route: TopicRoute): TargetList {
+    const { epoch } = this.#tree;
+    const rulesEpoch = this.#ports.authoriser.epoch ?? 0;
+    if (route.epoch === epoch && route.rulesEpoch === rulesEpoch && route.list !== undefined) return route.list;
+    return this.#resolve(route, rulesEpoch);
+  }
+
+  #resolve(route: TopicRoute, rulesEpoch: number): TargetList {
+    if (!this.#lists.hasRoom) {
+      for (const other of this.#routes.values()) other.list = undefined;
+      this.#tree.touch();
+    }
+    const { epoch } = this.#tree;
+    if (this.#listsEpoch !== epoch) {
+      this.#lists.clear();
+      this.#listsEpoch = epoch;
+    }
+    const found = new TargetCollection();
+    this.#tree.match(route.topic, (subscriber, options) => found.add(subscriber, options));
+    const mayReceive = (session: Session): boolean => this.#mayReceive(session, route.topic);
+    route.list = this.#lists.of(found.targets(mayReceive), found.shared(mayReceive));
+    route.epoch = epoch;
+    route.rulesEpoch = rulesEpoch;
+    return route.list;
   }
 }

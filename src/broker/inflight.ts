@@ -3,47 +3,20 @@
 //   QoS 1   open(puback) ──PUBACK──► gone
 //   QoS 2   open(pubrec) ──PUBREC──► pubcomp (PUBREL is sent) ──PUBCOMP──► gone
 //
-// What is kept per message depends on who may need it again: a persistent session keeps the message itself
-// (it is sent again after a reconnect, [MQTT-4.4.0-1]), a clean session keeps nothing but the step it waits for,
-// as one of three constants, so that its messages cost no memory.
+// After a reconnect what is here is due again (Session); it counts against the window of the new connection only
+// once it was written to it, so a client may come back with a smaller receive maximum [MQTT-4.9.0-1].
 
 import { strict as assert } from 'node:assert';
 import { packetIdMax } from '../limits.ts';
-import { packetType } from '../protocol/mqtt/frame.ts';
-import type { PublishView } from '../protocol/mqtt/publish.ts';
-
-/** Somebody waits for this message's acknowledgement. */
-export interface Settlement {
-  resolve(): void;
-  reject(error: Error): void;
-}
-
-export interface Inflight {
-  /** The acknowledgement that comes next: PUBACK, PUBREC or PUBCOMP. */
-  readonly awaiting: number;
-  /** Present when the message may have to be sent again. */
-  readonly view: PublishView | undefined;
-  readonly retain: boolean;
-  readonly settlement: Settlement | undefined;
-}
-
-const volatile = (awaiting: number): Inflight => ({ awaiting, view: undefined, retain: false, settlement: undefined });
-const volatilePuback = volatile(packetType.puback);
-const volatilePubrec = volatile(packetType.pubrec);
-const volatilePubcomp = volatile(packetType.pubcomp);
-
-/** The entry of a message nobody needs again: no memory per message. */
-export function volatileInflight(qos: 1 | 2): Inflight {
-  return qos === 1 ? volatilePuback : volatilePubrec;
-}
+import type { PendingMessage } from './pending-message.ts';
 
 export class InflightWindow {
-  readonly #entries = new Map<number, Inflight>();
-  readonly #max: number;
+  readonly #entries = new Map<number, PendingMessage>();
+  #max: number;
   #lastId = 0;
 
   constructor(max: number) {
-    assert(max >= 1 && max < packetIdMax, 'the window fits the packet ids');
+    assert(max >= 1 && max <= packetIdMax, 'the window fits the packet ids');
     this.#max = max;
   }
 
@@ -51,47 +24,47 @@ export class InflightWindow {
     return this.#entries.size;
   }
 
-  get isFull(): boolean {
-    return this.#entries.size >= this.#max;
+  /** How many the client takes unacknowledged from now on. */
+  set max(max: number) {
+    assert(max >= 1 && max <= packetIdMax, 'the window fits the packet ids');
+    this.#max = max;
   }
 
-  /** Takes a free packet id for `entry`. */
-  open(entry: Inflight): number {
-    assert(!this.isFull, 'the caller asks isFull first');
+  /** Whether a further message would be more than the client takes; `due` of those here are not written to it yet. */
+  isFull(due: number): boolean {
+    return this.#entries.size - due >= this.#max;
+  }
+
+  /** Takes a free packet id for `message`. */
+  open(message: PendingMessage): number {
+    assert(this.#entries.size < packetIdMax, 'there is a free packet id');
     do {
       this.#lastId = this.#lastId === packetIdMax ? 1 : this.#lastId + 1;
     } while (this.#entries.has(this.#lastId));
-    this.#entries.set(this.#lastId, entry);
+    this.#entries.set(this.#lastId, message);
     return this.#lastId;
   }
 
-  get(packetId: number): Inflight | undefined {
+  get(packetId: number): PendingMessage | undefined {
     return this.#entries.get(packetId);
   }
 
-  /** PUBACK or PUBCOMP ends a message. False when no message waits for that. */
-  finish(packetId: number, acknowledgement: number): boolean {
-    const entry = this.#entries.get(packetId);
-    if (entry === undefined || entry.awaiting !== acknowledgement) return false;
+  /** Puts `message` in the place of the one there, or back under the id it had before a restart. */
+  put(packetId: number, message: PendingMessage): void {
+    this.#entries.set(packetId, message);
+    if (packetId > this.#lastId) this.#lastId = packetId;
+  }
+
+  delete(packetId: number): void {
     this.#entries.delete(packetId);
-    entry.settlement?.resolve();
-    return true;
   }
 
-  /** PUBREC: from now on only PUBCOMP is waited for, and the message itself is not needed any more. */
-  received(packetId: number): boolean {
-    if (this.#entries.get(packetId)?.awaiting !== packetType.pubrec) return false;
-    this.#entries.set(packetId, volatilePubcomp);
-    return true;
+  /** In the order of sending. */
+  entries(): IterableIterator<[number, PendingMessage]> {
+    return this.#entries.entries();
   }
 
-  /** The connection ended: rejects whoever waits, forgets what is not kept, and returns the ids to send again, in order. */
-  detach(keep: boolean, gone: () => Error): number[] {
-    for (const [packetId, entry] of this.#entries) {
-      if (keep && entry.settlement === undefined) continue;
-      this.#entries.delete(packetId);
-      entry.settlement?.reject(gone());
-    }
+  ids(): number[] {
     return [...this.#entries.keys()];
   }
 }

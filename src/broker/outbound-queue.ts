@@ -4,18 +4,13 @@
 // taken (`reject`); the caller counts it, or tells the service that wanted to deliver it.
 
 import type { PublishView } from '../protocol/mqtt/publish.ts';
-import type { Settlement } from './inflight.ts';
+import type { PendingMessage } from './pending-message.ts';
 
-export interface QueuedMessage {
-  /** Kept: nobody changes it. */
-  readonly view: PublishView;
-  readonly qos: 1 | 2;
-  readonly retain: boolean;
-  readonly settlement: Settlement | undefined;
-}
+/** A message in the queue has its bytes. */
+export type QueuedMessage = PendingMessage & { readonly view: PublishView };
 
 export interface QueueShare {
-  readonly queued: { bytes: number };
+  readonly queued: { bytes: number; messages: number };
   readonly limits: {
     readonly queueMessagesMax: number;
     readonly queueBytesMax: number;
@@ -43,15 +38,26 @@ export class OutboundQueue {
     return this.#messages[this.#head];
   }
 
+  /** Whether a message of `bytes` would be taken. */
+  hasRoom(bytes: number): boolean {
+    const { limits, queued } = this.#share;
+    if (this.length >= limits.queueMessagesMax || this.#bytes + bytes > limits.queueBytesMax) return false;
+    return queued.bytes + bytes <= limits.queueBytesTotalMax;
+  }
+
   /** False when it is full. */
   push(message: QueuedMessage): boolean {
-    const { limits, queued } = this.#share;
     const bytes = message.view.buffer.length;
-    if (this.length >= limits.queueMessagesMax || this.#bytes + bytes > limits.queueBytesMax) return false;
-    if (queued.bytes + bytes > limits.queueBytesTotalMax) return false;
+    if (!this.hasRoom(bytes)) return false;
     this.#messages.push(message);
     this.#count(bytes);
     return true;
+  }
+
+  /** Puts back what the session store had: it was bounded when it came, so it is taken whatever the bounds are now. */
+  restore(message: QueuedMessage): void {
+    this.#messages.push(message);
+    this.#count(message.view.buffer.length);
   }
 
   shift(): QueuedMessage | undefined {
@@ -68,15 +74,22 @@ export class OutboundQueue {
 
   /** Removes the messages that are not kept and returns them. */
   removeIf(gone: (message: QueuedMessage) => boolean): readonly QueuedMessage[] {
-    const all = this.#messages.slice(this.#head);
-    const removed = all.filter(gone);
-    this.#messages = removed.length === 0 ? all : all.filter((message) => !gone(message));
+    const kept: QueuedMessage[] = [];
+    const removed: QueuedMessage[] = [];
+    for (const message of this.messages()) (gone(message) ? removed : kept).push(message);
+    this.#messages = kept;
     this.#head = 0;
     for (const { view } of removed) this.#count(-view.buffer.length);
     return removed;
   }
 
+  /** In their order. */
+  messages(): readonly QueuedMessage[] {
+    return this.#messages.slice(this.#head);
+  }
+
   #count(bytes: number): void {
+    this.#share.queued.messages += bytes > 0 ? 1 : -1;
     this.#bytes += bytes;
     this.#share.queued.bytes += bytes;
   }

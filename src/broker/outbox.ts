@@ -5,6 +5,9 @@
 //                                                     ▼ it is; further packets wait in the next batch
 //                                                 onDrain → drained()
 //
+// A message for many receivers is not copied here at all: the outbox takes part in the buffer of a FanOut until the
+// turn ends or something private comes. It has a batch of its own or takes part in one, never both.
+//
 // Invariants
 //   A buffer given to the socket and not taken at once is never touched again.
 //   hasRoom() is asked for PUBLISH; acknowledgements are always taken, because the connection stops reading its
@@ -17,17 +20,25 @@ import type { Connection } from '../platform/net.ts';
 import { ackBytes, writeAck } from '../protocol/mqtt/packet.ts';
 import { type PublishHeader, type PublishView, publishBytes, writePublish } from '../protocol/mqtt/publish.ts';
 import type { BufferPool } from './buffer-pool.ts';
+import type { FanOut } from './fan-out.ts';
+
+/** Whoever collects output during a turn. */
+export interface TurnOutput {
+  /** The turn that wake() announced is over. */
+  endTurn(): void;
+}
 
 /** What all outboxes of a broker share. */
 export interface OutboxShare {
   readonly pool: BufferPool;
-  readonly load: { bytes: number };
+  /** What all owe at the moment; what was written and how many packets other than PUBLISH, since the start. */
+  readonly load: { bytes: number; written: number; controls: number };
   readonly limits: { readonly outputBytesMax: number; readonly outputBytesTotalMax: number };
   /** Sees to it that endTurn() is called once, after this turn's reads. */
-  wake(outbox: Outbox): void;
+  wake(output: TurnOutput): void;
 }
 
-export class Outbox {
+export class Outbox implements TurnOutput {
   readonly #connection: Connection;
   readonly #share: OutboxShare;
   #batch: Buffer | undefined;
@@ -38,7 +49,13 @@ export class Outbox {
   #awake = false;
   #blocked = false;
   #closed = false;
-  #flushWaiters: (() => void)[] = [];
+  /** The shared buffer it takes part in, and from where. */
+  #fanOut: FanOut | undefined;
+  #fanFrom = 0;
+  /** hasRoom() said no since the socket last took everything, and since when, as far as anybody looked. */
+  #refused = false;
+  #refusedMs = 0;
+  #flushWaiters: (() => void)[] | undefined;
 
   constructor(connection: Connection, share: OutboxShare) {
     this.#connection = connection;
@@ -47,7 +64,8 @@ export class Outbox {
 
   /** Bytes that the socket has not taken. */
   get pendingBytes(): number {
-    return this.#used + this.#unsent;
+    const shared = this.#fanOut === undefined ? 0 : this.#fanOut.used - this.#fanFrom;
+    return this.#used + this.#unsent + shared;
   }
 
   get isOverBound(): boolean {
@@ -60,29 +78,58 @@ export class Outbox {
     if (this.#fits(bytes)) return true;
     // Much may come for one client within one turn. Only what its socket refuses counts against it.
     this.flush();
-    return this.#fits(bytes);
+    if (this.#fits(bytes)) return true;
+    this.#refused = true;
+    return false;
+  }
+
+  /** For how long the socket has taken nothing while there was too much for it; 0 when that is not so. About to be asked every second. */
+  stalledMs(monotonicMs: number): number {
+    if (!this.#refused) return 0;
+    if (this.#refusedMs === 0) this.#refusedMs = monotonicMs;
+    return monotonicMs - this.#refusedMs;
+  }
+
+  isIn(fanOut: FanOut): boolean {
+    return this.#fanOut === fanOut;
+  }
+
+  /** Takes part in `fanOut` from its offset `from` on. False when it has output of its own, which must come first. */
+  join(fanOut: FanOut, from: number): boolean {
+    if (this.#used > 0 || this.#unsent > 0 || this.#blocked || this.#closed || this.#fanOut !== undefined) return false;
+    this.#fanOut = fanOut;
+    this.#fanFrom = from;
+    return true;
   }
 
   publish(view: PublishView, header: PublishHeader): void {
-    const bytes = publishBytes(view, header.qos);
+    const bytes = publishBytes(view, header);
     const at = this.#reserve(bytes);
     const end = writePublish(view, header, { target: this.#batch as Buffer, at });
     assert(end === at + bytes, 'a packet fills exactly its room');
   }
 
-  /** Packets that are ready as they are: `source[from..to)`. */
-  append(source: Buffer, from: number, to: number): void {
+  /** PUBLISH packets that are ready as they are: `source[from..to)`. */
+  appendRun(source: Buffer, from: number, to: number): void {
     const at = this.#reserve(to - from);
     source.copy(this.#batch as Buffer, at, from, to);
   }
 
+  /** One packet of another type. */
+  append(source: Buffer, from: number, to: number): void {
+    this.#share.load.controls++;
+    this.appendRun(source, from, to);
+  }
+
   ack(type: number, packetId: number): void {
+    this.#share.load.controls++;
     const at = this.#reserve(ackBytes);
     writeAck(type, packetId, { target: this.#batch as Buffer, at });
   }
 
   /** Resolves when everything added so far was handed to the socket; never when the connection ends first. */
   whenFlushed(done: () => void): void {
+    this.#flushWaiters ??= [];
     this.#flushWaiters.push(done);
   }
 
@@ -94,9 +141,11 @@ export class Outbox {
 
   /** Hands the batch to the socket, unless that still has the last one. */
   flush(): void {
+    if (this.#fanOut !== undefined) this.#flushShared(this.#fanOut);
     if (this.#used === 0 || this.#blocked || this.#closed) return;
     const batch = this.#batch as Buffer;
     const free = this.#connection.write(batch.subarray(0, this.#used));
+    this.#share.load.written += this.#used;
     this.#unsent = this.#connection.bufferedBytes;
     this.#used = 0;
     this.#batch = undefined;
@@ -104,14 +153,16 @@ export class Outbox {
     this.#blocked = !free && this.#unsent > 0;
     this.#account();
     const waiters = this.#flushWaiters;
-    if (waiters.length === 0) return;
-    this.#flushWaiters = [];
+    if (waiters === undefined) return;
+    this.#flushWaiters = undefined;
     for (const done of waiters) done();
   }
 
   /** The socket took everything. */
   drained(): void {
     this.#blocked = false;
+    this.#refused = false;
+    this.#refusedMs = 0;
     this.#unsent = this.#connection.bufferedBytes;
     this.#account();
     this.flush();
@@ -125,12 +176,13 @@ export class Outbox {
     this.#batch = undefined;
     this.#used = 0;
     this.#unsent = 0;
-    this.#flushWaiters = [];
+    this.#fanOut = undefined;
+    this.#flushWaiters = undefined;
     this.#account();
   }
 
   #fits(bytes: number): boolean {
-    const pending = this.#used + this.#unsent;
+    const pending = this.pendingBytes;
     if (pending === 0) return true;
     const { limits, load } = this.#share;
     return pending + bytes <= limits.outputBytesMax && load.bytes + bytes <= limits.outputBytesTotalMax;
@@ -138,6 +190,7 @@ export class Outbox {
 
   #reserve(bytes: number): number {
     assert(!this.#closed, 'nothing is sent to a connection that ended');
+    if (this.#fanOut !== undefined) this.#leaveShared(this.#fanOut);
     const at = this.#used;
     const needed = at + bytes;
     if (this.#batch === undefined) {
@@ -158,9 +211,33 @@ export class Outbox {
     return at;
   }
 
+  /** What the shared buffer has for this client, to its socket. */
+  #flushShared(fanOut: FanOut): void {
+    const bytes = fanOut.slice(this.#fanFrom);
+    this.#fanOut = undefined;
+    if (this.#closed) return;
+    const free = this.#connection.write(bytes);
+    this.#share.load.written += bytes.length;
+    this.#unsent = this.#connection.bufferedBytes;
+    if (this.#unsent === 0) return;
+    fanOut.hold();
+    this.#blocked = !free;
+    this.#account();
+  }
+
+  /** Something private follows: what the shared buffer has for this client comes before it, in its own batch. */
+  #leaveShared(fanOut: FanOut): void {
+    const bytes = fanOut.slice(this.#fanFrom);
+    this.#fanOut = undefined;
+    const at = this.#reserve(bytes.length);
+    bytes.copy(this.#batch as Buffer, at);
+  }
+
   #account(): void {
-    this.#share.load.bytes += this.pendingBytes - this.#accounted;
-    this.#accounted = this.pendingBytes;
+    // The shared buffer is memory of its own: it counts once a socket keeps it.
+    const owed = this.#used + this.#unsent;
+    this.#share.load.bytes += owed - this.#accounted;
+    this.#accounted = owed;
     assert(this.#share.load.bytes >= 0, 'nobody owes less than nothing');
   }
 }

@@ -24,6 +24,13 @@ export class PacketIdSet {
     this.#bits[at] = (this.#bits[at] as number) | (1 << (packetId & bitMask));
   }
 
+  /** Every id, in order. */
+  *ids(): Generator<number, void, void> {
+    for (let packetId = 1; this.#bits !== undefined && packetId <= packetIdMax; packetId++) {
+      if (this.has(packetId)) yield packetId;
+    }
+  }
+
   delete(packetId: number): void {
     if (this.#bits === undefined) return;
     const at = packetId >> bitShift;

@@ -3,8 +3,13 @@
 // Bounded by messages and by bytes: when full, a topic that has none yet stays without (`reject`, counted by the
 // caller); a topic that has one may change it as far as the bytes allow. Replay to a new subscriber is lazy, at
 // the subscriber's pace: match() walks the living tree, and `sequence` tells what is younger than the walk.
+//
+// A message lives as its canonical bytes: short ones as a string of one byte a character, which V8 keeps without
+// the four hundred bytes that a buffer of its own costs. Its view is made when somebody reads it. One whose expiry
+// is over is removed when it is met, or by the sweep, which looks at a bounded number of topics each time.
 
-import type { PublishView } from '../protocol/mqtt/publish.ts';
+import { Buffer } from 'node:buffer';
+import { PublishView, type Qos } from '../protocol/mqtt/publish.ts';
 
 export interface RetainedMessage {
   readonly view: PublishView;
@@ -13,21 +18,57 @@ export interface RetainedMessage {
 }
 
 interface Level {
-  readonly children: Map<string, Level>;
-  message: RetainedMessage | undefined;
+  children: Map<string, Level> | undefined;
+  message: Kept | undefined;
+}
+
+/** Longer messages stay in a buffer outside V8's heap. */
+const stringBytesMax = 4096;
+const sweepTopicsMax = 1024;
+
+class Kept implements RetainedMessage {
+  readonly sequence: number;
+  readonly bytes: number;
+  readonly expiresAtMs: number;
+  readonly #canonical: Buffer | string;
+  readonly #qos: Qos;
+
+  constructor(
+    canonical: Buffer,
+    facts: { readonly qos: Qos; readonly expiresAtMs: number; readonly sequence: number },
+  ) {
+    this.sequence = facts.sequence;
+    this.bytes = canonical.length;
+    this.expiresAtMs = facts.expiresAtMs;
+    this.#qos = facts.qos;
+    this.#canonical = canonical.length <= stringBytesMax ? canonical.toString('latin1') : canonical;
+  }
+
+  get view(): PublishView {
+    const canonical = this.#canonical;
+    const bytes = typeof canonical === 'string' ? Buffer.from(canonical, 'latin1') : canonical;
+    return PublishView.fromCanonical(bytes, { qos: this.#qos, retain: true, expiresAtMs: this.expiresAtMs });
+  }
+}
+
+export interface RetainedLimits {
+  readonly retainedMessagesMax: number;
+  readonly retainedBytesMax: number;
 }
 
 export class RetainedMessages {
-  readonly #root: Level = { children: new Map(), message: undefined };
-  readonly #messagesMax: number;
-  readonly #bytesMax: number;
+  readonly #root: Level = { children: undefined, message: undefined };
+  readonly #limits: RetainedLimits;
+  readonly #monotonicMs: () => number;
+  /** Topics whose message has an expiry, the one looked at longest ago first. */
+  readonly #expiring = new Map<string, number>();
   #count = 0;
   #bytes = 0;
   #sequence = 0;
 
-  constructor(limits: { readonly retainedMessagesMax: number; readonly retainedBytesMax: number }) {
-    this.#messagesMax = limits.retainedMessagesMax;
-    this.#bytesMax = limits.retainedBytesMax;
+  constructor(limits: RetainedLimits, monotonicMs: () => number) {
+    this.#limits = limits;
+    this.#monotonicMs = monotonicMs;
   }
 
   get count(): number {
@@ -43,92 +84,137 @@ export class RetainedMessages {
     return this.#sequence;
   }
 
-  /** Keeps a copy of `view` as the message of `topic`; an empty payload removes it [MQTT-3.3.1-10]. False when it does not fit. */
+  /** Keeps a copy of `view` as the message of `topic`; an empty payload removes it [MQTT-3.3.1-6]. False when it does not fit. */
   store(topic: string, view: PublishView): boolean {
     if (view.payloadBytes === 0) {
-      this.#remove(topic);
+      this.remove(topic);
       return true;
     }
-    const before = this.#find(topic);
-    const count = before === undefined ? this.#count + 1 : this.#count;
-    const bytes = this.#bytes + view.to - view.from - (before === undefined ? 0 : before.view.to);
-    if (count > this.#messagesMax || bytes > this.#bytesMax) return false;
-    this.#sequence++;
-    this.#count = count;
-    this.#bytes = bytes;
+    return this.#keep(topic, view.canonical(), view);
+  }
+
+  /** Puts back what the session store had, whatever the bounds are now. */
+  restore(topic: string, canonical: Buffer, facts: { readonly qos: Qos; readonly expiresAtMs: number }): void {
+    this.#put(topic, new Kept(canonical, { ...facts, sequence: ++this.#sequence }));
+  }
+
+  /** The messages of all topics that `filter` matches, as they are when the walk reaches them. */
+  *match(filter: string): Generator<RetainedMessage, void, void> {
+    for (const message of walk(this.#root, filter.split('/'), 0)) {
+      if (message.expiresAtMs === 0 || message.expiresAtMs > this.#monotonicMs()) yield message;
+    }
+  }
+
+  /** The message of `topic`. */
+  get(topic: string): RetainedMessage | undefined {
+    return this.#find(topic);
+  }
+
+  /** Every message there is, expired ones apart. */
+  *all(): Generator<RetainedMessage, void, void> {
+    yield* below(this.#root);
+  }
+
+  /** Removes some of what expired and returns the topics. */
+  sweep(): readonly string[] {
+    const nowMs = this.#monotonicMs();
+    const over: string[] = [];
+    let looked = 0;
+    for (const [topic, expiresAtMs] of this.#expiring) {
+      if (++looked > Math.min(sweepTopicsMax, this.#expiring.size)) break;
+      this.#expiring.delete(topic);
+      if (expiresAtMs > nowMs) this.#expiring.set(topic, expiresAtMs);
+      else over.push(topic);
+    }
+    for (const topic of over) this.remove(topic);
+    return over;
+  }
+
+  /** Forgets the message of `topic`. False when there was none. */
+  remove(topic: string): boolean {
+    this.#expiring.delete(topic);
+    const path: { readonly parent: Level; readonly name: string }[] = [];
     let level = this.#root;
     for (const name of topic.split('/')) {
+      const child = level.children?.get(name);
+      if (child === undefined) return false;
+      path.push({ parent: level, name });
+      level = child;
+    }
+    if (level.message === undefined) return false;
+    this.#count--;
+    this.#bytes -= level.message.bytes;
+    level.message = undefined;
+    for (const { parent, name } of path.reverse()) {
+      const child = parent.children?.get(name);
+      if (child === undefined || child.message !== undefined || child.children !== undefined) break;
+      parent.children?.delete(name);
+      if (parent.children?.size === 0) parent.children = undefined;
+    }
+    return true;
+  }
+
+  #keep(topic: string, canonical: Buffer, { qos, expiresAtMs }: PublishView): boolean {
+    const before = this.#find(topic);
+    const { retainedMessagesMax, retainedBytesMax } = this.#limits;
+    if (before === undefined && this.#count >= retainedMessagesMax) return false;
+    if (this.#bytes - (before?.bytes ?? 0) + canonical.length > retainedBytesMax) return false;
+    this.#put(topic, new Kept(canonical, { qos, expiresAtMs, sequence: ++this.#sequence }));
+    return true;
+  }
+
+  #put(topic: string, message: Kept): void {
+    let level = this.#root;
+    for (const name of topic.split('/')) {
+      level.children ??= new Map();
       let child = level.children.get(name);
       if (child === undefined) {
-        child = { children: new Map(), message: undefined };
+        child = { children: undefined, message: undefined };
         level.children.set(name, child);
       }
       level = child;
     }
-    level.message = { view: view.kept(), sequence: this.#sequence };
-    return true;
+    if (level.message === undefined) this.#count++;
+    this.#bytes += message.bytes - (level.message?.bytes ?? 0);
+    level.message = message;
+    this.#expiring.delete(topic);
+    if (message.expiresAtMs > 0) this.#expiring.set(topic, message.expiresAtMs);
   }
 
-  /** The messages of all topics that `filter` matches, as they are when the walk reaches them. */
-  match(filter: string): Generator<RetainedMessage, void, void> {
-    return walk(this.#root, filter.split('/'), 0);
-  }
-
-  #find(topic: string): RetainedMessage | undefined {
+  #find(topic: string): Kept | undefined {
     let level: Level | undefined = this.#root;
     for (const name of topic.split('/')) {
-      level = level.children.get(name);
+      level = level.children?.get(name);
       if (level === undefined) return undefined;
     }
     return level.message;
   }
-
-  #remove(topic: string): void {
-    const path: { readonly parent: Level; readonly name: string }[] = [];
-    let level = this.#root;
-    for (const name of topic.split('/')) {
-      const child = level.children.get(name);
-      if (child === undefined) return;
-      path.push({ parent: level, name });
-      level = child;
-    }
-    if (level.message === undefined) return;
-    this.#count--;
-    this.#bytes -= level.message.view.to;
-    level.message = undefined;
-    for (const { parent, name } of path.reverse()) {
-      const child = parent.children.get(name);
-      if (child === undefined || child.message !== undefined || child.children.size > 0) return;
-      parent.children.delete(name);
-    }
-  }
 }
 
-function* walk(level: Level, filter: readonly string[], at: number): Generator<RetainedMessage, void, void> {
+function* walk(level: Level, filter: readonly string[], at: number): Generator<Kept, void, void> {
   const name = filter[at];
   if (name === undefined) {
     if (level.message !== undefined) yield level.message;
     return;
   }
-  if (name === '#') {
-    // `sport/#` includes `sport` itself.
-    if (level.message !== undefined) yield level.message;
-    for (const [childName, child] of level.children) {
-      if (at > 0 || !childName.startsWith('$')) yield* below(child);
-    }
+  if (name !== '#' && name !== '+') {
+    const child = level.children?.get(name);
+    if (child !== undefined) yield* walk(child, filter, at + 1);
     return;
   }
-  if (name === '+') {
-    for (const [childName, child] of level.children) {
-      if (at > 0 || !childName.startsWith('$')) yield* walk(child, filter, at + 1);
-    }
-    return;
+  // `sport/#` includes `sport` itself.
+  if (name === '#' && level.message !== undefined) yield level.message;
+  if (level.children === undefined) return;
+  for (const [childName, child] of level.children) {
+    // [MQTT-4.7.2-1]
+    if (at === 0 && childName.startsWith('$')) continue;
+    if (name === '#') yield* below(child);
+    else yield* walk(child, filter, at + 1);
   }
-  const child = level.children.get(name);
-  if (child !== undefined) yield* walk(child, filter, at + 1);
 }
 
-function* below(level: Level): Generator<RetainedMessage, void, void> {
+function* below(level: Level): Generator<Kept, void, void> {
   if (level.message !== undefined) yield level.message;
+  if (level.children === undefined) return;
   for (const child of level.children.values()) yield* below(child);
 }

@@ -1,41 +1,37 @@
-// What the broker remembers of one client id: subscriptions, messages under way to it, messages queued for it.
+// What the broker remembers of one client id, and its way to the client: subscriptions, inbound QoS 2 ids, QoS 0 out.
 //
-//   send() ──► window free and room in the output ──► outbox
-//      └─────► else: queue ──pump() on PUBACK, on drain, on return──► outbox
+//   send() ──QoS 0──► outbox          QoS 1, 2, retained ──► AcknowledgedFlow (window, queue) ──► outbox
 //
-// A clean session ends with its connection. A persistent one stays, in memory: it queues QoS 1 and 2 while its
-// client is away, and after the return sends again what was not acknowledged, in the old order and with the old
-// packet ids [MQTT-4.4.0-1], then what was queued. QoS 0 is for clients that are there.
+// A session whose expiry is 0 ends with its connection. A persistent one stays: it queues QoS 1 and 2 while its
+// client is away and goes on after the return. QoS 0 is for clients that are there. With a session store a
+// persistent session is on stable storage, step by step as it changes.
 //
-// Invariants
-//   Order: nothing overtakes the queue, and the queue waits for what is to be sent again.
-//   A delivery somebody waits for (settlement) lives and dies with the connection.
-//   Retained messages for a new subscription are read lazily at the client's pace; what was published after the
-//   subscription reaches it live and is left out.
+// Invariant: an idle session has no flow and no maps: they are made when first needed.
 
-import type { Buffer } from 'node:buffer';
-import { packetType } from '../protocol/mqtt/frame.ts';
+import type { Clock } from '../platform/clock.ts';
 import { type PublishView, publishBytes, type Qos } from '../protocol/mqtt/publish.ts';
-import { clientGone } from './errors.ts';
-import { type Inflight, InflightWindow, type Settlement, volatileInflight } from './inflight.ts';
-import { OutboundQueue, type QueuedMessage, type QueueShare } from './outbound-queue.ts';
-import type { ClientWire } from './client-wire.ts';
+import { AcknowledgedFlow } from './acknowledged-flow.ts';
+import { type ClientWire, wire311 } from './client-wire.ts';
+import {
+  type Delivery,
+  type DeliveryHeader,
+  noSubscriptionIds,
+  type Outgoing,
+  type SubscriptionOptions,
+} from './delivery.ts';
+import { OutboundAliases } from './outbound-aliases.ts';
+import type { QueuedMessage, QueueShare } from './outbound-queue.ts';
 import type { Outbox } from './outbox.ts';
 import { PacketIdSet } from './packet-id-set.ts';
-import type { Principal } from './ports.ts';
-import type { RetainedMessage } from './retained.ts';
+import type { Settlement } from './pending-message.ts';
+import type { LoadedSession, Principal, SessionStore, StoredWill } from './ports.ts';
+import type { Replay } from './replay.ts';
+import { type PacketRange, packetsOf } from './run-forms.ts';
+import type { SharedSubscription } from './shared-subscription.ts';
+import type { StoredViews } from './stored-views.ts';
 import type { Traffic } from './traffic.ts';
 
-/** What SUBSCRIBE asks for with a filter; 3.x has the QoS alone. */
-export interface SubscriptionOptions {
-  readonly qos: Qos;
-  readonly noLocal: boolean;
-  readonly retainAsPublished: boolean;
-  /** 0 retained messages at every subscribe, 1 at a new subscription, 2 never (MQTT 5 §3.8.3.1). */
-  readonly retainHandling: 0 | 1 | 2;
-  /** 0 is none. */
-  readonly subscriptionId: number;
-}
+export type { SubscriptionOptions } from './delivery.ts';
 
 export interface Grant extends SubscriptionOptions {
   /** The topic service's filter: it is not in the subscription tree. */
@@ -44,246 +40,304 @@ export interface Grant extends SubscriptionOptions {
 
 export interface SessionShare extends QueueShare {
   readonly traffic: Traffic;
+  readonly clock: Clock;
+  readonly store: SessionStore | undefined;
+  readonly header: DeliveryHeader;
+  /** What is being published: a session says here that it went to the store. */
+  readonly outcome: { durable: boolean };
   readonly limits: QueueShare['limits'] & { readonly inflightOutboundMax: number };
 }
 
-interface Replay {
-  readonly messages: Iterator<RetainedMessage, void, void>;
-  readonly qos: Qos;
-  /** Younger ones come live. */
-  readonly upTo: number;
-  next: RetainedMessage | undefined;
-}
+/** An alias that is new makes a packet longer by its property. */
+const aliasRoomBytes = 3;
+const noGrants: ReadonlyMap<string, Grant> = new Map();
+const plain = { qos: 0, retain: false, subscriptionIds: noSubscriptionIds } as const;
 
 export class Session {
   readonly clientId: string;
   readonly principal: Principal;
-  /** Seconds the session outlives its connection: 0 ends with it, 0xffffffff never ends. DISCONNECT may change it. */
-  expirySeconds: number;
-  readonly subscriptions = new Map<string, Grant>();
-  /** Inbound QoS 2 packet ids between PUBLISH and PUBREL. */
-  readonly receiving = new PacketIdSet();
-  readonly #traffic: Traffic;
-  readonly #inflight: InflightWindow;
-  readonly #queue: OutboundQueue;
-  readonly #replays = new Map<string, Replay>();
-  #again: number[] = [];
+  /** Tells sessions apart in target lists. */
+  readonly serial: number;
+  /** What its connection takes, or took last. */
+  wire: ClientWire;
+  /** When the connection ended, monotonic; 0 while it is there. */
+  leftMs = 0;
+  readonly #share: SessionShare;
+  #expirySeconds: number;
+  #will: StoredWill | undefined;
+  #subscriptions: Map<string, Grant> | undefined;
+  #shared: Set<SharedSubscription> | undefined;
+  #receiving: PacketIdSet | undefined;
+  #flow: AcknowledgedFlow | undefined;
+  #aliases: OutboundAliases | undefined;
   #outbox: Outbox | undefined;
 
   constructor(
-    client: { readonly clientId: string; readonly principal: Principal; readonly expirySeconds: number },
+    client: {
+      readonly clientId: string;
+      readonly principal: Principal;
+      readonly expirySeconds: number;
+      readonly serial: number;
+      readonly wire?: ClientWire;
+    },
     share: SessionShare,
   ) {
     this.clientId = client.clientId;
     this.principal = client.principal;
-    this.expirySeconds = client.expirySeconds;
-    this.#traffic = share.traffic;
-    this.#inflight = new InflightWindow(share.limits.inflightOutboundMax);
-    this.#queue = new OutboundQueue(share);
+    this.serial = client.serial;
+    this.wire = client.wire ?? wire311;
+    this.#expirySeconds = client.expirySeconds;
+    this.#share = share;
+  }
+
+  /** Undefined while its client is away. */
+  get outbox(): Outbox | undefined {
+    return this.#outbox;
+  }
+
+  /** Seconds the session outlives its connection: 0 ends with it, 0xffffffff never ends. DISCONNECT may change it. */
+  get expirySeconds(): number {
+    return this.#expirySeconds;
+  }
+
+  set expirySeconds(seconds: number) {
+    const { store } = this.#share;
+    if (seconds === 0 && this.isStored) store?.deleteSession(this.clientId);
+    this.#expirySeconds = seconds;
+    this.save();
   }
 
   /** Ends with its connection. */
   get clean(): boolean {
-    return this.expirySeconds === 0;
+    return this.#expirySeconds === 0;
+  }
+
+  /** It is on stable storage: what it acknowledges must be flushed before. */
+  get isStored(): boolean {
+    return this.#share.store !== undefined && this.#expirySeconds > 0;
+  }
+
+  get will(): StoredWill | undefined {
+    return this.#will;
+  }
+
+  /** What is to be published when the session or the will's delay ends, kept with the session. */
+  set will(will: StoredWill | undefined) {
+    if (will === undefined && this.#will === undefined) return;
+    this.#will = will;
+    this.save();
   }
 
   get queueLength(): number {
-    return this.#queue.length;
+    return this.#flow?.queueLength ?? 0;
+  }
+
+  /** By filter. Changed by grant() and revoke() alone. */
+  get subscriptions(): ReadonlyMap<string, Grant> {
+    return this.#subscriptions ?? noGrants;
+  }
+
+  grant(filter: string, grant: Grant): void {
+    this.#subscriptions ??= new Map();
+    this.#subscriptions.set(filter, grant);
+    if (this.isStored) this.#share.store?.putSubscription(this.clientId, { ...grant, filter });
+  }
+
+  /** False when there was no such subscription. */
+  revoke(filter: string): boolean {
+    if (this.#subscriptions?.delete(filter) !== true) return false;
+    this.#flow?.forgetReplay(filter);
+    if (this.isStored) this.#share.store?.deleteSubscription(this.clientId, filter);
+    return true;
+  }
+
+  joinShared(shared: SharedSubscription): void {
+    this.#shared ??= new Set();
+    this.#shared.add(shared);
+  }
+
+  leaveShared(shared: SharedSubscription): void {
+    this.#shared?.delete(shared);
   }
 
   /** The client is there: its CONNACK is in `outbox` already. */
-  attach(outbox: Outbox, _wire: ClientWire): void {
+  attach(outbox: Outbox, wire: ClientWire): void {
     this.#outbox = outbox;
-    this.pump();
+    this.wire = wire;
+    this.leftMs = 0;
+    this.save();
+    this.#flow?.attach();
+    if (this.#shared === undefined) return;
+    for (const shared of this.#shared) shared.returned(this);
   }
 
   /** The connection ended: whoever waits for a delivery is told, a clean session forgets everything. */
   detach(): void {
     this.#outbox = undefined;
-    this.#replays.clear();
-    const gone = (): Error => clientGone(this.clientId);
-    this.#again = this.#inflight.detach(!this.clean, gone);
-    const removed = this.#queue.removeIf((message) => this.clean || message.settlement !== undefined);
-    for (const { settlement } of removed) settlement?.reject(gone());
+    this.#aliases = undefined;
+    this.leftMs = this.#share.clock.monotonicMs();
+    this.#flow?.detach();
+    this.save();
   }
 
   /** The session is forgotten for good. */
   discard(): void {
-    this.#again = [];
-    this.#inflight.detach(false, () => clientGone(this.clientId));
-    for (const { settlement } of this.#queue.removeIf(() => true)) settlement?.reject(clientGone(this.clientId));
+    this.#outbox = undefined;
+    this.#flow?.discard();
+    this.#flow = undefined;
+    if (this.isStored) this.#share.store?.deleteSession(this.clientId);
   }
 
-  /** One message of ordinary publish and subscribe. `qos` is already the lower one of message and subscription. */
-  send(view: PublishView, qos: Qos): void {
-    if (qos === 0) {
-      this.#sendPlain(view);
-      return;
-    }
-    if (this.#queue.length === 0 && this.#mayTransmit(view, qos)) {
-      const entry = this.clean
-        ? volatileInflight(qos)
-        : this.#entryOf({ view: view.kept(), qos, retain: false, settlement: undefined });
-      this.#transmit(view, entry, qos);
-      return;
-    }
-    if (!this.#queue.push({ view: view.kept(), qos, retain: false, settlement: undefined }))
-      this.#traffic.dropped('queue-full', 1);
+  /** Writes what is known of the session itself to the store. */
+  save(): void {
+    const { store, clock } = this.#share;
+    if (store === undefined || !this.isStored) return;
+    const { clientId, principal, expirySeconds } = this;
+    const leftAtMs = this.leftMs === 0 ? 0 : clock.wallMs() - Math.round(clock.monotonicMs() - this.leftMs);
+    store.putSession({ clientId, principal, expirySeconds, leftAtMs, will: this.#will });
   }
 
-  /** `count` whole QoS 0 packets that are ready as they are: `buffer[from..to)`. */
-  sendRun(
-    buffer: Buffer,
-    { from, to, count }: { readonly from: number; readonly to: number; readonly count: number },
-  ): void {
+  /** One message of ordinary publish and subscribe. */
+  send(view: PublishView, delivery: Delivery): void {
+    const qos = Math.min(view.qos, delivery.qos) as Qos;
+    const retain = view.retain && delivery.retainAsPublished;
+    if (qos > 0) {
+      this.#flowOf().send(view, { qos: qos as 1 | 2, retain, delivery });
+      return;
+    }
+    const outcome = this.sendPlain(view, { qos, retain, subscriptionIds: delivery.subscriptionIds });
+    if (outcome !== 'sent' && outcome !== 'gone') this.#share.traffic.dropped(outcome, 1);
+  }
+
+  /** Whole QoS 0 packets that are ready as they are. */
+  sendRun(range: PacketRange): void {
     const outbox = this.#outbox;
     if (outbox === undefined) return;
-    if (!outbox.hasRoom(to - from)) {
-      this.#traffic.dropped('slow-client', count);
+    const bytes = range.to - range.from;
+    if (bytes > this.wire.packetBytesMax) {
+      if (range.count === 1) this.#share.traffic.dropped('packet-too-large', 1);
+      else for (const packet of packetsOf(range)) this.sendRun(packet);
       return;
     }
-    outbox.append(buffer, from, to);
-    this.#traffic.sent(count);
+    if (!outbox.hasRoom(bytes)) {
+      this.#share.traffic.dropped('slow-client', range.count);
+      return;
+    }
+    outbox.appendRun(range.buffer, range.from, range.to);
+    this.#share.traffic.sent(range.count, range.payloadBytes);
   }
 
   /** A QoS 0 message for this client alone. False when it is gone or takes nothing more. */
   deliverPlain(view: PublishView): boolean {
-    const outbox = this.#outbox;
-    if (outbox === undefined || !outbox.hasRoom(publishBytes(view, 0))) return false;
-    outbox.publish(view, { qos: 0, retain: false, duplicate: false, packetId: 0 });
-    this.#traffic.sent(1);
-    return true;
+    return this.sendPlain(view, plain) === 'sent';
   }
 
   /** A QoS 1 message somebody waits for. False when the queue is full. */
   deliver(view: PublishView, settlement: Settlement): boolean {
-    if (!this.#queue.push({ view, qos: 1, retain: false, settlement })) return false;
-    this.pump();
-    return true;
+    return this.#flowOf().deliver(view, settlement);
   }
 
   /** Starts sending the retained messages of a new subscription. */
-  replay(
-    filter: string,
-    replay: { readonly messages: Iterator<RetainedMessage, void, void>; readonly qos: Qos; readonly upTo: number },
-  ): void {
-    this.#replays.set(filter, { ...replay, next: undefined });
-    this.pump();
+  replay(filter: string, replay: Replay): void {
+    this.#flowOf().replay(filter, replay);
   }
 
-  forgetReplay(filter: string): void {
-    this.#replays.delete(filter);
+  /**
+   * PUBACK, PUBREC or PUBCOMP of the client; a PUBREC with a reason from 0x80 ends the message [MQTT-4.3.3-4]. False
+   * when no message waits for that: it may belong to an earlier connection, and is tolerated. The caller answers a
+   * PUBREC, after a flush when the session is stored.
+   */
+  acknowledged(type: number, packetId: number, reason = 0): boolean {
+    return this.#flow?.acknowledged(type, packetId, reason) === true;
+  }
+
+  /** Sends what waits, as far as window and output allow. */
+  pump(): void {
+    this.#flow?.pump();
+  }
+
+  /** Whether a message of `qos` and about `bytes` would go out at once. */
+  hasPlace(qos: number, bytes: number): boolean {
+    if (this.#outbox === undefined || this.#flow?.isFree(qos) === false) return false;
+    return this.#outbox.hasRoom(bytes);
+  }
+
+  hasQueueRoom(bytes: number): boolean {
+    return this.#flowOf().hasQueueRoom(bytes);
+  }
+
+  /** Gives queued messages that are `wanted` to another session, as long as that has room. */
+  handOver(to: Session, wanted: (message: QueuedMessage) => boolean): void {
+    this.#flow?.handOver(to, wanted);
+  }
+
+  /** Drops queued messages whose time is over, as far as they are the oldest. */
+  expire(): void {
+    this.#flow?.expire();
   }
 
   /** An inbound QoS 2 message of this id was taken; false when it was before. */
   receive(packetId: number): boolean {
-    if (this.receiving.has(packetId)) return false;
-    this.receiving.add(packetId);
+    this.#receiving ??= new PacketIdSet();
+    if (this.#receiving.has(packetId)) return false;
+    this.#receiving.add(packetId);
+    if (this.isStored) this.#share.store?.putReceiving(this.clientId, packetId);
     return true;
   }
 
   /** PUBREL: the id is free again. False when it was not in use. */
   release(packetId: number): boolean {
-    if (!this.receiving.has(packetId)) return false;
-    this.receiving.delete(packetId);
+    if (this.#receiving?.has(packetId) !== true) return false;
+    this.#receiving.delete(packetId);
+    if (this.isStored) this.#share.store?.deleteReceiving(this.clientId, packetId);
     return true;
   }
 
-  /**
-   * PUBACK, PUBREC or PUBCOMP of the client; a reason from 0x80 ends the message. False when no message waits for
-   * that: it may belong to an earlier connection, and is tolerated. A PUBREC is answered by the caller.
-   */
-  acknowledged(type: number, packetId: number, _reason = 0): boolean {
-    if (type === packetType.pubrec) {
-      return this.#inflight.received(packetId);
-    }
-    if (!this.#inflight.finish(packetId, type)) return false;
-    this.pump();
-    return true;
+  /** Puts back what the session store had of it; nothing of it is put there again. */
+  restore({ subscriptions, deliveries, receiving, will }: LoadedSession, views: StoredViews): void {
+    this.#will = will;
+    if (subscriptions.length > 0) this.#subscriptions = new Map(subscriptions.map((grant) => [grant.filter, grant]));
+    for (const delivery of deliveries) this.#flowOf().restore(delivery, views.of(delivery.message));
+    if (receiving.length === 0) return;
+    this.#receiving = new PacketIdSet();
+    for (const packetId of receiving) this.#receiving.add(packetId);
   }
 
-  /** Sends what waits, as far as window and output allow. */
-  pump(): void {
-    if (this.#outbox === undefined) return;
-    if (this.#again.length > 0 && !this.#sendAgain(this.#outbox)) return;
-    for (let first = this.#queue.first; first !== undefined; first = this.#queue.first) {
-      if (!this.#mayTransmit(first.view, first.qos)) return;
-      this.#queue.shift();
-      this.#transmit(first.view, this.#entryOf(first), first.qos);
-    }
-    for (const [filter, replay] of this.#replays) {
-      if (!this.#sendReplay(replay)) return;
-      this.#replays.delete(filter);
-    }
+  /** The store lost everything: tells it all of this session again. */
+  putAgain(store: SessionStore): void {
+    if (!this.isStored) return;
+    this.save();
+    for (const [filter, grant] of this.subscriptions) store.putSubscription(this.clientId, { ...grant, filter });
+    this.#flow?.putAgain(store);
+    for (const packetId of this.#receiving?.ids() ?? []) store.putReceiving(this.clientId, packetId);
   }
 
-  #sendPlain(view: PublishView, retain = false): boolean {
+  /** A QoS 0 message, if it can go now. */
+  sendPlain(view: PublishView, outgoing: Outgoing): 'sent' | 'gone' | 'packet-too-large' | 'slow-client' {
     const outbox = this.#outbox;
-    if (outbox === undefined) return false;
-    if (!outbox.hasRoom(publishBytes(view, 0))) {
-      if (!retain) this.#traffic.dropped('slow-client', 1);
-      return false;
+    if (outbox === undefined) return 'gone';
+    const header = this.#share.header.fill(view, outgoing, this.wire.version);
+    const bytes = publishBytes(view, header);
+    if (bytes > this.wire.packetBytesMax) return 'packet-too-large';
+    if (!outbox.hasRoom(bytes)) return 'slow-client';
+    this.write(outbox, view, bytes);
+    return 'sent';
+  }
+
+  /** Writes the packet of the filled header, whose size is `bytes` without an alias. */
+  write(outbox: Outbox, view: PublishView, bytes: number): void {
+    const { header, traffic } = this.#share;
+    const { topicAliasMax, packetBytesMax } = this.wire;
+    if (topicAliasMax > 0 && bytes + aliasRoomBytes <= packetBytesMax) {
+      this.#aliases ??= new OutboundAliases(topicAliasMax);
+      this.#aliases.apply(view, header);
     }
-    outbox.publish(view, { qos: 0, retain, duplicate: false, packetId: 0 });
-    this.#traffic.sent(1);
-    return true;
+    outbox.publish(view, header);
+    traffic.sent(1, view.payloadBytes);
   }
 
-  #mayTransmit(view: PublishView, qos: Qos): boolean {
-    if (this.#outbox === undefined || this.#again.length > 0 || this.#inflight.isFull) return false;
-    return this.#outbox.hasRoom(publishBytes(view, qos));
-  }
-
-  #transmit(view: PublishView, entry: Inflight, qos: 1 | 2): void {
-    const packetId = this.#inflight.open(entry);
-    this.#outbox?.publish(view, { qos, retain: entry.retain, duplicate: false, packetId });
-    this.#traffic.sent(1);
-  }
-
-  /** A clean session never sends again: its entry keeps no message. */
-  #entryOf({ view, qos, retain, settlement }: QueuedMessage): Inflight {
-    if (this.clean && settlement === undefined && !retain) return volatileInflight(qos);
-    const awaiting = qos === 1 ? packetType.puback : packetType.pubrec;
-    return { awaiting, view: this.clean || settlement !== undefined ? undefined : view, retain, settlement };
-  }
-
-  /** What the client had not acknowledged when it left. False while there is no room. */
-  #sendAgain(outbox: Outbox): boolean {
-    while (this.#again.length > 0) {
-      const packetId = this.#again[0] as number;
-      const entry = this.#inflight.get(packetId);
-      if (entry?.awaiting === packetType.pubcomp) {
-        outbox.ack(packetType.pubrel, packetId);
-      } else if (entry?.view !== undefined) {
-        const qos = entry.awaiting === packetType.puback ? 1 : 2;
-        if (!outbox.hasRoom(publishBytes(entry.view, qos))) return false;
-        outbox.publish(entry.view, { qos, retain: entry.retain, duplicate: true, packetId });
-        this.#traffic.sent(1);
-      }
-      this.#again.shift();
-    }
-    return true;
-  }
-
-  /** False while there is no room for the next message. */
-  #sendReplay(replay: Replay): boolean {
-    for (;;) {
-      if (replay.next === undefined) {
-        const step = replay.messages.next();
-        if (step.done === true) return true;
-        replay.next = step.value;
-      }
-      const { view, sequence } = replay.next;
-      const qos = Math.min(view.qos, replay.qos) as Qos;
-      if (sequence <= replay.upTo) {
-        if (qos === 0) {
-          if (!this.#sendPlain(view, true)) return false;
-        } else {
-          if (!this.#mayTransmit(view, qos)) return false;
-          this.#transmit(view, this.#entryOf({ view, qos, retain: true, settlement: undefined }), qos);
-        }
-      }
-      replay.next = undefined;
-    }
+  #flowOf(): AcknowledgedFlow {
+    this.#flow ??= new AcknowledgedFlow(this, this.#share);
+    return this.#flow;
   }
 }

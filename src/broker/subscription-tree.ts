@@ -1,27 +1,28 @@
 // Who subscribed to what: a tree of filter levels, walked by the levels of a topic.
 //
 //   sport/+/player1 and sport/# of two clients:
-//      (root) ── sport ─┬─ + ── player1 {A: 1}
-//                       └─ # {B: 0}
+//      (root) ── sport ─┬─ + ── player1 {A: options}
+//                       └─ # {B: options}
 //
 // A walk follows at each level the level's own name and `+`, and collects `#`; topicLevelsMax bounds it. The
-// answer has each subscriber once, with the highest QoS of its matching filters (overlapping subscriptions,
-// [MQTT-3.3.5-1]). `epoch` grows with every change: whoever caches an answer compares it.
+// answer has each matching subscription once: what overlapping ones of one subscriber come to is the caller's to
+// say. `epoch` grows with every change: whoever caches an answer compares it.
 //
 // Filters and topics are valid (protocol/mqtt/topic.ts); they are not checked again.
 
-import type { Qos } from '../protocol/mqtt/publish.ts';
-
-interface Level<Subscriber> {
-  children: Map<string, Level<Subscriber>> | undefined;
-  subscribers: Map<Subscriber, Qos> | undefined;
+interface Level<Subscriber, Options> {
+  children: Map<string, Level<Subscriber, Options>> | undefined;
+  subscribers: Map<Subscriber, Options> | undefined;
 }
 
 const oneLevel = '+';
 const allBelow = '#';
 
-export class SubscriptionTree<Subscriber> {
-  readonly #root: Level<Subscriber> = { children: undefined, subscribers: undefined };
+/** Told of each subscription that matches. */
+export type Visit<Subscriber, Options> = (subscriber: Subscriber, options: Options) => void;
+
+export class SubscriptionTree<Subscriber, Options> {
+  readonly #root: Level<Subscriber, Options> = { children: undefined, subscribers: undefined };
   #epoch = 0;
   #size = 0;
 
@@ -35,8 +36,13 @@ export class SubscriptionTree<Subscriber> {
     return this.#size;
   }
 
-  /** Adds the subscription, or changes its QoS. */
-  add(filter: string, subscriber: Subscriber, qos: Qos): void {
+  /** Something that answers were made of has changed elsewhere. */
+  touch(): void {
+    this.#epoch++;
+  }
+
+  /** Adds the subscription, or changes its options. */
+  add(filter: string, subscriber: Subscriber, options: Options): void {
     let level = this.#root;
     for (const name of filter.split('/')) {
       level.children ??= new Map();
@@ -49,13 +55,13 @@ export class SubscriptionTree<Subscriber> {
     }
     level.subscribers ??= new Map();
     if (!level.subscribers.has(subscriber)) this.#size++;
-    level.subscribers.set(subscriber, qos);
+    level.subscribers.set(subscriber, options);
     this.#epoch++;
   }
 
   /** Removes the subscription and the levels nobody uses any more; one that is not there is ignored. */
   remove(filter: string, subscriber: Subscriber): void {
-    const path: { readonly parent: Level<Subscriber>; readonly name: string }[] = [];
+    const path: { readonly parent: Level<Subscriber, Options>; readonly name: string }[] = [];
     let level = this.#root;
     for (const name of filter.split('/')) {
       const child = level.children?.get(name);
@@ -75,41 +81,39 @@ export class SubscriptionTree<Subscriber> {
     }
   }
 
-  /** Every subscriber with a filter that matches `topic`, with its highest QoS. */
-  match(topic: string): Map<Subscriber, Qos> {
-    const found = new Map<Subscriber, Qos>();
+  /** Visits every subscription whose filter matches `topic`. */
+  match(topic: string, visit: Visit<Subscriber, Options>): void {
     const levels = topic.split('/');
     // A topic that starts with `$` is not for filters that start with a wildcard [MQTT-4.7.2-1].
-    const wildcards = !topic.startsWith('$');
-    collect(this.#root, { levels, at: 0, wildcards, found });
-    return found;
+    collect(this.#root, { levels, at: 0, wildcards: !topic.startsWith('$'), visit });
   }
 }
 
-interface Walk<Subscriber> {
+interface Walk<Subscriber, Options> {
   readonly levels: readonly string[];
   readonly at: number;
   readonly wildcards: boolean;
-  readonly found: Map<Subscriber, Qos>;
+  readonly visit: Visit<Subscriber, Options>;
 }
 
-function collect<Subscriber>(level: Level<Subscriber>, walk: Walk<Subscriber>): void {
-  const { levels, at, wildcards, found } = walk;
-  if (wildcards) merge(level.children?.get(allBelow), found);
+function collect<Subscriber, Options>(level: Level<Subscriber, Options>, walk: Walk<Subscriber, Options>): void {
+  const { levels, at, wildcards, visit } = walk;
+  if (wildcards) tell(level.children?.get(allBelow), visit);
   if (at === levels.length) {
-    merge(level, found);
+    tell(level, visit);
     return;
   }
-  const next = { levels, at: at + 1, wildcards: true, found };
+  const next = { levels, at: at + 1, wildcards: true, visit };
   const named = level.children?.get(levels[at] as string);
   if (named !== undefined) collect(named, next);
   const any = wildcards ? level.children?.get(oneLevel) : undefined;
   if (any !== undefined) collect(any, next);
 }
 
-function merge<Subscriber>(level: Level<Subscriber> | undefined, found: Map<Subscriber, Qos>): void {
+function tell<Subscriber, Options>(
+  level: Level<Subscriber, Options> | undefined,
+  visit: Visit<Subscriber, Options>,
+): void {
   if (level?.subscribers === undefined) return;
-  for (const [subscriber, qos] of level.subscribers) {
-    if (qos >= (found.get(subscriber) ?? 0)) found.set(subscriber, qos);
-  }
+  for (const [subscriber, options] of level.subscribers) visit(subscriber, options);
 }

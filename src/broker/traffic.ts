@@ -4,43 +4,79 @@ import type { Counter, Metrics } from '../platform/metrics.ts';
 import type { EndReason } from './errors.ts';
 
 /** Why a message did not reach a subscriber, or was not retained. */
-export type DropReason = 'slow-client' | 'queue-full' | 'session-dropped' | 'retained-full';
+const dropReasons = [
+  /** The publisher may not. */
+  'not-authorized',
+  /** Its socket does not take what it owes already. */
+  'slow-client',
+  'queue-full',
+  /** The session ended, or had to go for others, with messages in its queue. */
+  'session-dropped',
+  'retained-full',
+  /** Larger than the client said it takes. */
+  'packet-too-large',
+  /** Its message expiry interval ran out. */
+  'expired',
+  /** The session store has no room. */
+  'store-full',
+  /** No member of a shared subscription could take it. */
+  'share-unserved',
+] as const;
+
+export type DropReason = (typeof dropReasons)[number];
+
+type DropCounters = Readonly<Record<DropReason, Counter>>;
 
 export class Traffic {
   readonly #metrics: Metrics;
   readonly #received: Counter;
   readonly #sent: Counter;
   readonly #connects: Counter;
-  readonly #dropped: Readonly<Record<DropReason, Counter>>;
+  readonly #throttled: Counter;
+  readonly #totals = { received: 0, receivedBytes: 0, sent: 0, sentBytes: 0, dropped: 0, connects: 0 };
+  readonly #dropped: DropCounters;
 
   constructor(metrics: Metrics) {
-    const droppedCounter = (reason: DropReason): Counter => metrics.counter('weir_broker_dropped_total', { reason });
     this.#metrics = metrics;
     this.#received = metrics.counter('weir_broker_messages_received_total');
     this.#sent = metrics.counter('weir_broker_messages_sent_total');
     this.#connects = metrics.counter('weir_broker_connects_total');
-    this.#dropped = {
-      'slow-client': droppedCounter('slow-client'),
-      'queue-full': droppedCounter('queue-full'),
-      'session-dropped': droppedCounter('session-dropped'),
-      'retained-full': droppedCounter('retained-full'),
-    };
+    this.#throttled = metrics.counter('weir_broker_throttled_total');
+    const dropped = (reason: DropReason): Counter => metrics.counter('weir_broker_dropped_total', { reason });
+    this.#dropped = Object.fromEntries(dropReasons.map((reason) => [reason, dropped(reason)])) as DropCounters;
   }
 
-  received(count: number): void {
+  /** Everything since the start. */
+  get totals(): Readonly<Record<'received' | 'receivedBytes' | 'sent' | 'sentBytes' | 'dropped' | 'connects', number>> {
+    return this.#totals;
+  }
+
+  received(count: number, payloadBytes: number): void {
     this.#received.add(count);
+    this.#totals.received += count;
+    this.#totals.receivedBytes += payloadBytes;
   }
 
-  sent(count: number): void {
+  /** PUBLISH packets to clients, and the bytes of their payloads together. */
+  sent(count: number, payloadBytes: number): void {
     this.#sent.add(count);
+    this.#totals.sent += count;
+    this.#totals.sentBytes += payloadBytes;
   }
 
   dropped(reason: DropReason, count: number): void {
     this.#dropped[reason].add(count);
+    this.#totals.dropped += count;
   }
 
   connected(): void {
     this.#connects.add();
+    this.#totals.connects++;
+  }
+
+  /** A client was faster than its rate, and is not read for a while. */
+  throttled(): void {
+    this.#throttled.add();
   }
 
   ended(reason: EndReason): void {

@@ -12,7 +12,7 @@ t.test('for random filters and topics the tree agrees with the definition', asyn
   const pick = (count: number): number => Math.floor(entropy.fraction() * count);
   const path = (kinds: number): string =>
     Array.from({ length: 1 + pick(4) }, () => levels[pick(kinds)]).join('/') || 'a';
-  const tree = new SubscriptionTree<string>();
+  const tree = new SubscriptionTree<string, 0 | 1 | 2>();
   const held = new Map<string, { filter: string; subscriber: string; qos: 0 | 1 | 2 }>();
   for (let step = 0; step < 3000; step++) {
     const filter = pick(3) === 0 ? `${path(5)}/#` : path(5);
@@ -31,7 +31,8 @@ t.test('for random filters and topics the tree agrees with the definition', asyn
     for (const { filter, subscriber, qos } of held.values()) {
       if (topicMatches(filter, topic)) expected.set(subscriber, Math.max(qos, expected.get(subscriber) ?? 0));
     }
-    const found = tree.match(topic);
+    const found = new Map<string, number>();
+    tree.match(topic, (subscriber, qos) => found.set(subscriber, Math.max(qos, found.get(subscriber) ?? 0)));
     if (JSON.stringify([...found].sort()) !== JSON.stringify([...expected].sort())) {
       t.same([...found].sort(), [...expected].sort(), `${topic} after ${step} steps`);
       return;
@@ -43,11 +44,11 @@ t.test('for random filters and topics the tree agrees with the definition', asyn
 });
 
 t.test('the epoch grows with every change and with nothing else', async (t) => {
-  const tree = new SubscriptionTree<string>();
+  const tree = new SubscriptionTree<string, 0 | 1 | 2>();
   const seen = [tree.epoch];
   tree.add('a/+', 's', 0);
   seen.push(tree.epoch);
-  tree.match('a/b');
+  tree.match('a/b', () => undefined);
   tree.remove('a/+', 'other');
   tree.remove('a', 's');
   t.equal(tree.epoch, seen[1]);

@@ -1,0 +1,445 @@
+// Messages that are acknowledged, and retained ones, on their way to one client.
+//
+//   send() ──► window free and room in the output ──► outbox
+//      └─────► else: queue ──pump() on PUBACK, on drain, on return──► outbox
+//
+// After a reconnect what was not acknowledged is sent again, in the old order and with the old packet ids
+// [MQTT-4.4.0-1], then what was queued. With a session store a QoS 2 PUBLISH leaves only once its packet id is
+// flushed, so that after a power cut it cannot come again under another one and be taken twice.
+//
+// Invariants
+//   Order: nothing overtakes the queue, and the queue waits for what is due (packet ids in `#due`).
+//   A delivery somebody waits for (settlement) lives and dies with the connection, and is not stored.
+//   Messages of a session that ends with its connection cost no memory once they are sent, unless somebody waits.
+
+import { packetType } from '../protocol/mqtt/frame.ts';
+import { PublishView, publishBytes, type Qos } from '../protocol/mqtt/publish.ts';
+import { type Delivery, noSubscriptionIds } from './delivery.ts';
+import { clientGone } from './errors.ts';
+import { InflightWindow } from './inflight.ts';
+import { OutboundQueue, type QueuedMessage } from './outbound-queue.ts';
+import type { Outbox } from './outbox.ts';
+import { PendingMessage, type Settlement, volatileMessage, volatilePubcomp } from './pending-message.ts';
+import type { SessionStore, StoredDelivery } from './ports.ts';
+import type { Replay } from './replay.ts';
+import type { Session, SessionShare } from './session.ts';
+
+interface Sending {
+  readonly qos: 1 | 2;
+  readonly retain: boolean;
+  readonly delivery: Delivery;
+}
+
+const reasonErrorMin = 0x80;
+const plain = { retain: false, subscriptionIds: noSubscriptionIds } as const;
+const nothing = new Uint8Array(0);
+
+export class AcknowledgedFlow {
+  readonly #session: Session;
+  readonly #share: SessionShare;
+  #inflight: InflightWindow | undefined;
+  #queue: OutboundQueue | undefined;
+  #replays: Map<string, Replay> | undefined;
+  /** Packet ids to write as soon as there is room: after a reconnect, or now that they are flushed. */
+  #due: number[] | undefined;
+  /** Packet ids whose flush failed: asked for again by pump(). */
+  #unflushed: number[] | undefined;
+  #ordinal = 0;
+
+  constructor(session: Session, share: SessionShare) {
+    this.#session = session;
+    this.#share = share;
+  }
+
+  get queueLength(): number {
+    return this.#queue?.length ?? 0;
+  }
+
+  /** The client is there, maybe with another window than before. */
+  attach(): void {
+    if (this.#inflight !== undefined) this.#inflight.max = this.#windowMax;
+    this.pump();
+  }
+
+  /** The connection ended. */
+  detach(): void {
+    this.#replays = undefined;
+    this.#unflushed = undefined;
+    for (const [packetId, message] of this.#inflight?.entries() ?? []) {
+      if (this.#staysUnderWay(message)) continue;
+      this.#inflight?.delete(packetId);
+      this.#end(message);
+    }
+    const queued = this.#queue?.removeIf((message) => !this.#stays(message)) ?? [];
+    for (const message of queued) this.#end(message);
+    const due = this.#inflight?.ids() ?? [];
+    this.#due = due.length > 0 ? due : undefined;
+  }
+
+  /** Everything is forgotten for good. */
+  discard(): void {
+    const { clientId } = this.#session;
+    for (const [, message] of this.#inflight?.entries() ?? []) message.settlement?.reject(clientGone(clientId));
+    let lost = 0;
+    for (const message of this.#queue?.removeIf(() => true) ?? []) {
+      message.settlement?.reject(clientGone(clientId));
+      if (message.share?.redeliver(message, this.#session) !== true) lost++;
+    }
+    if (lost > 0) this.#share.traffic.dropped('session-dropped', lost);
+  }
+
+  send(view: PublishView, { qos, retain, delivery }: Sending): void {
+    const { share, subscriptionIds } = delivery;
+    if (this.#session.clean && share === undefined && this.#sendVolatile(view, { qos, retain, delivery })) return;
+    this.#take(new PendingMessage({ view: view.kept(), qos, retain, subscriptionIds, share }));
+  }
+
+  /** Whether nothing stands before a message of `qos`. */
+  isFree(qos: number): boolean {
+    return qos === 0 || (this.#due === undefined && this.queueLength === 0 && !this.#isWindowFull());
+  }
+
+  /** The store lost everything: tells it all messages again. */
+  putAgain(store: SessionStore): void {
+    const { clientId } = this.#session;
+    for (const [packetId, message] of this.#inflight?.entries() ?? []) {
+      if (message.ordinal === 0) continue;
+      this.#put(store, message);
+      store.sentMessage(clientId, message.ordinal, { packetId, awaiting: message.awaiting });
+    }
+    for (const message of this.#queue?.messages() ?? []) if (message.ordinal > 0) this.#put(store, message);
+  }
+
+  /** A QoS 1 message somebody waits for. False when the queue is full. */
+  deliver(view: PublishView, settlement: Settlement): boolean {
+    const message = new PendingMessage({ ...plain, view, qos: 1, settlement });
+    if (!this.#queueOf().push(message as QueuedMessage)) return false;
+    this.pump();
+    return true;
+  }
+
+  /** Starts sending the retained messages of a new subscription. */
+  replay(filter: string, replay: Replay): void {
+    this.#replays ??= new Map();
+    this.#replays.set(filter, replay);
+    this.pump();
+  }
+
+  forgetReplay(filter: string): void {
+    this.#replays?.delete(filter);
+  }
+
+  /**
+   * PUBACK, PUBREC or PUBCOMP of the client; a PUBREC with a reason from 0x80 ends the message [MQTT-4.3.3-4]. False
+   * when no message waits for that: it may belong to an earlier connection, and is tolerated. The caller answers a
+   * PUBREC, after a flush when the session is stored.
+   */
+  acknowledged(type: number, packetId: number, reason = 0): boolean {
+    const message = this.#inflight?.get(packetId);
+    if (message === undefined) return false;
+    const { awaiting } = message;
+    if (type === packetType.pubrec && awaiting === packetType.pubcomp) return true;
+    if (type !== awaiting) return false;
+    if (type === packetType.pubrec && reason < reasonErrorMin) {
+      this.#received(packetId, message);
+      return true;
+    }
+    this.#inflight?.delete(packetId);
+    this.#forget(message);
+    message.settlement?.resolve();
+    this.pump();
+    return true;
+  }
+
+  /** Sends what waits, as far as window and output allow. */
+  pump(): void {
+    const { outbox } = this.#session;
+    if (outbox === undefined) return;
+    if (this.#unflushed !== undefined) this.#flushAgain(this.#unflushed);
+    if (this.#due !== undefined && !this.#writeDue(outbox, this.#due)) return;
+    const queue = this.#queue;
+    if (queue !== undefined) {
+      for (let first = queue.first; first !== undefined; first = queue.first) {
+        if (this.#isOver(first)) {
+          queue.shift();
+        } else {
+          if (!this.#mayTransmit(first)) return;
+          queue.shift();
+          this.#transmit(first);
+        }
+      }
+    }
+    if (this.#replays === undefined) return;
+    for (const [filter, replay] of this.#replays) {
+      if (!this.#sendReplay(replay)) return;
+      this.#replays.delete(filter);
+    }
+  }
+
+  hasQueueRoom(bytes: number): boolean {
+    return this.#queueOf().hasRoom(bytes) && !(this.#session.isStored && this.#share.store?.full === true);
+  }
+
+  /** Gives queued messages that are `wanted` to another session, as long as that has room. */
+  handOver(to: Session, wanted: (message: QueuedMessage) => boolean): void {
+    const taken = this.#queue?.removeIf((message) => {
+      const delivery = message.share?.members.get(to);
+      if (delivery === undefined || delivery.qos === 0 || !wanted(message)) return false;
+      if (!to.hasQueueRoom(message.view.buffer.length)) return false;
+      to.send(message.view, delivery);
+      return true;
+    });
+    for (const message of taken ?? []) this.#forget(message);
+  }
+
+  /** Drops queued messages whose time is over, as far as they are the oldest. */
+  expire(): void {
+    const queue = this.#queue;
+    for (let first = queue?.first; first !== undefined && this.#isOver(first); first = queue?.first) queue?.shift();
+  }
+
+  /** Puts back what the session store had, in its order. */
+  restore(stored: StoredDelivery, view: PublishView): void {
+    const { retain, subscriptionIds } = stored.message;
+    const qos = stored.message.qos === 2 ? 2 : 1;
+    const message = new PendingMessage({ view, qos, retain, subscriptionIds });
+    message.ordinal = stored.ordinal;
+    this.#ordinal = Math.max(this.#ordinal, stored.ordinal);
+    if (stored.packetId === 0) {
+      this.#queueOf().restore(message as QueuedMessage);
+      return;
+    }
+    message.awaiting = stored.awaiting;
+    message.written = true;
+    if (stored.awaiting === packetType.pubcomp) message.view = undefined;
+    this.#window().put(stored.packetId, message);
+    this.#due ??= [];
+    this.#due.push(stored.packetId);
+  }
+
+  /** Takes a message that may not be forgotten: sends it, or queues it. */
+  #take(message: PendingMessage): void {
+    const { store, outcome } = this.#share;
+    if (this.#session.isStored && store?.full === true) {
+      this.#share.traffic.dropped('store-full', 1);
+      return;
+    }
+    const transmits = this.queueLength === 0 && this.#mayTransmit(message as QueuedMessage);
+    if (!transmits && !this.#queueMessage(message as QueuedMessage)) {
+      this.#share.traffic.dropped('queue-full', 1);
+      return;
+    }
+    if (store !== undefined && this.#session.isStored) {
+      message.ordinal = ++this.#ordinal;
+      this.#put(store, message);
+      outcome.durable = true;
+    }
+    if (transmits) this.#transmit(message);
+  }
+
+  #put(store: SessionStore, { ordinal, view, qos, retain, subscriptionIds }: PendingMessage): void {
+    const kept = view ?? PublishView.of({ topic: '-', payload: nothing, qos, retain });
+    store.putMessage(this.#session.clientId, ordinal, { view: kept, qos, retain, subscriptionIds });
+  }
+
+  /** False when the queue is full of messages that are still good. */
+  #queueMessage(message: QueuedMessage): boolean {
+    if (this.#queueOf().push(message)) return true;
+    this.expire();
+    return this.#queueOf().push(message);
+  }
+
+  /** Whether the first of the queue may go out now, or has to be looked at because the client cannot take it. */
+  #mayTransmit(message: QueuedMessage): boolean {
+    const { outbox } = this.#session;
+    if (outbox === undefined || this.#due !== undefined || this.#isWindowFull()) return false;
+    return outbox.hasRoom(this.#bytesOf(message, message.view));
+  }
+
+  /** Gives `message` a packet id and writes it; a stored QoS 2 message is written once its id is flushed. */
+  #transmit(message: PendingMessage): void {
+    const { view } = message;
+    if (view === undefined) return;
+    if (this.#bytesOf(message, view) > this.#session.wire.packetBytesMax) {
+      // As if it had been sent [MQTT-3.1.2-25].
+      this.#share.traffic.dropped('packet-too-large', 1);
+      this.#forget(message);
+      message.settlement?.resolve();
+      return;
+    }
+    message.awaiting = message.qos === 1 ? packetType.puback : packetType.pubrec;
+    const keeps = !this.#session.clean || message.share !== undefined || message.settlement !== undefined;
+    const packetId = this.#window().open(keeps ? message : volatileMessage(message.qos));
+    if (message.ordinal > 0) {
+      const step = { packetId, awaiting: message.awaiting };
+      this.#share.store?.sentMessage(this.#session.clientId, message.ordinal, step);
+      if (message.qos === 2) {
+        this.#writeOnceFlushed(packetId);
+        return;
+      }
+    }
+    this.#writeMessage(message, view, packetId);
+  }
+
+  #writeMessage(message: PendingMessage, view: PublishView, packetId: number): void {
+    const { outbox } = this.#session;
+    if (outbox === undefined) return;
+    const bytes = this.#bytesOf(message, view);
+    const { header } = this.#share;
+    header.packetId = packetId;
+    header.duplicate = message.written;
+    message.written = true;
+    this.#session.write(outbox, view, bytes);
+  }
+
+  /** Fills the header for `message` and tells its size. */
+  #bytesOf(message: PendingMessage, view: PublishView): number {
+    return publishBytes(view, this.#share.header.fill(view, message, this.#session.wire.version));
+  }
+
+  #writeOnceFlushed(packetId: number): void {
+    const { store } = this.#share;
+    const { outbox } = this.#session;
+    if (store === undefined || outbox === undefined) return;
+    const flushed = (): void => {
+      if (this.#session.outbox !== outbox) return;
+      this.#due ??= [];
+      this.#due.push(packetId);
+      this.pump();
+    };
+    const failed = (): void => {
+      if (this.#session.outbox !== outbox) return;
+      this.#unflushed ??= [];
+      this.#unflushed.push(packetId);
+    };
+    store.flushed().then(flushed, failed);
+  }
+
+  #flushAgain(packetIds: readonly number[]): void {
+    this.#unflushed = undefined;
+    for (const packetId of packetIds) this.#writeOnceFlushed(packetId);
+  }
+
+  /** PUBREC: the message itself is not needed any more. */
+  #received(packetId: number, message: PendingMessage): void {
+    if (message.ordinal === 0 && message.settlement === undefined) {
+      this.#inflight?.put(packetId, volatilePubcomp);
+      return;
+    }
+    message.awaiting = packetType.pubcomp;
+    message.view = undefined;
+    const step = { packetId, awaiting: packetType.pubcomp };
+    if (this.#session.isStored) this.#share.store?.sentMessage(this.#session.clientId, message.ordinal, step);
+  }
+
+  /** What is due, in order. False while there is no room. */
+  #writeDue(outbox: Outbox, due: number[]): boolean {
+    while (due.length > 0) {
+      const packetId = due[0] as number;
+      const message = this.#inflight?.get(packetId);
+      if (message?.awaiting === packetType.pubcomp) {
+        outbox.ack(packetType.pubrel, packetId);
+      } else if (message?.view !== undefined) {
+        const { view } = message;
+        const bytes = this.#bytesOf(message, view);
+        if (bytes > this.#session.wire.packetBytesMax) {
+          this.#inflight?.delete(packetId);
+          this.#share.traffic.dropped('packet-too-large', 1);
+          this.#forget(message);
+        } else {
+          if (this.#isWindowFull() || !outbox.hasRoom(bytes)) return false;
+          this.#writeMessage(message, view, packetId);
+        }
+      }
+      due.shift();
+    }
+    this.#due = undefined;
+    return true;
+  }
+
+  /** False while there is no room for the next message. */
+  #sendReplay(replay: Replay): boolean {
+    for (let view = replay.first(); view !== undefined; view = replay.first()) {
+      const qos = Math.min(view.qos, replay.qos) as Qos;
+      const outgoing = { retain: true, subscriptionIds: replay.subscriptionIds };
+      if (qos === 0) {
+        const result = this.#session.sendPlain(view, { ...outgoing, qos });
+        if (result === 'packet-too-large') this.#share.traffic.dropped(result, 1);
+        else if (result !== 'sent') return false;
+      } else {
+        const message = new PendingMessage({ ...outgoing, qos, view });
+        if (!this.#mayTransmit(message as QueuedMessage)) return false;
+        this.#take(message);
+      }
+      replay.shift();
+    }
+    return true;
+  }
+
+  /** Whether `message` ran out of time; it is counted and forgotten then. */
+  #isOver(message: QueuedMessage): boolean {
+    if (message.view.expiresAtMs === 0 || !message.isExpired(this.#share.clock.monotonicMs())) return false;
+    this.#share.traffic.dropped('expired', 1);
+    this.#forget(message);
+    return true;
+  }
+
+  #stays(message: PendingMessage): boolean {
+    if (message.settlement !== undefined) return false;
+    return message.share?.redeliver(message, this.#session) === true ? false : !this.#session.clean;
+  }
+
+  /** A shared QoS 2 message that was sent is this session's for good [MQTT-4.8.2-5]. */
+  #staysUnderWay(message: PendingMessage): boolean {
+    const movable = message.share !== undefined && (message.awaiting === packetType.puback || !message.written);
+    if (movable || message.settlement !== undefined) return this.#stays(message);
+    return !this.#session.clean;
+  }
+
+  /** `message` is not this session's any more. */
+  #end(message: PendingMessage): void {
+    this.#forget(message);
+    message.settlement?.reject(clientGone(this.#session.clientId));
+  }
+
+  /** The store need not keep `message` any more. */
+  #forget(message: PendingMessage): void {
+    if (message.ordinal > 0 && this.#session.isStored)
+      this.#share.store?.deleteMessage(this.#session.clientId, message.ordinal);
+  }
+
+  #isWindowFull(): boolean {
+    return this.#inflight?.isFull(this.#due?.length ?? 0) === true;
+  }
+
+  #window(): InflightWindow {
+    this.#inflight ??= new InflightWindow(this.#windowMax);
+    return this.#inflight;
+  }
+
+  #queueOf(): OutboundQueue {
+    this.#queue ??= new OutboundQueue(this.#share);
+    return this.#queue;
+  }
+
+  /** For a session that never sends again: no memory per message. False when it has to wait. */
+  #sendVolatile(view: PublishView, { qos, retain, delivery }: Sending): boolean {
+    const { outbox, wire } = this.#session;
+    if (outbox === undefined || !this.isFree(qos)) return false;
+    const { header, traffic } = this.#share;
+    header.fill(view, { qos, retain, subscriptionIds: delivery.subscriptionIds }, wire.version);
+    const bytes = publishBytes(view, header);
+    if (bytes > wire.packetBytesMax) {
+      traffic.dropped('packet-too-large', 1);
+      return true;
+    }
+    if (!outbox.hasRoom(bytes)) return false;
+    header.packetId = this.#window().open(volatileMessage(qos));
+    this.#session.write(outbox, view, bytes);
+    return true;
+  }
+
+  get #windowMax(): number {
+    return Math.min(this.#share.limits.inflightOutboundMax, this.#session.wire.receiveMaximum);
+  }
+}
