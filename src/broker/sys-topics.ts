@@ -111,9 +111,10 @@ export class SysTopics {
     this.#round();
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = undefined;
+    return Promise.resolve();
   }
 
   #round(): void {

@@ -68,7 +68,7 @@ t.test('the first round tells everything under the names mosquitto has', async (
     [...said.keys()].some((topic) => topic.includes('/load/')),
     'a rate needs two rounds',
   );
-  sys.close();
+  await sys.close();
 });
 
 t.test('a round publishes only what changed since the last', async (t) => {
@@ -83,7 +83,7 @@ t.test('a round publishes only what changed since the last', async (t) => {
   await clock.advance(10_000);
   t.equal(said.get('$SYS/broker/subscriptions/count'), '7');
   t.equal(published() - before, 3, 'and the uptime again');
-  sys.close();
+  await sys.close();
   await clock.advance(60_000);
   t.equal(published() - before, 3, 'nothing after close');
 });
@@ -100,7 +100,7 @@ t.test('the moving averages start at the first rate and follow it, the short win
   t.equal(said.get('$SYS/broker/load/publish/received/1min'), (600 * Math.exp(-1 / 6)).toFixed(2));
   t.equal(said.get('$SYS/broker/load/publish/received/5min'), (600 * Math.exp(-1 / 30)).toFixed(2));
   t.ok(load('1min') < load('5min') && load('5min') < load('15min'));
-  sys.close();
+  await sys.close();
 });
 
 t.test('$SYS and what lies below it belong to the broker, lookalikes do not', async (t) => {
