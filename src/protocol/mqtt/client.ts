@@ -25,10 +25,11 @@ import {
   packetIdMax,
 } from '../../limits.ts';
 import type { WeirError } from '../../model/errors.ts';
+import { encodeAck } from './ack.ts';
 import { AckOrder } from './ack-order.ts';
 import { connectionRefused, linkLost, MqttError, protocolError, timedOut } from './errors.ts';
 import { flagsMask, lengthFieldBytes, lengthFieldValue, PacketCarry, packetType, typeShift } from './frame.ts';
-import { decodePacket, encodeAck, encodePacket } from './packet.ts';
+import { decodePacket, encodePacket } from './packet.ts';
 import { PublishView, publishBytes, readUint16, writePublish } from './publish.ts';
 import { isValidTopicFilter, isValidTopicName } from './topic.ts';
 

@@ -3,9 +3,10 @@
 import { Buffer } from 'node:buffer';
 import t from 'tap';
 import type { WeirError } from '../../../src/model/errors.ts';
+import { encodeAck } from '../../../src/protocol/mqtt/ack.ts';
 import { MqttClient, type MqttClientOptions } from '../../../src/protocol/mqtt/client.ts';
 import { PacketCarry } from '../../../src/protocol/mqtt/frame.ts';
-import { type ControlPacket, decodePacket, encodeAck, encodePacket } from '../../../src/protocol/mqtt/packet.ts';
+import { type ControlPacket, decodePacket, encodePacket } from '../../../src/protocol/mqtt/packet.ts';
 
 interface Message {
   readonly topic: string;
