@@ -32,6 +32,7 @@ import { RateQueue, TokenBucket } from './message-rate.ts';
 import type { OutboxShare, TurnOutput } from './outbox.ts';
 import type { Authenticator, Authoriser, SessionStore, TopicProtocol } from './ports.ts';
 import { PublishScan } from './publish-scan.ts';
+import { restoreFrom } from './restore.ts';
 import type { Session } from './session.ts';
 import { SessionTable } from './session-table.ts';
 import { Traffic } from './traffic.ts';
@@ -83,6 +84,7 @@ export class Broker {
   readonly #work = new Set<Promise<void>>();
   #dirty: TurnOutput[] = [];
   #sweepTimer: Timer | undefined;
+  #started: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #lastClosed: (() => void) | undefined;
 
@@ -127,10 +129,10 @@ export class Broker {
     this.#registerGauges(ports.metrics);
   }
 
-  /** Starts the time-outs. Listeners are opened by listen(). */
+  /** Takes up what the session store has and starts the time-outs. Listeners are opened by listen(). Rejects STORE_…. */
   start(): Promise<void> {
-    if (this.#sweepTimer === undefined && this.#closing === undefined) this.#sweepLater();
-    return Promise.resolve();
+    this.#started ??= this.#start();
+    return this.#started;
   }
 
   /** Accepts clients at `endpoint`; `name` is what the authenticator sees. Rejects PLATFORM_LISTEN_FAILED, BROKER_CLOSED. */
@@ -219,6 +221,15 @@ export class Broker {
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  async #start(): Promise<void> {
+    const { clock, log, sessionStore } = this.#ports;
+    if (sessionStore !== undefined) {
+      const parts = { clock, log, sessions: this.#sessions, exchange: this.#exchange, wills: this.#wills };
+      await restoreFrom(sessionStore, parts);
+    }
+    if (this.#closing === undefined) this.#sweepLater();
   }
 
   async #close(): Promise<void> {

@@ -3,28 +3,39 @@
 
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
+import type { AckView } from '../protocol/mqtt/ack.ts';
 import type { PublishView } from '../protocol/mqtt/publish.ts';
 import type { BrokerLimits } from './broker-limits.ts';
+import type { BrokerPolicy } from './broker-policy.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Exchange } from './exchange.ts';
+import type { RateQueue } from './message-rate.ts';
 import type { OutboxShare } from './outbox.ts';
-import type { Authenticator, Authoriser, TopicProtocol } from './ports.ts';
+import type { Authenticator, Authoriser, SessionStore, TopicProtocol } from './ports.ts';
 import type { PublishScan } from './publish-scan.ts';
 import type { SessionTable } from './session-table.ts';
 import type { Traffic } from './traffic.ts';
+import type { Wills } from './will.ts';
 
 export interface ConnectionShare {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: BrokerLimits;
+  readonly policy: BrokerPolicy;
   readonly authenticator: Authenticator;
   readonly authoriser: Authoriser;
   readonly service: TopicProtocol | undefined;
+  readonly sessionStore: SessionStore | undefined;
   readonly exchange: Exchange;
   readonly sessions: SessionTable;
+  readonly wills: Wills;
+  readonly rates: RateQueue;
   readonly traffic: Traffic;
   readonly outboxes: OutboxShare;
+  /** Whatever came through any connection, since the start. */
+  readonly received: { bytes: number; packets: number };
   readonly view: PublishView;
+  readonly ack: AckView;
   readonly scan: PublishScan;
   /** The broker's close() waits for `work`, which handles its own failure. */
   track(work: Promise<void>): void;

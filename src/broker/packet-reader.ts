@@ -6,8 +6,9 @@
 //
 // Held is the one way to wait: while a client is being authenticated, while the topic service has too much to
 // settle, while the client does not take its own output. Bounded: a paused socket gives at most what one read
-// had left; more than brokerHeldBytesMax is an overrun.
+// had left; more than brokerHeldBytesMax is an overrun. What is held is copied once, however often it is held again.
 
+import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
 import { brokerHeldBytesMax } from '../limits.ts';
 import type { ProtocolProblem } from '../protocol/mqtt/errors.ts';
@@ -32,7 +33,11 @@ export class PacketReader {
   packetBytesMax: number;
   readonly #sink: PacketSink;
   readonly #carry = new PacketCarry();
+  /** Bytes kept while holding: `#held[#heldAt..#heldEnd)`. */
   #held: Buffer | undefined;
+  #heldAt = 0;
+  #heldEnd = 0;
+  #consumingHeld = false;
   #holding = false;
   #stopped = false;
 
@@ -72,8 +77,15 @@ export class PacketReader {
   release(): boolean {
     this.#holding = false;
     const held = this.#held;
-    this.#held = undefined;
-    if (held !== undefined) this.feed(held, held.length);
+    if (held !== undefined && !this.#consumingHeld) {
+      assert(this.#carry.isEmpty, 'nothing is held behind a packet that is cut');
+      const from = this.#heldAt;
+      this.#heldAt = this.#heldEnd;
+      this.#consumingHeld = true;
+      this.#consume(held, from, this.#heldEnd);
+      this.#consumingHeld = false;
+      if (!this.#holding) this.#held = undefined;
+    }
     return !this.#holding && !this.#stopped;
   }
 
@@ -88,7 +100,8 @@ export class PacketReader {
     let at = from;
     while (at < end && !this.#stopped) {
       if (this.#holding) {
-        this.#keep(buffer, at, end);
+        if (buffer === this.#held) this.#heldAt = at;
+        else this.#keep(buffer, at, end);
         return;
       }
       if (buffer[at] === plainPublishByte) {
@@ -114,12 +127,21 @@ export class PacketReader {
   }
 
   #keep(buffer: Buffer, from: number, end: number): void {
-    const kept = this.#held?.length ?? 0;
-    if (kept + end - from > brokerHeldBytesMax) {
+    const bytes = end - from;
+    const kept = this.#held === undefined ? 0 : this.#heldEnd - this.#heldAt;
+    if (kept + bytes > brokerHeldBytesMax) {
       this.#sink.problem('input-overrun');
       return;
     }
-    const rest = buffer.subarray(from, end);
-    this.#held = this.#held === undefined ? Buffer.from(rest) : Buffer.concat([this.#held, rest]);
+    if (this.#held === undefined || this.#heldEnd + bytes > this.#held.length) {
+      // Doubled, so that many small reads are not copied again and again.
+      const grown = Buffer.allocUnsafeSlow(this.#held === undefined ? bytes : 2 * (kept + bytes));
+      this.#held?.copy(grown, 0, this.#heldAt, this.#heldEnd);
+      this.#held = grown;
+      this.#heldAt = 0;
+      this.#heldEnd = kept;
+    }
+    buffer.copy(this.#held, this.#heldEnd, from, end);
+    this.#heldEnd += bytes;
   }
 }

@@ -8,23 +8,33 @@
 
 import type { Buffer } from 'node:buffer';
 import { messageBytesMax } from '../limits.ts';
-import { lengthFieldValue, minimalFieldBytes } from '../protocol/mqtt/frame.ts';
+import { lengthFieldValue, type MqttVersion, minimalFieldBytes } from '../protocol/mqtt/frame.ts';
 import { plainPublishByte } from '../protocol/mqtt/publish.ts';
 
 /** One scan's result; reused, so that scanning allocates nothing. */
 export class PublishScan {
+  /** Offset of the run's first byte. */
+  from = 0;
   /** Offset of the first byte that is not in the run. */
   to = 0;
   /** Packets in the run. */
   count = 0;
+  /** Bytes of their payloads. */
+  payloadBytes = 0;
+  /** Of the client that sent them; the caller's to set. */
+  version: MqttVersion = 4;
 
-  /** Measures the run at `buffer[at..end)` of the topic whose length-prefixed bytes are `topic`. */
+  /**
+   * Measures the run at `buffer[at..end)` of packets that begin with `topic` behind their fixed header: the
+   * length-prefixed topic, in MQTT 5 with the empty property section.
+   */
   measure(
     buffer: Buffer,
     { at, end, topic }: { readonly at: number; readonly end: number; readonly topic: Buffer },
   ): void {
     let next = at;
     let count = 0;
+    let bytes = 0;
     while (next < end && buffer[next] === plainPublishByte) {
       // A length longer than it need be is not passed on: MQTT 5 receivers refuse it [MQTT-1.5.5-1].
       const field = minimalFieldBytes(buffer, next + 1, end);
@@ -36,9 +46,12 @@ export class PublishScan {
       if (!startsWith(buffer, bodyAt, topic)) break;
       next = bodyAt + rest;
       count++;
+      bytes += payloadBytes;
     }
+    this.from = at;
     this.to = next;
     this.count = count;
+    this.payloadBytes = bytes;
   }
 }
 

@@ -1,23 +1,30 @@
 // What one client publishes: from its packets to the exchange or the topic service, and back its acknowledgements.
 //
-//   PUBLISH ──route of the topic──► exchange            ack at once, in its turn
-//                  └─ owned ──────► service.publish()   ack when its promise resolved, in its turn
+//   PUBLISH ──topic, or its alias──► exchange            ack in its turn; when it is durable, after the commit
+//                    └─ owned ─────► service.publish()   ack when its promise resolved, in its turn
+//   PUBREL  ────────────────────────────────────────────► PUBCOMP, after the commit that frees the packet id
 //
 // Invariants
-//   Acknowledgements leave in the order of arrival [MQTT-4.6.0-2], whatever the service settles first.
-//   At most inflightInboundMax publishes are unsettled; at the bound the connection is not read.
+//   Acknowledgements leave in the order of arrival [MQTT-4.6.0-2], whatever is settled first.
+//   At most inflightInboundMax publishes are unsettled: a 3.x client is not read beyond, a 5.0 client was told the
+//   number as our receive maximum and is disconnected when it exceeds it [MQTT-3.3.4-9].
 //   A QoS 2 packet id is remembered from PUBLISH to PUBREL: a repetition is acknowledged, never passed on.
-//   What was authorised for a topic holds for the next packets of the same topic, which are recognised by bytes.
+//   What was authorised for a topic holds for the next packets of the same topic, which are recognised by bytes,
+//   until the authoriser says that its rules changed.
 
 import { Buffer } from 'node:buffer';
-import { messageBytesMax } from '../limits.ts';
+import { brokerAcksWaitingMax, brokerTopicAliasesMax, messageBytesMax } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
-import { AckOrder } from '../protocol/mqtt/ack-order.ts';
-import { packetType } from '../protocol/mqtt/frame.ts';
+import { AckOrder, type AckPlace } from '../protocol/mqtt/ack-order.ts';
+import { type MqttVersion, packetType } from '../protocol/mqtt/frame.ts';
 import type { PublishView } from '../protocol/mqtt/publish.ts';
+import { isFailure, reasonCode } from '../protocol/mqtt/reason-codes.ts';
 import type { BrokerLimits } from './broker-limits.ts';
+import type { BrokerPolicy } from './broker-policy.ts';
 import type { EndReason } from './errors.ts';
 import type { Exchange, TopicRoute } from './exchange.ts';
+import type { FlushWait } from './flush-wait.ts';
+import { InboundAliases } from './inbound-aliases.ts';
 import type { PacketRange } from './packet-reader.ts';
 import type { Authoriser, BrokerClient, InboundPublish, Principal, TopicProtocol } from './ports.ts';
 import { type PublishScan, startsWith } from './publish-scan.ts';
@@ -28,12 +35,17 @@ export interface PublishSource {
   readonly session: Session;
   readonly client: BrokerClient;
   readonly principal: Principal;
+  readonly version: MqttVersion;
+  /** Answers that wait for the session store. */
+  readonly safe: FlushWait;
 }
 
 /** The connection, as far as publishing needs it. */
 interface PublishConnection {
-  isOpen(): boolean;
-  ack(type: number, packetId: number): void;
+  readonly isOpen: boolean;
+  ack(type: number, packetId: number, reason: number): void;
+  /** `count` messages came: the connection may have to wait for its rate. */
+  came(count: number): void;
   /** Stops reading, until release(). */
   hold(): void;
   release(): void;
@@ -41,7 +53,9 @@ interface PublishConnection {
 }
 
 interface PublishShare {
+  readonly clock: { monotonicMs(): number };
   readonly limits: BrokerLimits;
+  readonly policy: BrokerPolicy;
   readonly authoriser: Authoriser;
   readonly service: TopicProtocol | undefined;
   readonly exchange: Exchange;
@@ -51,61 +65,101 @@ interface PublishShare {
   track(work: Promise<void>): void;
 }
 
-/** The last topic: its length-prefixed bytes, and what was decided about it. */
-interface TopicMemo {
+/** A topic that this client published to, and what was decided about it. */
+interface KnownTopic {
+  /** Length-prefixed, as in the packet. */
   readonly bytes: Buffer;
+  /** What a plain QoS 0 packet of it begins with behind its fixed header: 5.0 has an empty property section there. */
+  readonly prefix: Buffer;
   readonly route: TopicRoute;
+  readonly allowed: boolean;
+  /** Of the authoriser, when it was asked. */
+  readonly epoch: number;
 }
+
+const millisecondsPerSecond = 1000;
 
 export class Publisher {
   readonly #source: PublishSource;
   readonly #connection: PublishConnection;
   readonly #share: PublishShare;
   readonly #acks: AckOrder;
-  #memo: TopicMemo | undefined;
+  #aliases: InboundAliases<KnownTopic> | undefined;
+  #last: KnownTopic | undefined;
+  /** Publishes of QoS 1 and 2 that the client has no final answer to: what our receive maximum counts. */
+  #owed = 0;
   /** Publishes the topic service has not settled, and the packet ids of those of QoS 2. */
   #serving = 0;
-  readonly #servingIds = new Set<number>();
+  #servingIds: Set<number> | undefined;
 
   constructor(source: PublishSource, connection: PublishConnection, share: PublishShare) {
     this.#source = source;
     this.#connection = connection;
     this.#share = share;
-    this.#acks = new AckOrder((type, packetId) => connection.ack(type, packetId));
+    this.#acks = new AckOrder((type, packetId, reason) => {
+      if (type === packetType.puback || isFailure(reason)) this.#owed--;
+      connection.ack(type, packetId, reason);
+    });
   }
 
   /** Forwards the plain QoS 0 packets at `at` that have the last topic; returns the offset behind them. */
   run(buffer: Buffer, at: number, end: number): number {
-    const memo = this.#memo;
-    if (memo === undefined) return at;
-    const { scan, exchange, traffic } = this.#share;
-    scan.measure(buffer, { at, end, topic: memo.bytes });
+    const topic = this.#last;
+    const { scan, exchange, traffic, authoriser } = this.#share;
+    if (topic?.allowed !== true || topic.epoch !== (authoriser.epoch ?? 0)) return at;
+    scan.measure(buffer, { at, end, topic: topic.prefix });
     const { to, count } = scan;
     if (count === 0) return at;
-    traffic.received(count);
-    exchange.forwardRun(buffer, { from: at, to, count, version: 4 }, memo.route, this.#source.session);
+    traffic.received(count, scan.payloadBytes);
+    scan.version = this.#source.version;
+    exchange.forwardRun(buffer, scan, topic.route, this.#source.session);
+    this.#connection.came(count);
     return to;
   }
 
   /** One whole PUBLISH packet. */
   publish(buffer: Buffer, { at, bodyAt, end }: PacketRange): void {
-    const { view, exchange, traffic } = this.#share;
-    const problem = view.read(buffer, { firstByte: buffer[at] as number, from: bodyAt, to: end });
+    const { view, traffic } = this.#share;
+    const { session, version } = this.#source;
+    const problem = view.read(buffer, { firstByte: buffer[at] as number, from: bodyAt, to: end }, version);
     if (problem !== undefined || view.payloadBytes > messageBytesMax) {
       this.#connection.end(problem ?? 'packet-too-large', 'PUBLISH');
       return;
     }
-    const route = this.#routeOf(view);
-    if (route === undefined) return;
-    traffic.received(1);
+    const topic = this.#topicOf(view);
+    if (topic === undefined) return;
+    traffic.received(1, view.payloadBytes);
     const { qos, packetId } = view;
-    const repeated = qos === 2 && !this.#source.session.receive(packetId);
-    if (route.owned && !repeated) {
-      this.#serve(view, route.topic);
+    if (!topic.allowed) {
+      this.#denied(view, topic);
       return;
     }
-    if (!repeated) exchange.publish(view, route, this.#source.session);
-    if (qos > 0) this.#acks.pass(qos === 1 ? packetType.puback : packetType.pubrec, packetId);
+    if (qos === 2 && !session.receive(packetId)) {
+      // What it repeats may have been put just before its connection broke: it is promised when it is safe.
+      if (session.isStored) this.#ackWhenSafe(this.#acks.reserve(packetType.pubrec, packetId), reasonCode.success);
+      else this.#acks.pass(packetType.pubrec, packetId);
+    } else if (qos > 0 && this.#isOverQuota()) {
+      if (qos === 2) session.release(packetId);
+      this.#connection.end('receive-maximum-exceeded', `more than ${this.#share.limits.inflightInboundMax}`);
+      return;
+    } else {
+      this.#take(view, topic);
+    }
+    this.#connection.came(1);
+  }
+
+  /** PUBREL: the packet id is free again. */
+  released(packetId: number): void {
+    const { session, version } = this.#source;
+    const known = session.release(packetId);
+    if (known && this.#owed > 0) this.#owed--;
+    const reason = known || version !== 5 ? reasonCode.success : reasonCode.packetIdentifierNotFound;
+    const answer = (safe: boolean): void => {
+      if (safe && this.#connection.isOpen) this.#connection.ack(packetType.pubcomp, packetId, reason);
+    };
+    // An id that is used again before its release is safe would count as a repetition after a power cut.
+    if (known && session.isStored) this.#source.safe.after(answer);
+    else this.#source.safe.inTurn(answer);
   }
 
   /**
@@ -113,50 +167,153 @@ export class Publisher {
    * served again instead of acknowledged: rather twice than never.
    */
   close(): void {
-    for (const packetId of this.#servingIds) this.#source.session.release(packetId);
-    this.#servingIds.clear();
+    for (const packetId of this.#servingIds ?? []) this.#source.session.release(packetId);
+    this.#servingIds?.clear();
   }
 
-  /** The route of the packet's topic; undefined when the connection ended over it. */
-  #routeOf(view: PublishView): TopicRoute | undefined {
-    const memo = this.#memo;
-    const topicEnd = view.topicAt + view.topicBytes;
-    if (memo?.bytes.length === topicEnd - view.from && startsWith(view.buffer, view.from, memo.bytes)) {
-      return memo.route;
+  /** 3.x clients were told no number: they are held back instead. */
+  #isOverQuota(): boolean {
+    return this.#source.version === 5 && this.#owed >= this.#share.limits.inflightInboundMax;
+  }
+
+  /** What is known of the packet's topic; undefined when the connection ended over it. */
+  #topicOf(view: PublishView): KnownTopic | undefined {
+    const last = this.#last;
+    const { topicAlias } = view;
+    if (topicAlias === 0) {
+      const { topicBuffer, topicFrom, topicAt, topicBytes } = view;
+      if (last?.bytes.length === topicAt - topicFrom + topicBytes && startsWith(topicBuffer, topicFrom, last.bytes)) {
+        return this.#upToDate(last);
+      }
+      return this.#newTopic(view);
     }
+    return this.#aliased(view, topicAlias);
+  }
+
+  #aliased(view: PublishView, alias: number): KnownTopic | undefined {
+    if (view.topicBytes === 0) {
+      const known = this.#aliases?.get(alias);
+      if (known === undefined) {
+        this.#connection.end('topic-alias-invalid', `topic alias ${alias} stands for nothing`);
+        return undefined;
+      }
+      view.useTopic(known.bytes);
+      return this.#upToDate(known, alias);
+    }
+    const topic = this.#newTopic(view);
+    if (topic === undefined) return undefined;
+    this.#aliases ??= new InboundAliases(brokerTopicAliasesMax);
+    const set = this.#aliases.set(alias, topic);
+    if (set === 'set') return topic;
+    if (set === 'invalid') this.#connection.end('topic-alias-invalid', `topic alias ${alias}`);
+    else this.#connection.end('quota-exceeded', 'the topics behind the topic aliases are too long');
+    return undefined;
+  }
+
+  /** `known` as the authoriser sees it now. */
+  #upToDate(known: KnownTopic, alias = 0): KnownTopic {
+    const { authoriser } = this.#share;
+    const epoch = authoriser.epoch ?? 0;
+    if (known.epoch === epoch) return known;
+    const topic = { ...known, epoch, allowed: this.#mayPublish(known.route) };
+    if (this.#last === known) this.#last = topic;
+    if (alias > 0) this.#aliases?.set(alias, topic);
+    return topic;
+  }
+
+  #newTopic(view: PublishView): KnownTopic | undefined {
     const { exchange, authoriser } = this.#share;
-    const topic = view.topic();
-    const route = topic === undefined ? undefined : exchange.route(topic);
+    const text = view.topic();
+    const route = text === undefined ? undefined : exchange.route(text);
     if (route === undefined) {
-      this.#connection.end('malformed-topic', topic);
+      this.#connection.end('malformed-topic', text);
       return undefined;
     }
-    if (route.owned) return route;
-    if (!authoriser.mayPublish(this.#source.principal, route.topic)) {
-      // 3.1.1 cannot say no [MQTT-3.3.5-2]; an acknowledgement would be a lie.
+    const { topicBuffer, topicFrom, topicAt, topicBytes } = view;
+    const length = topicAt - topicFrom + topicBytes;
+    const prefix = Buffer.alloc(this.#source.version === 5 ? length + 1 : length);
+    topicBuffer.copy(prefix, 0, topicFrom, topicFrom + length);
+    const bytes = prefix.length === length ? prefix : prefix.subarray(0, length);
+    const topic = { bytes, prefix, route, allowed: this.#mayPublish(route), epoch: authoriser.epoch ?? 0 };
+    // The service's topics differ from message to message, and are not forwarded in runs.
+    if (!route.owned) this.#last = topic;
+    return topic;
+  }
+
+  #mayPublish(route: TopicRoute): boolean {
+    return route.owned || this.#share.authoriser.mayPublish(this.#source.principal, route.topic);
+  }
+
+  /** A publish that is not allowed. 5.0 says so and goes on; 3.x cannot say no [MQTT-3.3.5-2 of 3.1.1]. */
+  #denied({ qos, packetId }: PublishView, { route }: KnownTopic): void {
+    const { policy, traffic } = this.#share;
+    const { version } = this.#source;
+    if (version !== 5 && policy.deniedPublish === 'disconnect') {
       this.#connection.end('not-authorized', `publish to ${route.topic}`);
-      return undefined;
+      return;
     }
-    this.#memo = { bytes: Buffer.from(view.buffer.subarray(view.from, topicEnd)), route };
-    return route;
+    traffic.dropped('not-authorized', 1);
+    this.#refuse(qos, packetId, version === 5 ? reasonCode.notAuthorized : reasonCode.success);
+  }
+
+  /** Acknowledges, with what `reason` says, a message that goes nowhere. */
+  #refuse(qos: 0 | 1 | 2, packetId: number, reason: number): void {
+    if (qos === 0) return;
+    // Of QoS 2, a success is owed until PUBREL; its id is not kept, because a repetition does no harm.
+    if (qos === 1 || isFailure(reason)) this.#owed++;
+    this.#acks.pass(qos === 1 ? packetType.puback : packetType.pubrec, packetId, reason);
+  }
+
+  /** A message that is allowed and new. */
+  #take(view: PublishView, { route }: KnownTopic): void {
+    const { exchange, clock } = this.#share;
+    const { session, version } = this.#source;
+    const { qos, packetId, expirySeconds } = view;
+    if (qos > 0) this.#owed++;
+    if (route.owned) {
+      this.#serve(view, route.topic);
+      return;
+    }
+    if (expirySeconds !== undefined) {
+      view.expiresAtMs = Math.max(1, clock.monotonicMs() + expirySeconds * millisecondsPerSecond);
+    }
+    const { receivers, durable } = exchange.publish(view, route, session);
+    if (qos === 0) return;
+    const type = qos === 1 ? packetType.puback : packetType.pubrec;
+    const reason = version === 5 && receivers === 0 ? reasonCode.noMatchingSubscribers : reasonCode.success;
+    if (durable) this.#ackWhenSafe(this.#acks.reserve(type, packetId), reason);
+    else this.#acks.pass(type, packetId, reason);
+  }
+
+  #ackWhenSafe(place: AckPlace, reason: number): void {
+    if (this.#acks.open >= brokerAcksWaitingMax) this.#connection.hold();
+    this.#source.safe.after((safe) => {
+      // What is not safe yet stays put and is tried again; its repetition is acknowledged when that succeeded.
+      if (!safe || !this.#connection.isOpen) return;
+      this.#acks.settle(place, reason);
+      this.#goOn();
+    });
   }
 
   #serve(view: PublishView, topic: string): void {
-    const { service, limits, track } = this.#share;
+    const { service, track } = this.#share;
     const { client } = this.#source;
     const { qos, retain, duplicate, packetId } = view;
     const publish: InboundPublish = { topic, payload: view.payload(), qos, retain, duplicate };
     const acknowledgement = qos === 1 ? packetType.puback : packetType.pubrec;
     const place = qos === 0 ? undefined : this.#acks.reserve(acknowledgement, packetId);
     this.#serving++;
-    if (qos === 2) this.#servingIds.add(packetId);
-    if (this.#serving >= limits.inflightInboundMax) this.#connection.hold();
+    if (qos === 2) {
+      this.#servingIds ??= new Set();
+      this.#servingIds.add(packetId);
+    }
+    if (!this.#mayGoOn()) this.#connection.hold();
     const settled = (): void => {
       this.#serving--;
-      this.#servingIds.delete(packetId);
-      if (!this.#connection.isOpen()) return;
+      this.#servingIds?.delete(packetId);
+      if (!this.#connection.isOpen) return;
       if (place !== undefined) this.#acks.settle(place);
-      this.#connection.release();
+      this.#goOn();
     };
     const rejected = (error: unknown): void => {
       this.#serving--;
@@ -164,5 +321,13 @@ export class Publisher {
     };
     const serve = async (): Promise<void> => service?.publish(client, publish);
     track(serve().then(settled, rejected));
+  }
+
+  #mayGoOn(): boolean {
+    return this.#serving < this.#share.limits.inflightInboundMax && this.#acks.open < brokerAcksWaitingMax;
+  }
+
+  #goOn(): void {
+    if (this.#mayGoOn()) this.#connection.release();
   }
 }

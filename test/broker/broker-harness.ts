@@ -2,28 +2,36 @@
 
 import { Buffer } from 'node:buffer';
 import type { Test } from 'tap';
-import { Broker } from '../../src/broker/broker.ts';
-import type { BrokerLimits } from '../../src/broker/broker-limits.ts';
+import { Broker, type BrokerOptions } from '../../src/broker/broker.ts';
 import type {
   Admission,
   Authenticator,
   Authoriser,
   BrokerClient,
   InboundPublish,
+  SessionStore,
   TopicProtocol,
 } from '../../src/broker/ports.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import type { Connection, ConnectionSink, Network } from '../../src/platform/net.ts';
-import { PacketCarry } from '../../src/protocol/mqtt/frame.ts';
-import { type ControlPacket, decodePacket, encodePacket } from '../../src/protocol/mqtt/packet.ts';
+import { type MqttVersion, PacketCarry } from '../../src/protocol/mqtt/frame.ts';
+import {
+  type ConnectPacket,
+  type ControlPacket,
+  decodePacket,
+  encodePacket,
+  type SubscribePacket,
+} from '../../src/protocol/mqtt/packet.ts';
 import { SimClock, settle } from '../support/sim-clock.ts';
 
 /** The client's end of a connection in memory. It takes bytes only while `taking`. */
 export class Wire implements Connection {
   readonly remote: string;
   readonly peer = undefined;
+  /** What the client speaks: a CONNECT that it sends says so. */
+  version: MqttVersion = 4;
   readonly received: (ControlPacket & { raw: string })[] = [];
   bytes = 0;
   paused = false;
@@ -67,7 +75,7 @@ export class Wire implements Connection {
       at = this.#carry.fill(chunk, { at, end: chunk.length, packetBytesMax: 10_000_000 }) as number;
       if (!this.#carry.isWhole) continue;
       const packet = this.#carry.take();
-      const decoded = decodePacket(packet);
+      const decoded = decodePacket(packet, this.version);
       if (!decoded.ok) throw new Error(`${decoded.detail}: ${packet.toString('hex')}`);
       this.received.push({ ...decoded.packet, raw: packet.toString('hex') });
     }
@@ -99,7 +107,12 @@ export class Wire implements Connection {
 
   /** Sends packets in one read, out of a buffer that is spoilt afterwards: what is kept must have been copied. */
   send(...packets: (ControlPacket | string | Buffer)[]): void {
-    const chunk = Buffer.concat(packets.map(bytesOf));
+    const chunk = Buffer.concat(
+      packets.map((packet) => {
+        if (isConnect(packet)) this.version = packet.protocolVersion ?? 4;
+        return bytesOf(packet, this.version);
+      }),
+    );
     this.sink?.onData(chunk, chunk.length);
     chunk.fill(0xee);
   }
@@ -110,9 +123,13 @@ export class Wire implements Connection {
   }
 }
 
-export function bytesOf(packet: ControlPacket | string | Buffer): Buffer {
+function isConnect(packet: ControlPacket | string | Buffer): packet is ConnectPacket {
+  return typeof packet === 'object' && !Buffer.isBuffer(packet) && packet.cmd === 'connect';
+}
+
+export function bytesOf(packet: ControlPacket | string | Buffer, version: MqttVersion = 4): Buffer {
   if (typeof packet === 'string') return Buffer.from(packet.replaceAll(' ', ''), 'hex');
-  return Buffer.isBuffer(packet) ? packet : encodePacket(packet);
+  return Buffer.isBuffer(packet) ? packet : encodePacket(packet, version);
 }
 
 function shown(packet: ControlPacket): string {
@@ -120,30 +137,64 @@ function shown(packet: ControlPacket): string {
     case 'publish':
       return `publish ${packet.topic} ${packet.payload} q${packet.qos}${packet.retain ? ' retained' : ''}${packet.dup ? ' dup' : ''}${packet.qos > 0 ? ` #${packet.messageId}` : ''}`;
     case 'connack':
-      return `connack ${packet.returnCode}${packet.sessionPresent ? ' present' : ''}`;
+      return `connack ${packet.returnCode ?? hex(packet.reasonCode)}${packet.sessionPresent ? ' present' : ''}`;
     case 'suback':
       return `suback ${packet.messageId} ${packet.granted.join(',')}`;
+    case 'unsuback':
+      return `unsuback ${packet.messageId}${packet.granted === undefined ? '' : ` ${packet.granted.join(',')}`}`;
+    case 'disconnect':
+    case 'auth':
+      return `${packet.cmd} ${hex(packet.reasonCode)}`;
+    case 'puback':
+    case 'pubrec':
+    case 'pubrel':
+    case 'pubcomp':
+      return `${packet.cmd} ${packet.messageId}${(packet.reasonCode ?? 0) === 0 ? '' : ` ${hex(packet.reasonCode)}`}`;
     default:
       return packet.messageId === undefined ? packet.cmd : `${packet.cmd} ${packet.messageId}`;
   }
 }
 
+/** Reason codes as the specification writes them: 0x97. */
+function hex(reason = 0): string {
+  return reason === 0 ? '0' : `0x${reason.toString(16).padStart(2, '0')}`;
+}
+
+type PublishPacket = Extract<ControlPacket, { cmd: 'publish' }>;
+type DisconnectPacket = Extract<ControlPacket, { cmd: 'disconnect' }>;
+
 export interface ConnectOptions {
   readonly clean?: boolean;
   readonly keepalive?: number;
   readonly username?: string;
-  readonly will?: { topic: string; payload: string; qos?: 0 | 1 | 2; retain?: boolean };
+  readonly will?: {
+    topic: string;
+    payload: string;
+    qos?: 0 | 1 | 2;
+    retain?: boolean;
+    properties?: NonNullable<NonNullable<ConnectPacket['will']>['properties']>;
+  };
+  /** 5 speaks MQTT 5: `clean` is clean start then. */
+  readonly version?: 4 | 5;
+  /** Of MQTT 5; they make `version` 5. */
+  readonly properties?: ConnectPacket['properties'];
 }
 
-export const connect = (clientId: string, options: ConnectOptions = {}): ControlPacket => ({
+export const connect = (clientId: string, options: ConnectOptions = {}): ConnectPacket => ({
   cmd: 'connect',
   protocolId: 'MQTT',
-  protocolVersion: 4,
+  protocolVersion: options.version ?? (options.properties === undefined ? 4 : 5),
+  ...(options.properties === undefined ? {} : { properties: options.properties }),
   clientId,
   clean: options.clean ?? true,
   keepalive: options.keepalive ?? 0,
   ...(options.username === undefined ? {} : { username: options.username }),
-  ...(options.will === undefined ? {} : { will: { ...options.will, payload: Buffer.from(options.will.payload) } }),
+  ...(options.will === undefined ? {} : { will: willOf(options.will) }),
+});
+
+const willOf = ({ payload, ...will }: NonNullable<ConnectOptions['will']>): NonNullable<ConnectPacket['will']> => ({
+  ...will,
+  payload: Buffer.from(payload),
 });
 
 export interface PublishOptions {
@@ -151,6 +202,7 @@ export interface PublishOptions {
   readonly id?: number;
   readonly retain?: boolean;
   readonly dup?: boolean;
+  readonly properties?: PublishPacket['properties'];
 }
 
 export const publish = (topic: string, payload: string | Buffer, options: PublishOptions = {}): ControlPacket => ({
@@ -161,6 +213,7 @@ export const publish = (topic: string, payload: string | Buffer, options: Publis
   retain: options.retain ?? false,
   dup: options.dup ?? false,
   ...(options.id === undefined ? {} : { messageId: options.id }),
+  ...(options.properties === undefined ? {} : { properties: options.properties }),
 });
 
 export const subscribe = (messageId: number, ...filters: [string, 0 | 1 | 2][]): ControlPacket => ({
@@ -169,9 +222,34 @@ export const subscribe = (messageId: number, ...filters: [string, 0 | 1 | 2][]):
   subscriptions: filters.map(([topic, qos]) => ({ topic, qos })),
 });
 
-export const ack = (cmd: 'puback' | 'pubrec' | 'pubrel' | 'pubcomp', messageId: number): ControlPacket => ({
-  cmd,
+/** MQTT 5: filters with options, and a subscription identifier when there is one. */
+export const subscribe5 = (
+  messageId: number,
+  subscriptions: SubscribePacket['subscriptions'],
+  subscriptionIdentifier?: number,
+): ControlPacket => ({
+  cmd: 'subscribe',
   messageId,
+  subscriptions,
+  ...(subscriptionIdentifier === undefined ? {} : { properties: { subscriptionIdentifier } }),
+});
+
+export const unsubscribe = (messageId: number, ...unsubscriptions: string[]): ControlPacket => ({
+  cmd: 'unsubscribe',
+  messageId,
+  unsubscriptions,
+});
+
+export const ack = (
+  cmd: 'puback' | 'pubrec' | 'pubrel' | 'pubcomp',
+  messageId: number,
+  reasonCode?: number,
+): ControlPacket => ({ cmd, messageId, ...(reasonCode === undefined ? {} : { reasonCode }) });
+
+export const disconnect = (reasonCode = 0, properties: DisconnectPacket['properties'] = {}): ControlPacket => ({
+  cmd: 'disconnect',
+  reasonCode,
+  properties,
 });
 
 /** Simulated time for time-outs, the real loop for turns. */
@@ -217,10 +295,14 @@ export class StubService implements TopicProtocol {
 }
 
 export interface HarnessOptions {
-  readonly limits?: Partial<BrokerLimits>;
+  /** Bounds and policies. */
+  readonly limits?: BrokerOptions;
   readonly service?: TopicProtocol;
   readonly authenticate?: Authenticator['authenticate'];
   readonly authoriser?: Authoriser;
+  /** Enhanced authentication. */
+  readonly exchange?: NonNullable<Authenticator['exchange']>;
+  readonly sessionStore?: SessionStore;
 }
 
 export const everybody: Authoriser = { mayPublish: () => true, maySubscribe: () => true };
@@ -255,9 +337,11 @@ export class Harness {
         metrics: this.metrics,
         authenticator: {
           authenticate: options.authenticate ?? (async ({ username }) => admit(username ?? 'anonymous')),
+          ...(options.exchange === undefined ? {} : { exchange: options.exchange }),
         },
         authoriser: options.authoriser ?? everybody,
         ...(options.service === undefined ? {} : { service: options.service }),
+        ...(options.sessionStore === undefined ? {} : { sessionStore: options.sessionStore }),
       },
       options.limits,
     );

@@ -10,8 +10,8 @@ t.test('a CONNECT is accepted, and the level decides about the answer', async (t
   const rows: readonly [string, string, string, string][] = [
     ['3.1.1', '10 0d 0004 4d515454 04 02 0000 0001 61', '20020000', ''],
     ['3.1', '10 0f 0006 4d5149736470 03 02 0000 0001 62', '20020000', ''],
-    ['5.0', '10 0e 0004 4d515454 05 02 0000 00 0001 61', '2003008400', 'unsupported-protocol'],
-    ['level 6', '10 0d 0004 4d515454 06 02 0000 0001 61', '20020001', 'unsupported-protocol'],
+    ['5.0', '10 0e 0004 4d515454 05 02 0000 00 0001 61', '200e00000b 210080 2700050008 220040', ''],
+    ['level 6', '10 0d 0004 4d515454 06 02 0000 0001 61', '2003008400', 'unsupported-protocol'],
     ['a bridge of mosquitto', '10 0d 0004 4d515454 84 02 0000 0001 61', '20020001', 'unsupported-protocol'],
     ['3.1 name with level 4', '10 0f 0006 4d5149736470 04 02 0000 0001 62', '20020001', 'unsupported-protocol'],
     ['another name', '10 0d 0004 4d515458 04 02 0000 0001 61', '', 'malformed-packet'],
@@ -33,7 +33,7 @@ t.test('a CONNECT is accepted, and the level decides about the answer', async (t
     };
     wire.send(hex);
     await settle();
-    t.equal(raw, answer, what);
+    t.equal(raw, answer.replaceAll(' ', ''), what);
     t.equal(wire.ended, reason !== '', `${what}: ${reason === '' ? 'open' : 'closed'}`);
     if (reason !== '') t.equal(h.ended(reason), 1, `${what}: ${reason}`);
   }
@@ -67,7 +67,9 @@ t.test('packets sent before the CONNACK are kept until the client is admitted', 
   const authenticate = (): Promise<Admission> => new Promise((resolve) => (admitted = resolve));
   const h = await new Harness(t, { authenticate }).start();
   const wire = h.wire();
-  const rest = Buffer.concat([subscribe(1, ['a', 1]), publish('a', 'x', { qos: 1, id: 9 })].map(bytesOf));
+  const rest = Buffer.concat(
+    [subscribe(1, ['a', 1]), publish('a', 'x', { qos: 1, id: 9 })].map((packet) => bytesOf(packet)),
+  );
   wire.send(connect('a'), rest.subarray(0, 5));
   await settle();
   t.ok(wire.paused, 'the socket is not read on');
@@ -154,10 +156,10 @@ const nonsense: readonly [string, string, string][] = [
   ['4003000100', 'malformed-packet', 'a PUBACK too long'],
   ['40010001', 'malformed-packet', 'a PUBACK too short'],
   ['60020001', 'malformed-packet', 'PUBREL with wrong flags [MQTT-3.6.1-1]'],
-  ['82020001', 'malformed-packet', 'SUBSCRIBE without filters'],
-  ['8206000100016103', 'malformed-packet', 'SUBSCRIBE to QoS 3'],
+  ['82020001', 'protocol-error', 'SUBSCRIBE without filters'],
+  ['8206000100016103', 'protocol-error', 'SUBSCRIBE to QoS 3'],
   ['820800010003612b6200', 'malformed-filter', 'SUBSCRIBE to a+b'],
-  ['a2020001', 'malformed-packet', 'UNSUBSCRIBE without filters'],
+  ['a2020001', 'protocol-error', 'UNSUBSCRIBE without filters'],
   ['30ffffffff01', 'malformed-length', 'a length of five bytes'],
   ['30ffffff7f', 'packet-too-large', 'a packet of 256 MiB'],
 ];
@@ -224,7 +226,7 @@ t.test('input byte by byte is the same as input at once', async (t) => {
         { cmd: 'pingreq' as const },
         { cmd: 'unsubscribe' as const, messageId: 8, unsubscriptions: ['t/#'] },
         publish('t/1', 'unheard'),
-      ].map(bytesOf),
+      ].map((packet) => bytesOf(packet)),
     );
     if (split) for (const byte of stream) wire.send(Buffer.from([byte]));
     else wire.send(stream);
