@@ -129,7 +129,9 @@ export class FuzzWire implements Connection {
 
   #packet(bytes: Buffer): void {
     this.#connect ??= this.#firstPacket();
-    const level = this.#connect?.protocolVersion ?? peekProtocolLevel(this.#first, 2)?.level;
+    const level =
+      this.#connect?.protocolVersion ??
+      peekProtocolLevel(this.#first, 1 + lengthFieldBytes(this.#first, 1, this.#first.length))?.level;
     const decoded = [level === 5 ? 5 : 4, level === 5 ? 4 : 5].map((version) =>
       decodePacket(bytes, version as MqttVersion),
     );
@@ -160,7 +162,9 @@ export class FuzzWire implements Connection {
   #firstPacket(): ConnectPacket | undefined {
     const field = lengthFieldBytes(this.#first, 1, this.#first.length);
     if (field < 1) return undefined;
-    const decoded = decodePacket(this.#first.subarray(0, 1 + field + lengthFieldValue(this.#first, 1, field)));
+    const bytes = this.#first.subarray(0, 1 + field + lengthFieldValue(this.#first, 1, field));
+    const level = peekProtocolLevel(bytes, 1 + field)?.level;
+    const decoded = decodePacket(bytes, level === 5 ? 5 : 4);
     return decoded.ok && decoded.packet.cmd === 'connect' ? decoded.packet : undefined;
   }
 }

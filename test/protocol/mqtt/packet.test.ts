@@ -6,7 +6,6 @@ import { packetType } from '../../../src/protocol/mqtt/frame.ts';
 import {
   type ControlPacket,
   decodePacket,
-  encodeAck,
   encodePacket,
   peekProtocolLevel,
 } from '../../../src/protocol/mqtt/packet.ts';
