@@ -108,6 +108,9 @@ export class Credentials {
     const matches = await this.#check(key, password, stored ?? this.#decoy);
     if (stored === undefined) return this.#refuse(attempt, 'bad-credentials', `user '${username}' is not known`);
     if (!matches) return this.#refuse(attempt, 'bad-credentials', `the password of user '${username}' is wrong`);
+    // The file may have changed while the hash was computed.
+    if (this.#rules.users?.get(username)?.text !== stored.text)
+      return refused('unavailable', 'the password file was changed meanwhile');
     this.#remember(key);
     return admitted(username, attempt);
   }

@@ -137,6 +137,13 @@ t.test('a changed file holds at once, also for what was remembered', async (t) =
   t.ok((await credentials.authenticate(attempt({ pass: 'new' }))).admitted);
 });
 
+t.test('a file that changes while a password is checked is not overlooked', async (t) => {
+  const { credentials, usual } = await open();
+  const checking = credentials.authenticate(attempt({ pass: 'right' }));
+  credentials.replace({ ...usual, users: new Map() });
+  t.match(await checking, { admitted: false, reason: 'unavailable' });
+});
+
 t.test('without a user name a client comes in where its listener allows it', async (t) => {
   const { credentials, clock } = await open({ allowsAnonymous: (listener) => listener === 'local' });
   t.match(await credentials.authenticate(attempt({ username: undefined, listener: 'local' })), {
