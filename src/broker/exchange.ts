@@ -10,6 +10,7 @@ import type { Buffer } from 'node:buffer';
 import { brokerTopicCacheMax } from '../limits.ts';
 import type { Clock } from '../platform/clock.ts';
 import { type PublishView, publishBytes } from '../protocol/mqtt/publish.ts';
+import { canonicalBytes } from '../protocol/mqtt/publish-view.ts';
 import { isValidTopicName, parseShare } from '../protocol/mqtt/topic.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import { noSubscriptionIds, type SubscriptionOptions } from './delivery.ts';
@@ -123,6 +124,12 @@ export class Exchange {
     }
     for (const target of list.shared) this.#publishShared(view, target);
     return outcome;
+  }
+
+  /** Whether publish() could retain the message, if it says that it is to be retained. */
+  mayRetain(view: PublishView, { topic }: TopicRoute): boolean {
+    if (!view.retain || view.payloadBytes === 0) return true;
+    return this.#ports.store?.full !== true && this.retained.fits(topic, canonicalBytes(view));
   }
 
   /** The same for neighbouring plain QoS 0 packets of one topic: whole packets in `buffer`, not looked into again. */

@@ -134,6 +134,11 @@ export class Publisher {
       this.#denied(view, topic);
       return;
     }
+    if (view.declaresText && !view.isPayloadAsDeclared()) {
+      traffic.dropped('payload-format', 1);
+      this.#refuse(qos, packetId, reasonCode.payloadFormatInvalid); // §3.3.2.3.2
+      return;
+    }
     if (qos === 2 && !session.receive(packetId)) {
       // What it repeats may have been put just before its connection broke: it is promised when it is safe.
       if (session.isStored) this.#ackWhenSafe(this.#acks.reserve(packetType.pubrec, packetId), reasonCode.success);
@@ -277,12 +282,23 @@ export class Publisher {
     if (expirySeconds !== undefined) {
       view.expiresAtMs = Math.max(1, clock.monotonicMs() + expirySeconds * millisecondsPerSecond);
     }
+    if (version === 5 && qos > 0 && view.retain && !exchange.mayRetain(view, route)) {
+      this.#full(view);
+      return;
+    }
     const { receivers, durable } = exchange.publish(view, route, session);
     if (qos === 0) return;
     const type = qos === 1 ? packetType.puback : packetType.pubrec;
     const reason = version === 5 && receivers === 0 ? reasonCode.noMatchingSubscribers : reasonCode.success;
     if (durable) this.#ackWhenSafe(this.#acks.reserve(type, packetId), reason);
     else this.#acks.pass(type, packetId, reason);
+  }
+
+  /** A message that is to be retained and cannot: its publisher is told, and nobody gets it. */
+  #full({ qos, packetId }: PublishView): void {
+    this.#share.traffic.dropped('retained-full', 1);
+    if (qos === 2) this.#source.session.release(packetId);
+    this.#acks.pass(qos === 1 ? packetType.puback : packetType.pubrec, packetId, reasonCode.quotaExceeded);
   }
 
   #ackWhenSafe(place: AckPlace, reason: number): void {

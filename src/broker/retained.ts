@@ -93,6 +93,14 @@ export class RetainedMessages {
     return this.#keep(topic, view.canonical(), view);
   }
 
+  /** Whether store() would take a message of `canonicalBytes` for `topic`. */
+  fits(topic: string, canonicalBytes: number): boolean {
+    const before = this.#find(topic);
+    const { retainedMessagesMax, retainedBytesMax } = this.#limits;
+    if (before === undefined && this.#count >= retainedMessagesMax) return false;
+    return this.#bytes - (before?.bytes ?? 0) + canonicalBytes <= retainedBytesMax;
+  }
+
   /** Puts back what the session store had, whatever the bounds are now. */
   restore(topic: string, canonical: Buffer, facts: { readonly qos: Qos; readonly expiresAtMs: number }): void {
     this.#put(topic, new Kept(canonical, { ...facts, sequence: ++this.#sequence }));
@@ -155,10 +163,7 @@ export class RetainedMessages {
   }
 
   #keep(topic: string, canonical: Buffer, { qos, expiresAtMs }: PublishView): boolean {
-    const before = this.#find(topic);
-    const { retainedMessagesMax, retainedBytesMax } = this.#limits;
-    if (before === undefined && this.#count >= retainedMessagesMax) return false;
-    if (this.#bytes - (before?.bytes ?? 0) + canonical.length > retainedBytesMax) return false;
+    if (!this.fits(topic, canonical.length)) return false;
     this.#put(topic, new Kept(canonical, { qos, expiresAtMs, sequence: ++this.#sequence }));
     return true;
   }

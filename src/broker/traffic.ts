@@ -7,6 +7,8 @@ import type { EndReason } from './errors.ts';
 const dropReasons = [
   /** The publisher may not. */
   'not-authorized',
+  /** It is not the text that its publisher says it is. */
+  'payload-format',
   /** Its socket does not take what it owes already. */
   'slow-client',
   'queue-full',

@@ -203,6 +203,32 @@ t.test('what is published is answered with what became of it', async (t) => {
   t.same(await looked(wire), ['pubrel 77 0x92'], 'a PUBREC of nothing is told so, a failed one ends the exchange');
 });
 
+t.test('what cannot be retained, or is not the text it says it is, is refused', async (t) => {
+  const h = await new Harness(t, { limits: { retainedMessagesMax: 1 } }).start();
+  const wire = await h.client('a', v5);
+  wire.send(subscribe5(1, [{ topic: '#', qos: 0, rap: true }]));
+  await looked(wire);
+  const properties = { payloadFormatIndicator: true };
+  wire.send(publish('one', 'x', { retain: true, qos: 1, id: 1 }), publish('two', 'x', { retain: true, qos: 1, id: 2 }));
+  wire.send(publish('two', 'x', { retain: true, qos: 2, id: 3 }), publish('two', '', { retain: true, qos: 1, id: 4 }));
+  wire.send(publish('two', 'x', { retain: true, qos: 2, id: 3 }));
+  t.same(await looked(wire), [
+    ...[
+      'publish one x q0 retained',
+      'puback 1',
+      'puback 2 0x97',
+      'pubrec 3 0x97',
+      'publish two  q0 retained',
+      'puback 4',
+    ],
+    'pubrec 3 0x97',
+  ]);
+  wire.send(publish('t', Buffer.from([0xff]), { qos: 1, id: 1, properties }), publish('t', 'ü', { properties }));
+  wire.send(publish('t', Buffer.from([0xff]), { properties }));
+  t.same(await looked(wire), ['puback 1 0x99', 'publish t ü q0']);
+  t.equal(h.count('weir_broker_dropped_total', 'payload-format'), 2);
+});
+
 t.test('a 3.1.1 client that may not publish is disconnected, or its message dropped, as the policy says', async (t) => {
   const authoriser = { ...everybody, mayPublish: () => false };
   const h = await new Harness(t, { authoriser, limits: { deniedPublish: 'drop' } }).start();
