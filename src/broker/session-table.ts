@@ -133,7 +133,7 @@ export class SessionTable {
     const nowWallMs = clock.wallMs();
     for (const stored of [...state.sessions].sort((a, b) => leftAt(a, nowWallMs) - leftAt(b, nowWallMs))) {
       const { clientId, principal, expirySeconds } = stored;
-      const session = this.#add({ clientId, principal, expirySeconds });
+      const session = this.#add({ clientId, principal: { ...principal, clientId }, expirySeconds });
       // A wall clock that went back must not keep a session for longer than it asked for.
       session.leftMs = clock.monotonicMs() - Math.max(0, nowWallMs - leftAt(stored, nowWallMs));
       session.restore(stored, views);
