@@ -65,8 +65,9 @@ export class AcknowledgedFlow {
   detach(): void {
     this.#replays = undefined;
     this.#unflushed = undefined;
-    for (const [packetId, message] of this.#inflight?.entries() ?? []) {
-      if (this.#staysUnderWay(message)) continue;
+    for (const packetId of this.#inflight?.ids() ?? []) {
+      const message = this.#inflight?.get(packetId);
+      if (message === undefined || this.#staysUnderWay(message)) continue;
       this.#inflight?.delete(packetId);
       this.#end(message);
     }
@@ -79,7 +80,9 @@ export class AcknowledgedFlow {
   /** Everything is forgotten for good. */
   discard(): void {
     const { clientId } = this.#session;
-    for (const [, message] of this.#inflight?.entries() ?? []) message.settlement?.reject(clientGone(clientId));
+    for (const packetId of this.#inflight?.ids() ?? []) {
+      this.#inflight?.get(packetId)?.settlement?.reject(clientGone(clientId));
+    }
     let lost = 0;
     for (const message of this.#queue?.removeIf(() => true) ?? []) {
       message.settlement?.reject(clientGone(clientId));
@@ -102,8 +105,9 @@ export class AcknowledgedFlow {
   /** The store lost everything: tells it all messages again. */
   putAgain(store: SessionStore): void {
     const { clientId } = this.#session;
-    for (const [packetId, message] of this.#inflight?.entries() ?? []) {
-      if (message.ordinal === 0) continue;
+    for (const packetId of this.#inflight?.ids() ?? []) {
+      const message = this.#inflight?.get(packetId);
+      if (message === undefined || message.ordinal === 0) continue;
       this.#put(store, message);
       store.sentMessage(clientId, message.ordinal, { packetId, awaiting: message.awaiting });
     }
@@ -212,7 +216,7 @@ export class AcknowledgedFlow {
     message.awaiting = stored.awaiting;
     message.written = true;
     if (stored.awaiting === packetType.pubcomp) message.view = undefined;
-    this.#window().put(stored.packetId, message);
+    this.#window().restore(stored.packetId, message);
     this.#due ??= [];
     this.#due.push(stored.packetId);
   }
@@ -323,7 +327,7 @@ export class AcknowledgedFlow {
   /** PUBREC: the message itself is not needed any more. */
   #received(packetId: number, message: PendingMessage): void {
     if (message.ordinal === 0 && message.settlement === undefined) {
-      this.#inflight?.put(packetId, volatilePubcomp);
+      this.#inflight?.replace(packetId, volatilePubcomp);
       return;
     }
     message.awaiting = packetType.pubcomp;

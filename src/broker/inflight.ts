@@ -3,68 +3,108 @@
 //   QoS 1   open(puback) ──PUBACK──► gone
 //   QoS 2   open(pubrec) ──PUBREC──► pubcomp (PUBREL is sent) ──PUBCOMP──► gone
 //
-// After a reconnect what is here is due again (Session); it counts against the window of the new connection only
-// once it was written to it, so a client may come back with a smaller receive maximum [MQTT-4.9.0-1].
+// Packet ids are given one after the other, so a message lies at its id modulo the size of a ring, at most half of
+// which is used; an id whose place is taken is left out. That costs nothing per message, which a Map would.
+//
+// After a reconnect what is here is due again (AcknowledgedFlow); it counts against the window of the new connection
+// only once it was written to it, so a client may come back with a smaller receive maximum [MQTT-4.9.0-1].
 
 import { strict as assert } from 'node:assert';
 import { packetIdMax } from '../limits.ts';
 import type { PendingMessage } from './pending-message.ts';
 
+const slotsMin = 8;
+
 export class InflightWindow {
-  readonly #entries = new Map<number, PendingMessage>();
+  /** The packet id of each slot, 0 for none. */
+  #ids = new Uint16Array(slotsMin);
+  #messages: (PendingMessage | undefined)[] = new Array(slotsMin).fill(undefined);
+  #size = 0;
   #max: number;
   #lastId = 0;
 
   constructor(max: number) {
-    assert(max >= 1 && max <= packetIdMax, 'the window fits the packet ids');
     this.#max = max;
   }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#size;
   }
 
   /** How many the client takes unacknowledged from now on. */
   set max(max: number) {
-    assert(max >= 1 && max <= packetIdMax, 'the window fits the packet ids');
     this.#max = max;
   }
 
   /** Whether a further message would be more than the client takes; `due` of those here are not written to it yet. */
   isFull(due: number): boolean {
-    return this.#entries.size - due >= this.#max;
+    return this.#size - due >= this.#max;
   }
 
   /** Takes a free packet id for `message`. */
   open(message: PendingMessage): number {
-    assert(this.#entries.size < packetIdMax, 'there is a free packet id');
+    assert(this.#size < packetIdMax / 2, 'there is a free packet id');
+    if (this.#size * 2 >= this.#ids.length) this.#grow();
     do {
       this.#lastId = this.#lastId === packetIdMax ? 1 : this.#lastId + 1;
-    } while (this.#entries.has(this.#lastId));
-    this.#entries.set(this.#lastId, message);
+    } while (this.#ids[this.#slot(this.#lastId)] !== 0);
+    this.#place(this.#lastId, message);
     return this.#lastId;
   }
 
   get(packetId: number): PendingMessage | undefined {
-    return this.#entries.get(packetId);
+    const slot = this.#slot(packetId);
+    return this.#ids[slot] === packetId ? this.#messages[slot] : undefined;
   }
 
-  /** Puts `message` in the place of the one there, or back under the id it had before a restart. */
-  put(packetId: number, message: PendingMessage): void {
-    this.#entries.set(packetId, message);
-    if (packetId > this.#lastId) this.#lastId = packetId;
+  /** Puts `message` in the place of the one of `packetId`. */
+  replace(packetId: number, message: PendingMessage): void {
+    const slot = this.#slot(packetId);
+    assert(this.#ids[slot] === packetId, 'only what is there is replaced');
+    this.#messages[slot] = message;
+  }
+
+  /** Puts `message` back under the id it had before a restart; the one sent last comes last. */
+  restore(packetId: number, message: PendingMessage): void {
+    while (this.#ids[this.#slot(packetId)] !== 0) this.#grow();
+    this.#place(packetId, message);
+    this.#lastId = packetId;
   }
 
   delete(packetId: number): void {
-    this.#entries.delete(packetId);
+    const slot = this.#slot(packetId);
+    if (this.#ids[slot] !== packetId) return;
+    this.#ids[slot] = 0;
+    this.#messages[slot] = undefined;
+    this.#size--;
   }
 
-  /** In the order of sending. */
-  entries(): IterableIterator<[number, PendingMessage]> {
-    return this.#entries.entries();
-  }
-
+  /** The packet ids in use, in the order of sending. */
   ids(): number[] {
-    return [...this.#entries.keys()];
+    const age = (packetId: number): number => (packetId - this.#lastId - 1) & packetIdMax;
+    return [...this.#ids].filter((packetId) => packetId !== 0).sort((a, b) => age(a) - age(b));
+  }
+
+  #slot(packetId: number): number {
+    return packetId & (this.#ids.length - 1);
+  }
+
+  #place(packetId: number, message: PendingMessage): void {
+    const slot = this.#slot(packetId);
+    this.#ids[slot] = packetId;
+    this.#messages[slot] = message;
+    this.#size++;
+  }
+
+  /** Ids that differ modulo a size differ modulo its double, so everybody finds a place. */
+  #grow(): void {
+    const ids = this.#ids;
+    const messages = this.#messages;
+    this.#ids = new Uint16Array(ids.length * 2);
+    this.#messages = new Array(ids.length * 2).fill(undefined);
+    this.#size = 0;
+    for (const [slot, packetId] of ids.entries()) {
+      if (packetId !== 0) this.#place(packetId, messages[slot] as PendingMessage);
+    }
   }
 }

@@ -43,6 +43,8 @@ export class Outbox implements TurnOutput {
   readonly #share: OutboxShare;
   #batch: Buffer | undefined;
   #used = 0;
+  /** The size of the last batch: the next one begins with that. */
+  #usual = 0;
   /** Bytes the socket had not taken when we last looked. */
   #unsent = 0;
   #accounted = 0;
@@ -146,6 +148,7 @@ export class Outbox implements TurnOutput {
     const batch = this.#batch as Buffer;
     const free = this.#connection.write(batch.subarray(0, this.#used));
     this.#share.load.written += this.#used;
+    this.#usual = this.#used;
     this.#unsent = this.#connection.bufferedBytes;
     this.#used = 0;
     this.#batch = undefined;
@@ -194,7 +197,7 @@ export class Outbox implements TurnOutput {
     const at = this.#used;
     const needed = at + bytes;
     if (this.#batch === undefined) {
-      this.#batch = this.#share.pool.take(needed);
+      this.#batch = this.#share.pool.take(Math.max(needed, this.#usual));
     } else if (needed > this.#batch.length) {
       const grown = this.#share.pool.take(Math.max(needed, 2 * this.#batch.length));
       this.#batch.copy(grown, 0, 0, at);
