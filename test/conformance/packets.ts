@@ -87,6 +87,7 @@ export const prop = {
   subscriptionId: (value: number) => [0x0b, ...vbi(value)],
   sessionExpiry: (seconds: number) => [0x11, ...u32(seconds)],
   assignedClientId: (value: string) => [0x12, ...counted(value)],
+  serverKeepAlive: (seconds: number) => [0x13, ...u16(seconds)],
   authMethod: (value: string) => [0x15, ...counted(value)],
   authData: (value: string | Uint8Array) => [0x16, ...counted(value)],
   requestProblem: (value: number) => [0x17, value],

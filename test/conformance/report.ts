@@ -9,24 +9,22 @@ import process from 'node:process';
 import { conformanceCases } from './cases/index.ts';
 import { coverage, gaps, type Outcome, play } from './play.ts';
 import type { ConformanceCase } from './script.ts';
+import type { StageKind } from './stage.ts';
 
 interface Result {
   readonly case: ConformanceCase;
-  readonly memory: Outcome;
-  readonly tcp: Outcome | undefined;
+  readonly outcomes: readonly { readonly over: StageKind; readonly outcome: Outcome }[];
 }
 
 async function playAll(): Promise<readonly Result[]> {
   const results: Result[] = [];
   for (const one of conformanceCases) {
-    const memory = await play(one, 'memory');
-    const tcp = one.overTcp ? await play(one, 'tcp') : undefined;
-    results.push({ case: one, memory, tcp });
+    const outcomes: { over: StageKind; outcome: Outcome }[] = [];
+    for (const over of one.over) outcomes.push({ over, outcome: await play(one, over) });
+    results.push({ case: one, outcomes });
   }
   return results;
 }
-
-const hasPassed = ({ memory, tcp }: Result): boolean => memory.passed && tcp?.passed !== false;
 
 function reportOf(results: readonly Result[]) {
   const byCase = new Map(results.map((result) => [result.case, result]));
@@ -36,32 +34,26 @@ function reportOf(results: readonly Result[]) {
     says: statement.says,
     concern: statement.concern,
     ...(statement.reason === '' ? {} : { reason: statement.reason }),
-    cases: cases.map((one) => {
-      const result = byCase.get(one);
-      const passed = result !== undefined && hasPassed(result);
-      return { name: one.name, over: one.overTcp ? ['memory', 'tcp'] : ['memory'], passed };
-    }),
+    cases: cases.map((one) => ({
+      name: one.name,
+      over: one.over,
+      passed: byCase.get(one)?.outcomes.every(({ outcome }) => outcome.passed) === true,
+    })),
   }));
-  const failures = results.flatMap((result) =>
-    hasPassed(result)
-      ? []
-      : [
-          {
-            case: result.case.name,
-            version: result.case.version,
-            memory: result.memory.detail,
-            tcp: result.tcp?.detail ?? '',
-          },
-        ],
+  const failures = results.flatMap(({ case: { name, version }, outcomes }) =>
+    outcomes
+      .filter(({ outcome }) => !outcome.passed)
+      .map(({ over, outcome }) => ({ case: name, version, over, detail: outcome.detail })),
   );
-  const server = clauses.filter(({ concern }) => concern === 'server');
+  const concerning = (concern: string): number => clauses.filter((clause) => clause.concern === concern).length;
+  const over = (kind: StageKind): number => results.filter((result) => result.case.over.includes(kind)).length;
   const summary = {
     clauses: clauses.length,
-    server: server.length,
-    clientOnly: clauses.filter(({ concern }) => concern === 'client only').length,
-    notTestable: clauses.filter(({ concern }) => concern === 'not testable').length,
+    server: concerning('server'),
+    clientOnly: concerning('client only'),
+    notTestable: concerning('not testable'),
     cases: results.length,
-    overTcp: results.filter(({ tcp }) => tcp !== undefined).length,
+    over: { memory: over('memory'), stored: over('stored'), tcp: over('tcp'), websocket: over('websocket') },
     failed: failures.length,
     gaps: gaps().length,
   };
@@ -84,15 +76,15 @@ function* lines({ summary, clauses, failures, gaps: missing }: Report): Generato
       yield `        ${passed ? 'ok    ' : 'FAILED'} ${name} (${over.join(', ')})`;
   }
   yield '';
-  for (const { case: name, version, memory, tcp } of failures) {
-    yield `FAILED ${name} (${version})`;
-    if (memory !== '') yield `        in memory: ${memory}`;
-    if (tcp !== '') yield `        over TCP: ${tcp}`;
+  for (const { case: name, version, over, detail } of failures) {
+    yield `FAILED ${name} (${version}, ${over})`;
+    yield `        ${detail}`;
   }
   yield* missing;
-  const { server, clientOnly, notTestable, cases, overTcp, failed } = summary;
+  const { server, clientOnly, notTestable, cases, over, failed } = summary;
   yield `${summary.clauses} statements: ${server} about servers, ${clientOnly} about clients only, ${notTestable} not testable`;
-  yield `${cases} cases, ${overTcp} of them over TCP too: ${failed} failed; ${missing.length} statements without a case`;
+  yield `${cases} cases, played ${over.memory} times in memory, ${over.stored} with a store, ${over.tcp} over TCP, ${over.websocket} over WebSocket`;
+  yield `${failed} failed, ${missing.length} statements without a case`;
 }
 
 async function main(): Promise<void> {

@@ -12,9 +12,10 @@
 // case does not tell of.
 
 import type { Broker } from '../../src/broker/broker.ts';
+import type { Frame } from './links.ts';
 import { type ConnectFields, type Octets, Packets, type Properties, packetType, shown } from './packets.ts';
 import { fault, isSame, parts, shownPacket } from './received.ts';
-import type { BrokerOptions } from './stage.ts';
+import type { BrokerOptions, StageKind } from './stage.ts';
 import type { SpecVersion } from './statement.ts';
 
 /** A stage with a broker, clocks and connections, that steps play on. */
@@ -35,6 +36,10 @@ export interface Stage {
   drop(name: string): Promise<void>;
   advance(ms: number): Promise<void>;
   readonly broker: Broker;
+  /** Over WebSocket only: a frame of the case's own making. */
+  frame(name: string, frame: Frame): void;
+  /** Over WebSocket only: what the server selected. */
+  subprotocol(name: string): string | undefined;
 }
 
 export interface Step {
@@ -253,8 +258,7 @@ export interface ConformanceCase {
   readonly clauses: readonly string[];
   readonly steps: readonly Step[];
   readonly broker: BrokerOptions;
-  /** Real sockets only, no clock: may be played over TCP as well. */
-  readonly overTcp: boolean;
+  readonly over: readonly StageKind[];
 }
 
 /** Clauses without `MQTT-`, by blanks. */
@@ -267,7 +271,8 @@ type Script = (p: Packets, a: Client, b: Client, c: Client) => readonly Step[];
 
 interface CaseOptions {
   readonly broker?: BrokerOptions;
-  readonly memoryOnly?: boolean;
+  /** Where it is played, instead of wherever it can. */
+  readonly over?: readonly StageKind[];
 }
 
 /** The same exchange in every version that has clauses. */
@@ -287,7 +292,7 @@ function one(
   name: string,
   [version, clauses]: readonly [SpecVersion, string],
   script: Script,
-  { broker = {}, memoryOnly = false }: CaseOptions,
+  { broker = {}, over }: CaseOptions,
 ): ConformanceCase {
   const p = new Packets(version);
   const steps = script(p, new Client('a', p), new Client('b', p), new Client('c', p));
@@ -298,6 +303,6 @@ function one(
     clauses: clauses.split(' ').map((clause) => `MQTT-${clause}`),
     steps,
     broker,
-    overTcp: !timed && !memoryOnly && Object.keys(broker).length === 0,
+    over: over ?? (timed || Object.keys(broker).length > 0 ? ['memory', 'stored'] : ['memory', 'stored', 'tcp']),
   };
 }

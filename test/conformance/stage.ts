@@ -2,22 +2,20 @@
 // a clock that moves when told, or over TCP on the loopback interface with the clock of the machine.
 
 import { Buffer } from 'node:buffer';
-import { connect as dial, type Socket } from 'node:net';
-import { Broker, type BrokerPorts } from '../../src/broker/broker.ts';
-import type { BrokerLimits } from '../../src/broker/broker-limits.ts';
-import type { Admission, Authenticator, Authoriser, TopicProtocol } from '../../src/broker/ports.ts';
+import { Broker, type BrokerPorts, type BrokerOptions as Settings } from '../../src/broker/broker.ts';
+import type { Admission, Authenticator, Authoriser, SessionStore, TopicProtocol } from '../../src/broker/ports.ts';
 import { type Clock, systemClock } from '../../src/platform/clock.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import { type Connection, type ConnectionSink, type Network, systemNetwork } from '../../src/platform/net.ts';
 import { SimClock, settle } from '../support/sim-clock.ts';
-import { type Octets, packetType } from './packets.ts';
-import { firstPacket } from './received.ts';
+import { type Frame, type Link, MemoryLink, TcpLink, WebSocketLink } from './links.ts';
+import type { Octets } from './packets.ts';
 import type { Stage } from './script.ts';
 
 /** What a case wants of the broker beside its defaults: everybody may do everything, and needs no password. */
 export interface BrokerOptions {
-  readonly limits?: Partial<BrokerLimits>;
+  readonly settings?: Settings;
   readonly authenticate?: Authenticator['authenticate'];
   readonly exchange?: NonNullable<Authenticator['exchange']>;
   readonly mayPublish?: (topic: string) => boolean;
@@ -30,112 +28,6 @@ export const admitted = (name = 'somebody'): Admission => ({
   principal: { name, identity: undefined },
   expiresAtMs: undefined,
 });
-
-/** The client's end of a connection: what arrived, cut into packets. */
-abstract class Link {
-  readonly packets: Buffer[] = [];
-  /** The broker closed it. */
-  isClosed = false;
-  /** The case knows, or did it. */
-  closureExpected = false;
-  accepted = false;
-  /** Pings of the stage under way. */
-  barriers = 0;
-  #stream: Buffer = Buffer.alloc(0);
-
-  abstract write(bytes: Buffer): void;
-  abstract drop(): void;
-
-  arrived(chunk: Buffer): void {
-    this.#stream = Buffer.concat([this.#stream, chunk]);
-    for (;;) {
-      const packet = firstPacket(this.#stream);
-      if (packet === undefined) return;
-      this.#stream = this.#stream.subarray(packet.length);
-      const type = (packet[0] as number) >> 4;
-      if (type === packetType.connack && packet[3] === 0) this.accepted = true;
-      if (type === packetType.pingresp && this.barriers > 0) this.barriers--;
-      else this.packets.push(Buffer.from(packet));
-    }
-  }
-
-  get rest(): number {
-    return this.#stream.length;
-  }
-}
-
-class MemoryLink extends Link implements Connection {
-  readonly remote: string;
-  readonly peer = undefined;
-  readonly bufferedBytes = 0;
-  sink: ConnectionSink | undefined;
-  #gone = false;
-
-  constructor(remote: string) {
-    super();
-    this.remote = remote;
-  }
-
-  override write(chunk: Uint8Array): boolean {
-    if (this.#gone) return false;
-    this.arrived(Buffer.from(chunk));
-    return true;
-  }
-
-  /** What the client sends; the buffer is spoilt afterwards, as the next read would. */
-  deliver(bytes: Buffer): void {
-    if (this.isClosed) return;
-    const chunk = Buffer.from(bytes);
-    this.sink?.onData(chunk, chunk.length);
-    chunk.fill(0xee);
-  }
-
-  pause(): void {}
-  resume(): void {}
-
-  end(): void {
-    this.#close();
-  }
-
-  destroy(): void {
-    this.#close();
-  }
-
-  drop(): void {
-    this.closureExpected = true;
-    this.#close();
-  }
-
-  #close(): void {
-    if (this.#gone) return;
-    this.#gone = true;
-    this.isClosed = true;
-    queueMicrotask(() => this.sink?.onClose());
-  }
-}
-
-class TcpLink extends Link {
-  readonly #socket: Socket;
-
-  constructor(port: number) {
-    super();
-    this.#socket = dial({ port, host: '127.0.0.1', noDelay: true });
-    this.#socket.on('data', (chunk: Buffer) => this.arrived(chunk));
-    this.#socket.on('error', () => undefined);
-    this.#socket.on('close', () => {
-      this.isClosed = true;
-    });
-  }
-
-  override write(bytes: Buffer): void {
-    if (!this.isClosed) this.#socket.write(bytes);
-  }
-
-  drop(): void {
-    this.closureExpected = true;
-    this.#socket.destroy();
-  }
-}
 
 function ports(options: BrokerOptions, clock: Clock, network: Network): BrokerPorts {
   const { authenticate, exchange, mayPublish, maySubscribe, service } = options;
@@ -183,6 +75,14 @@ abstract class LinkStage<L extends Link> implements Stage {
   abstract drop(name: string): Promise<void>;
   abstract advance(ms: number): Promise<void>;
 
+  frame(_name: string, _frame: Frame): void {
+    throw new Error('there are no frames without a WebSocket');
+  }
+
+  subprotocol(_name: string): string | undefined {
+    return undefined;
+  }
+
   open(name: string): void {
     this.links.unshift({ name, link: this.connect() });
   }
@@ -226,6 +126,7 @@ abstract class LinkStage<L extends Link> implements Stage {
       const [first] = link.packets;
       if (first !== undefined) return `${name} got ${first.toString('hex')} in addition`;
       if (link.rest > 0) return `${name} got part of a packet`;
+      if (link.fault !== undefined) return `${name}: ${link.fault}`;
       if (link.isClosed && !link.closureExpected) return `the connection of ${name} was closed`;
     }
     return undefined;
@@ -246,12 +147,34 @@ class TurnClock extends SimClock {
 
 const turnsToSettle = 8;
 
+/** A store whose commits take their time: acknowledgements must wait for it, and keep their order. */
+function slowStore(): SessionStore {
+  const nothing = (): void => undefined;
+  return {
+    load: async () => ({ sessions: [], retained: [], damaged: 0 }),
+    onLost: nothing,
+    full: false,
+    putSession: nothing,
+    deleteSession: nothing,
+    putSubscription: nothing,
+    deleteSubscription: nothing,
+    putMessage: nothing,
+    sentMessage: nothing,
+    deleteMessage: nothing,
+    putReceiving: nothing,
+    deleteReceiving: nothing,
+    putRetained: nothing,
+    deleteRetained: nothing,
+    flushed: () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))),
+  };
+}
+
 class MemoryStage extends LinkStage<MemoryLink> {
   readonly broker: Broker;
   readonly #clock = new TurnClock();
   #accept: ((connection: Connection) => ConnectionSink) | undefined;
 
-  constructor(options: BrokerOptions) {
+  constructor(kind: 'memory' | 'stored', options: BrokerOptions) {
     super();
     const network: Network = {
       listen: async (_endpoint, accept) => {
@@ -262,7 +185,8 @@ class MemoryStage extends LinkStage<MemoryLink> {
         throw new Error('nobody dials');
       },
     };
-    this.broker = new Broker(ports(options, this.#clock, network), options.limits);
+    const sessionStore = kind === 'stored' ? { sessionStore: slowStore() } : {};
+    this.broker = new Broker({ ...ports(options, this.#clock, network), ...sessionStore }, options.settings);
   }
 
   async start(): Promise<this> {
@@ -302,25 +226,39 @@ class MemoryStage extends LinkStage<MemoryLink> {
 
 const deadlineMs = 5000;
 
-class TcpStage extends LinkStage<TcpLink> {
+/** Sockets on the loopback interface: bare, or with a WebSocket on each. */
+class SocketStage extends LinkStage<TcpLink> {
   readonly broker: Broker;
+  readonly #isWeb: boolean;
   #port = 0;
   #last: TcpLink | undefined;
 
-  constructor(options: BrokerOptions) {
+  constructor(kind: 'tcp' | 'websocket', options: BrokerOptions) {
     super();
-    this.broker = new Broker(ports(options, systemClock(), systemNetwork()), options.limits);
+    this.#isWeb = kind === 'websocket';
+    this.broker = new Broker(ports(options, systemClock(), systemNetwork()), options.settings);
   }
 
   async start(): Promise<this> {
     await this.broker.start();
-    const { address } = await this.broker.listen('tcp', { kind: 'tcp', host: '127.0.0.1', port: 0 });
+    const endpoint = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
+    const { address } = await this.broker.listen('socket', this.#isWeb ? { ...endpoint, websocket: true } : endpoint);
     if ('port' in address) this.#port = address.port;
     return this;
   }
 
   protected connect(): TcpLink {
-    return new TcpLink(this.#port);
+    return this.#isWeb ? new WebSocketLink(this.#port, 'mqtt') : new TcpLink(this.#port);
+  }
+
+  override frame(name: string, frame: Frame): void {
+    const link = this.link(name);
+    if (link instanceof WebSocketLink) link.frame(frame);
+  }
+
+  override subprotocol(name: string): string | undefined {
+    const link = this.link(name);
+    return link instanceof WebSocketLink ? link.subprotocol : undefined;
   }
 
   protected async until(condition: () => boolean): Promise<void> {
@@ -359,10 +297,13 @@ class TcpStage extends LinkStage<TcpLink> {
   }
 }
 
-export type StageKind = 'memory' | 'tcp';
+/** `stored` is `memory` with sessions on a store that takes its time. */
+export type StageKind = 'memory' | 'stored' | 'tcp' | 'websocket';
 
-export type OpenStage = MemoryStage | TcpStage;
+export type OpenStage = MemoryStage | SocketStage;
 
 export function openStage(kind: StageKind, options: BrokerOptions): Promise<OpenStage> {
-  return kind === 'memory' ? new MemoryStage(options).start() : new TcpStage(options).start();
+  return kind === 'memory' || kind === 'stored'
+    ? new MemoryStage(kind, options).start()
+    : new SocketStage(kind, options).start();
 }

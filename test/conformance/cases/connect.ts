@@ -59,10 +59,13 @@ const first: readonly (readonly ConformanceCase[])[] = [
     a.sends(p.connect({ id: 'a', protocol: 'mqtt' })),
     a.refused({ v4: undefined, v5: [0x84] }),
   ]),
-  both('an unknown protocol level is refused', { v4: '3.1.2-2' }, (p, a) => [
+  both('a protocol level that never was is refused', { v4: '3.1.2-2 3.2.2-4 3.2.2-5' }, (p, a, b) => [
     a.opens(),
-    a.sends(p.connect({ id: 'a', level: 9 })),
+    a.sends(p.connect({ id: 'a', level: 3 })),
     a.refused({ v4: 1, v5: [] }),
+    b.opens(),
+    b.sends(p.connect({ id: 'b', level: 0x84 })),
+    b.refused({ v4: 1, v5: [] }),
   ]),
   both('an unknown protocol version is refused', { v5: '3.1.2-2 4.13.2-1' }, (p, a) => [
     a.opens(),
@@ -296,6 +299,7 @@ function assigned(): readonly ConformanceCase[] {
     'an empty client id is given one, which holds for the session',
     { v5: '3.1.3-6 3.1.3-7 3.2.2-16' },
     (p, a, b, c) => [
+      { text: 'no client id is assigned yet', play: async () => void ids.splice(0) },
       a.opens(),
       a.sends(p.connect({ id: '', props: [prop.sessionExpiry(60)] })),
       a.getsWhat('CONNACK with a client id', remember),
@@ -309,7 +313,6 @@ function assigned(): readonly ConformanceCase[] {
         play: (stage) => stage.send('c', p.connect({ id: ids[0] as string, clean: false })),
       },
       c.getsWhat('CONNACK with the session', (got) => (got[2] === 1 ? undefined : 'there is no session')),
-      { text: 'they are forgotten', play: async () => void ids.splice(0) },
     ],
   );
 }

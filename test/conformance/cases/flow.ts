@@ -83,7 +83,7 @@ const window: readonly (readonly ConformanceCase[])[] = [
       a.sends(p.publish('t', '4', { qos: 2, id: 4 })),
       a.ends(0x93),
     ],
-    { broker: { limits: { inflightInboundMax: 2 } } },
+    { broker: { settings: { inflightInboundMax: 2 } } },
   ),
 ];
 

@@ -130,6 +130,23 @@ const stored: readonly (readonly ConformanceCase[])[] = [
   ),
 ];
 
+/** A filter that begins with a wildcard finds no retained message below $. */
+const dollar = both(
+  'retained messages of topics with $ are not found by # and +',
+  { v4: '4.7.2-1', v5: '4.7.2-1' },
+  (p, a, b) => [
+    a.up(),
+    a.sends(p.publish('$x/a', 'z', { retain: true }), p.publish('x/a', 'y', { retain: true })),
+    settled(),
+    b.up(),
+    b.sends(p.subscribe(1, [['#', 0]])),
+    b.gets(p.suback(1, [0]), p.publish('x/a', 'y', { retain: true })),
+    b.sends(p.subscribe(2, [['+/a', 0]])),
+    b.gets(p.suback(2, [0]), p.publish('x/a', 'y', { retain: true })),
+    b.silent(),
+  ],
+);
+
 /** Subscription options of 5.0. */
 const noLocal = 0x04;
 const asPublished = 0x08;
@@ -234,4 +251,4 @@ const options: readonly (readonly ConformanceCase[])[] = [
   ]),
 ];
 
-export const retainCases: readonly ConformanceCase[] = [...stored, ...options].flat();
+export const retainCases: readonly ConformanceCase[] = [...stored, dollar, ...options].flat();

@@ -128,6 +128,17 @@ const expiry: readonly (readonly ConformanceCase[])[] = [
     wait(86_400 * second),
     a.up({ clean: false, present: true }),
   ]),
+  both(
+    'an expiry interval above what the broker grants is lowered, and told',
+    { v5: '4.1.0-2 3.2.2-8' },
+    (_p, a) => [
+      a.up({ props: [prop.sessionExpiry(3600)], has: [prop.sessionExpiry(10)] }),
+      a.lost(),
+      wait(12 * second),
+      a.up({ clean: false, props: [prop.sessionExpiry(5)], lacks: [0x11] }),
+    ],
+    { broker: { settings: { sessionExpirySecondsMax: 10 } } },
+  ),
   both('DISCONNECT changes the expiry interval', { v5: '3.1.2-23 4.1.0-2' }, (_p, a, b) => [
     a.up({ props: [prop.sessionExpiry(3600)] }),
     a.leaves(0, [prop.sessionExpiry(0)]),
@@ -164,6 +175,19 @@ const ending: readonly (readonly ConformanceCase[])[] = [
       a.ends(0x8d),
       b.gets(p.publish('will', 'gone')),
     ],
+  ),
+  both(
+    'a keep-alive of the server holds in place of that of the client',
+    { v5: '3.1.2-22 3.2.2-22' },
+    (_p, a, b) => [
+      a.up({ keepAlive: 0, has: [prop.serverKeepAlive(10)] }),
+      b.up({ keepAlive: 5, lacks: [0x13] }),
+      wait(9 * second),
+      b.ends(0x8d),
+      wait(9 * second),
+      a.ends(0x8d),
+    ],
+    { broker: { settings: { keepAliveSecondsMax: 10 } } },
   ),
   both('any packet keeps a client alive', { v4: '3.1.2-24', v5: '3.1.2-22' }, (p, a) => [
     a.up({ keepAlive: 10 }),

@@ -200,6 +200,27 @@ const access: readonly (readonly ConformanceCase[])[] = [
     { broker: { mayPublish: (topic) => topic !== 'no' } },
   ),
   both(
+    'a PUBLISH that is not allowed may be acknowledged instead, and is not delivered',
+    { v4: '3.3.5-2' },
+    (p, a, b) => [
+      b.up(),
+      b.sends(p.subscribe(1, [['#', 0]])),
+      b.gets(p.suback(1, [0])),
+      a.up(),
+      a.sends(p.publish('no', 'x', { qos: 1, id: 1 }), p.publish('no', 'x', { qos: 2, id: 2 }), p.pubrel(2)),
+      a.gets(p.puback(1), p.pubrec(2), p.pubcomp(2)),
+      b.silent(),
+    ],
+    { broker: { mayPublish: (topic) => topic !== 'no', settings: { deniedPublish: 'drop' } } },
+  ),
+  both('a PUBLISH that nobody subscribed to is answered with 0x10', { v5: '3.4.2-1 3.5.2-1' }, (p, a) => [
+    a.up(),
+    a.sends(p.publish('t', 'x', { qos: 1, id: 1 }), p.publish('t', 'x', { qos: 2, id: 2 })),
+    a.gets(p.puback(1, 0x10), p.pubrec(2, 0x10)),
+    a.sends(p.pubrel(2)),
+    a.gets(p.pubcomp(2)),
+  ]),
+  both(
     'a PUBLISH that is not allowed is answered with 0x87, and not delivered',
     { v5: '3.4.2-1 3.5.2-1 4.3.3-9' },
     (p, a, b) => [
