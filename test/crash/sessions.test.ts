@@ -19,7 +19,9 @@ import { Program, until } from '../support/world/program.ts';
 const seeds = (process.env['CRASH_SEEDS'] ?? Array.from({ length: 20 }, (_, index) => index + 1).join())
   .split(',')
   .map(Number);
-const kills = 5;
+const kills = 4;
+/** Seeds at a time: each waits most of its time for a program to start. */
+const jobs = 3;
 const window = 16;
 const retainedTopics = 4;
 const waitMs = 20_000;
@@ -42,6 +44,7 @@ async function bundle(directory: string): Promise<string> {
   return outfile;
 }
 
+t.jobs = jobs;
 const directory = t.testdir();
 const bundled = bundle(directory);
 
@@ -113,7 +116,7 @@ async function comeBack(client: SessionClient, life: Life): Promise<boolean | un
 for (const seed of seeds) {
   t.test(
     `nothing acknowledged is lost and QoS 2 arrives once with seed ${seed}`,
-    { timeout: testMs },
+    { timeout: testMs, buffered: true },
     async (t: Test) => {
       const draw = seededEntropy(seed).fraction;
       const dataDir = join(directory, `seed-${seed}`);
@@ -175,7 +178,7 @@ for (const seed of seeds) {
       );
       t.same([...subscriber.faults, ...source.client.faults], []);
       await checkRetained(t, source, life);
-      t.ok(data.length > 100, `${data.length} messages acknowledged`);
+      t.ok(data.length > 20, `${data.length} messages acknowledged`);
     },
   );
 }
