@@ -382,5 +382,28 @@ export const accessFailureDelayMsMax = 4000;
 export const accessFailureForgetMs = 60_000;
 /** Refusals of one address that wait at a time; further attempts of it are not even checked. */
 export const accessRefusalsPendingMax = 16;
+/** Time between two log lines about what was denied. */
+export const accessDeniedLogMs = 10_000;
 
 assert(accessFailureDelayMsMax < brokerConnectMsMax, 'a refusal is told before the connection times out');
+
+// ── transports: what a connection may take before it is a stream of MQTT ──
+
+/** Connections of one listener in a TLS handshake, a WebSocket upgrade or before their PROXY header; more are closed. */
+export const pendingEntriesMax = 4096;
+/** From accept to the end of the TLS handshake, milliseconds: several seconds of a Pi Zero under a storm. */
+export const tlsHandshakeMsMax = 10_000;
+/** From accept to the whole PROXY header, milliseconds: the proxy sends it at once. */
+export const proxyHeaderMsMax = 3_000;
+/** A PROXY header with all its TLVs, bytes: HAProxy's own have some hundred. */
+export const proxyHeaderBytesMax = 4_096;
+/** From the stream's begin to the whole upgrade request, milliseconds. */
+export const webSocketUpgradeMsMax = 10_000;
+/** The upgrade request with all its header fields, bytes: as much as Node's own server takes of a field. */
+export const webSocketHeaderBytesMax = 8_192;
+/** Payload of one WebSocket frame, bytes. Frames are not gathered: it bounds nothing but nonsense. */
+export const webSocketFrameBytesMax = 16_777_216;
+/** From our Close frame to the peer's end, milliseconds. */
+export const webSocketCloseMsMax = 2_000;
+
+assert(packetBytesMax <= webSocketFrameBytesMax, 'an MQTT packet fits one frame');

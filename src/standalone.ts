@@ -135,14 +135,17 @@ class StandaloneBroker {
 
   #openAccess(): Promise<Access> {
     const { config, clock, disk, entropy, log, metrics } = this.#ground;
-    const local = new Set(config.listeners.flatMap(({ text, isLocal }) => (isLocal ? [text] : [])));
+    // Whoever shows a certificate has proven enough, as long as nothing asks for a password.
+    const proves = (scheme: string): boolean => config.requireCertificate && (scheme === 'tls' || scheme === 'wss');
+    const trusted = config.listeners.filter(({ url, isLocal }) => isLocal || proves(url.scheme));
+    const names = new Set(trusted.map(({ text }) => text));
     const anonymous = this.#anonymous();
     return Access.load(
       { clock, disk, entropy, log: log.child('access'), metrics },
       {
         passwordFile: config.passwordFile,
         aclFile: config.aclFile,
-        allowsAnonymous: (listener) => anonymous === 'everybody' || (anonymous === 'local' && local.has(listener)),
+        allowsAnonymous: (listener) => anonymous === 'everybody' || (anonymous === 'local' && names.has(listener)),
         certificateIsUser: config.useIdentityAsUsername,
       },
     );
@@ -203,14 +206,16 @@ class StandaloneBroker {
 
   #endpointOf(url: BrokerConfig['listeners'][number]['url']): ListenEndpoint {
     if (url.scheme === 'unix') return { kind: 'unix', path: url.path, mode: everyoneMode };
-    const { host, port } = url;
-    if (url.scheme === 'tcp') return { kind: 'tcp', host, port };
+    const { scheme, host, port } = url;
+    const layers = scheme === 'ws' || scheme === 'wss' ? { websocket: true } : {};
+    if (scheme === 'tcp' || scheme === 'ws') return { kind: 'tcp', host, port, ...layers };
     const current = (): TlsContext => this.#tls as TlsContext;
     // Read anew for each accepted connection, so that a renewed certificate needs no new listener.
     return {
       kind: 'tcp',
       host,
       port,
+      ...layers,
       get tls() {
         return current();
       },

@@ -12,6 +12,7 @@ import type { Disk } from '../platform/disk.ts';
 import { AclAuthoriser } from './acl-authoriser.ts';
 import { type AclRules, parseAclFile } from './acl-file.ts';
 import { Credentials } from './credentials.ts';
+import { DeniedLog } from './denied-log.ts';
 import { AccessError, type AccessErrorCode, type FileProblem, fileInvalid } from './errors.ts';
 import { parsePasswordFile } from './password-file.ts';
 import type { PasswordHash } from './password-hash.ts';
@@ -44,12 +45,13 @@ export class Access {
     this.#ports = ports;
     this.#options = options;
     this.#users = users;
-    const { clock, metrics, entropy } = ports;
+    const { clock, log, metrics, entropy } = ports;
+    const deniedLog = new DeniedLog(clock, log);
     this.credentials = new Credentials(
       { clock, metrics, cacheKey: entropy.bytes(cacheKeyBytes) },
       { ...ruleOptions(options), users },
     );
-    this.authoriser = new AclAuthoriser(acl);
+    this.authoriser = new AclAuthoriser(acl, (what, subject, topic) => deniedLog.denied(what, subject, topic));
   }
 
   /** Throws AccessError with all mistakes of the first file that has some. */

@@ -17,6 +17,8 @@ import { anonymousName, type Subject } from './ports.ts';
 
 type Wanted = 'read' | 'write';
 
+export type DenialListener = (what: 'publish' | 'subscription', subject: Subject, topic: string) => void;
+
 interface CompiledRule {
   readonly levels: readonly string[];
   readonly reads: boolean;
@@ -40,8 +42,12 @@ export class AclAuthoriser {
   #epoch = 0;
   readonly #compiled = new WeakMap<Subject, SubjectRules>();
 
-  constructor(rules: AclRules | undefined) {
+  readonly #onDenied: DenialListener;
+
+  /** `onDenied` hears what mayPublish and maySubscribe refuse; deliveries that are held back are nobody's fault. */
+  constructor(rules: AclRules | undefined, onDenied: DenialListener = () => undefined) {
     this.#rules = rules;
+    this.#onDenied = onDenied;
   }
 
   get epoch(): number {
@@ -54,8 +60,10 @@ export class AclAuthoriser {
   }
 
   mayPublish(subject: Subject, topic: string): boolean {
-    if (topic === '$SYS' || topic.startsWith('$SYS/')) return false;
-    return this.#may(subject, topic, 'write');
+    const isSys = topic === '$SYS' || topic.startsWith('$SYS/');
+    const may = !isSys && this.#may(subject, topic, 'write');
+    if (!may) this.#onDenied('publish', subject, topic);
+    return may;
   }
 
   mayReceive(subject: Subject, topic: string): boolean {
@@ -64,10 +72,16 @@ export class AclAuthoriser {
 
   /** Of a shared subscription, `filter` is what is shared. */
   maySubscribe(subject: Subject, filter: string): boolean {
-    if (this.#rules === undefined) return true;
+    const may = this.#rules === undefined || this.#mayBring(subject, filter, this.#rules);
+    if (!may) this.#onDenied('subscription', subject, filter);
+    return may;
+  }
+
+  /** Whether a subscription can bring anything. */
+  #mayBring(subject: Subject, filter: string, rules: AclRules): boolean {
     const wanted = filter.split('/');
     if (!wanted.some((level) => level === '+' || level === '#')) return this.#may(subject, filter, 'read');
-    return this.#groupsOf(subject, this.#rules).some(({ grants }) =>
+    return this.#groupsOf(subject, rules).some(({ grants }) =>
       grants.some((rule) => rule.reads && overlaps(rule.levels, wanted)),
     );
   }

@@ -23,6 +23,7 @@ import type { Session } from './session.ts';
 import { SharedSubscription } from './shared-subscription.ts';
 import { StoredViews } from './stored-views.ts';
 import { SubscriptionTree } from './subscription-tree.ts';
+import { isSysTopic } from './sys-topics.ts';
 import { type SharedTarget, type Subscriber, TargetCollection, type TargetList, TargetLists } from './target-list.ts';
 
 export type { PacketRun } from './run-forms.ts';
@@ -209,7 +210,10 @@ export class Exchange {
 
   /** The store lost everything: tells it the retained messages again. */
   putAgain(store: SessionStore): void {
-    for (const { view } of this.retained.all()) store.putRetained(view.topic() ?? '', view);
+    for (const { view } of this.retained.all()) {
+      const topic = view.topic() ?? '';
+      if (!isSysTopic(topic)) store.putRetained(topic, view);
+    }
   }
 
   /** About once a second: forgets some of the retained messages whose time is over. */
@@ -220,7 +224,9 @@ export class Exchange {
   }
 
   #retain(topic: string, view: PublishView): void {
-    const { store, traffic, outcome } = this.#ports;
+    const { traffic, outcome } = this.#ports;
+    // The broker's own numbers change all the time and mean nothing after a restart: they spare the flash.
+    const store = isSysTopic(topic) ? undefined : this.#ports.store;
     if (view.payloadBytes === 0) {
       if (!this.retained.remove(topic)) return;
       store?.deleteRetained(topic);

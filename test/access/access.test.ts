@@ -26,7 +26,7 @@ function place(t: Test) {
   };
   const load = (more: Partial<AccessOptions> = {}): Promise<Access> =>
     Access.load({ clock, disk, entropy, log, metrics: createMetrics() }, { ...options, ...more });
-  return { dir, lines, load, passwd: join(dir, 'passwd'), acl: join(dir, 'acl') };
+  return { clock, dir, lines, load, passwd: join(dir, 'passwd'), acl: join(dir, 'acl') };
 }
 
 const enter = (access: Access, username: string, password: string) =>
@@ -103,6 +103,23 @@ t.test('a reload with a mistake changes nothing and logs the line', async (t) =>
   t.ok(access.authoriser.mayReceive({ name: 'ann', clientId: 'c' }, 'a'));
   t.ok((await enter(access, 'ann', 'ann')).admitted, 'the old password, too');
   t.ok(lines.some((line) => /the old rules stay reason=".*acl:3: 'reed' is not an access/.test(line)));
+});
+
+t.test('what is denied is logged, but nobody can flood the log with it', async (t) => {
+  const { passwd, acl, load, lines, clock } = place(t);
+  writeFileSync(passwd, '');
+  writeFileSync(acl, 'user ann\ntopic read a\n');
+  const { authoriser } = await load();
+  const ann = { name: 'ann', clientId: 'c7' };
+  for (let count = 0; count < 1000; count++) authoriser.mayPublish(ann, 'b');
+  authoriser.maySubscribe(ann, 'c');
+  authoriser.mayReceive(ann, 'd');
+  const denials = (): string[] => lines.filter((line) => line.includes('denied by the rules'));
+  t.equal(denials().length, 1);
+  t.match(denials()[0], /publish denied by the rules client=c7 user=ann topic=b leftOut=0/);
+  await clock.advance(10_000);
+  authoriser.maySubscribe(ann, 'c');
+  t.match(denials()[1], /subscription denied by the rules client=c7 user=ann topic=c leftOut=1000/);
 });
 
 t.test('a password file that everybody can read is warned about', async (t) => {
