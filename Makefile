@@ -111,7 +111,7 @@ bench-broker: build-x64 bench-parts ## weir's broker beside mosquitto and aedes:
 BUNDLE := node_modules/.bin/esbuild --platform=node --target=node20.11 --log-level=warning
 bench-parts: $(OUT)/host/mqtt-load
 	@$(BUNDLE) test/bench/bench.ts --bundle --format=cjs --outfile=$(OUT)/host/bench.cjs
-	@$(BUNDLE) test/bench/broker-alone.ts --bundle --format=cjs --outfile=$(OUT)/host/broker-alone.cjs
+	@$(BUNDLE) test/bench/broker-alone.ts --bundle --format=esm --packages=external --outfile=$(OUT)/host/broker-alone.mjs
 	@$(BUNDLE) test/bench/aedes-alone.ts --format=esm --outfile=$(OUT)/host/aedes-alone.mjs
 
 clean: ## remove what was built, keep what was downloaded

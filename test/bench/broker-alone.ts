@@ -1,6 +1,6 @@
 // `weir broker` from the sources, on a Node that can profile it: no executable is built, no command line loaded.
 //
-//   node --cpu-prof broker-alone.cjs --acl-file F --listen tcp://127.0.0.1:PORT… [--tls-cert F --tls-key F] [--data-dir D]
+//   node --cpu-prof broker-alone.mjs --acl-file F --listen tcp://127.0.0.1:PORT… [--tls-cert F --tls-key F] [--data-dir D]
 
 import { parseArgs } from 'node:util';
 import { startBroker } from '../../src/standalone.ts';

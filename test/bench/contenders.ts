@@ -149,7 +149,7 @@ function weir({ directory, weir: kind }: ContenderOptions, isDurable: boolean): 
   const acl = join(directory, 'acl');
   writeFileSync(acl, aclText, { mode: 0o600 });
   const product = [weirFile, 'broker', '--allow-anonymous', '--log-level', 'error'];
-  const program = kind === 'executable' ? product : [nodeFile(), 'out/host/broker-alone.cjs'];
+  const program = kind === 'executable' ? product : [nodeFile(), 'out/host/broker-alone.mjs'];
   const command = [...program, '--acl-file', acl];
   const name = isDurable ? durable : ours;
   const version = kind === 'executable' ? firstLine(weirFile, ['version']) : firstLine(nodeFile(), ['--version']);

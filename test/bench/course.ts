@@ -93,7 +93,7 @@ export class CourseRun {
       if (broker.name === 'aedes' && benchCase.load['version'] === mqtt5) continue;
       const result = await this.#measure(benchCase, broker, round);
       told.push(`${broker.name} ${summary(result)}`);
-      if (result['failed'] !== undefined || !broker.isAlive) await this.#restart(broker);
+      if (typeof result['error'] === 'string' || !broker.isAlive) await this.#restart(broker);
     }
     this.#options.say(`round ${round}/${this.#options.rounds}  ${benchCase.title}:  ${told.join(' · ')}`);
   }
@@ -165,7 +165,7 @@ async function attempt(options: Readonly<Record<string, string | number>>): Prom
     return await load(options);
   } catch (error) {
     const { stderr } = error as { stderr?: unknown };
-    return { failed: String(stderr ?? error).trim() };
+    return { error: String(stderr ?? error).trim() };
   }
 }
 
@@ -195,14 +195,14 @@ function isHeld(result: Result, rate: number): boolean {
 async function queueAndDrain(target: Readonly<Record<string, string | number>>, name: string): Promise<Result> {
   const options = { ...target, 'client-id': `${target['client-id']}-${name.replaceAll(' ', '-')}` };
   const queued = await attempt(options);
-  if (queued['failed'] !== undefined) return queued;
+  if (queued['error'] !== undefined) return queued;
   const drained = await attempt({ ...options, mode: 'drain' });
   const both = (figure(queued, 'brokerCpuUsPerMessage') ?? 0) + (figure(drained, 'brokerCpuUsPerMessage') ?? 0);
   return { ...drained, queued, brokerCpuUsPerMessage: both };
 }
 
 function summary(result: Result): string {
-  if (typeof result['failed'] === 'string') return `FAILED (${result['failed']})`;
+  if (typeof result['error'] === 'string') return `FAILED (${result['error']})`;
   const cpu = figure(result, 'brokerCpuUsPerMessage') ?? figure(result, 'brokerCpuUsPerConnect');
   const bytes = figure(result, 'bytesPerConnection');
   if (bytes !== undefined) return `${(bytes / 1024).toFixed(1)} KB`;
