@@ -365,6 +365,8 @@ export class Harness {
     const wire = this.wire();
     wire.send(connect(clientId, options));
     await settle();
+    // With a session store the CONNACK waits for a commit.
+    if (wire.received.length === 0) await settle();
     wire.seen();
     return wire;
   }
