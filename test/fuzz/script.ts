@@ -6,6 +6,8 @@
 //   lose 0          the connection is gone, without a word
 //   turn            the broker's turn ends, the witnesses are looked at
 //   pass 1500       milliseconds
+//   restart         the broker is closed, another takes its place and its store
+//   with store      at the beginning: sessions are stored; `with drop`: refused publishes of 3.x are dropped
 //
 // As text a script is a step a line, so that a failing one can be read, shortened and kept.
 
@@ -20,19 +22,30 @@ export const places = 3;
 export type Step =
   | { readonly op: 'open' | 'stall' | 'take' | 'lose'; readonly place: number }
   | { readonly op: 'send'; readonly place: number; readonly bytes: Buffer }
-  | { readonly op: 'turn' }
+  | { readonly op: 'turn' | 'restart' }
+  | { readonly op: 'with'; readonly what: string }
   | { readonly op: 'pass'; readonly ms: number };
 
 export type Script = readonly Step[];
 
 export function scriptText(script: Script): string {
-  return script
-    .map((step) => {
-      if (step.op === 'turn') return 'turn';
-      if (step.op === 'pass') return `pass ${step.ms}`;
-      return step.op === 'send' ? `send ${step.place} ${step.bytes.toString('hex')}` : `${step.op} ${step.place}`;
-    })
-    .join('\n');
+  return script.map(stepText).join('\n');
+}
+
+function stepText(step: Step): string {
+  switch (step.op) {
+    case 'send':
+      return `send ${step.place} ${step.bytes.toString('hex')}`;
+    case 'pass':
+      return `pass ${step.ms}`;
+    case 'with':
+      return `with ${step.what}`;
+    case 'turn':
+    case 'restart':
+      return step.op;
+    default:
+      return `${step.op} ${step.place}`;
+  }
 }
 
 export function parseScript(text: string): Script {
@@ -45,7 +58,10 @@ function parseStep(line: string): Step {
   const place = Number(first);
   switch (op) {
     case 'turn':
+    case 'restart':
       return { op };
+    case 'with':
+      return { op, what: first };
     case 'pass':
       return { op, ms: Number(first) };
     case 'send':
@@ -60,29 +76,43 @@ function parseStep(line: string): Step {
   }
 }
 
-const topics = ['a', 'b', 'a/b', 'a/b/c', '/', 'ü', '$SYS/x', '$share/g/a'];
+const topics = ['a', 'a', 'b', 'a/b', 'a/b', '/', 'ü', '$SYS/x', '$share/g/a', '$svc/a', 'a/b/c'];
 const filters = [
-  ...['#', '+', 'a', 'a/#', 'a/+', '+/b', '/', '$SYS/#', '$share/g/a', '$share/g/#', '$share/h/#', '$share/g/a/+'],
-  ...['+/+/#', 'a/b/c', '#', '$share//a', 'a#', '$share/g+/a'],
+  ...['#', '#', '+', 'a', 'a/#', 'a/+', '+/b', '/', '$SYS/#', '$share/g/a', '$share/g/#', '$share/h/#', '$share/g/a/+'],
+  ...['+/+/#', 'a/b/c', '$svc/a', '$svc/#'],
 ];
+const invalidFilters = ['$share//a', 'a#', '$share/g+/a', 'a/#/b', '$share/g'];
 const clientIds = ['c0', 'c1', 'c2', ''];
-const payloadSizes = [0, 1, 10, 60, 200, 1000, 6000];
+const payloadSizes = [0, 1, 2, 10, 60, 200, 1000, 6000];
+
+/** What is known of a client while a script is drawn. */
+interface Drawn {
+  readonly version: MqttVersion;
+  /** It said something for which it may have been disconnected. */
+  isSuspect: boolean;
+}
 
 /** Case `index` of `seed`. */
 export function drawScript(seed: number, index: number): Script {
   const random = caseRandom(seed, index);
   const steps: Step[] = [];
-  const versions: (MqttVersion | undefined)[] = Array.from({ length: places }, () => undefined);
+  const hasStore = random.chance(0.5);
+  if (hasStore) steps.push({ op: 'with', what: 'store' });
+  if (random.chance(0.5)) steps.push({ op: 'with', what: 'drop' });
+  const clients: (Drawn | undefined)[] = Array.from({ length: places }, () => undefined);
   for (let left = random.between(15, 70); left > 0; left--) {
     const place = random.below(places);
-    const version = versions[place];
-    if (version === undefined || random.chance(0.04)) {
-      versions[place] = drawOpening(random, place, steps);
-    } else if (random.chance(0.72)) {
-      drawSending(random, { place, version }, steps);
+    const client = clients[place];
+    if (client === undefined || random.chance(client.isSuspect ? 0.5 : 0.03)) {
+      clients[place] = drawOpening(random, place, steps);
+    } else if (random.chance(0.75)) {
+      if (drawSending(random, { place, version: client.version }, steps)) client.isSuspect = true;
+    } else if (random.chance(0.06)) {
+      steps.push({ op: 'restart' });
+      clients.fill(undefined);
     } else {
       const step = drawOther(random, place);
-      if (step.op === 'lose') versions[place] = undefined;
+      if (step.op === 'lose') clients[place] = undefined;
       steps.push(step);
     }
     if (random.chance(0.3)) steps.push({ op: 'turn' });
@@ -92,33 +122,40 @@ export function drawScript(seed: number, index: number): Script {
 
 function drawOther(random: Random, place: number): Step {
   const drawn = random.fraction();
-  if (drawn < 0.2) return { op: 'stall', place };
-  if (drawn < 0.45) return { op: 'take', place };
-  if (drawn < 0.6) return { op: 'lose', place };
-  return drawn < 0.8 ? { op: 'pass', ms: random.pick([100, 1000, 3000, 12_000]) } : { op: 'turn' };
+  if (drawn < 0.3) return { op: 'stall', place };
+  if (drawn < 0.5) return { op: 'take', place };
+  if (drawn < 0.65) return { op: 'lose', place };
+  return drawn < 0.85 ? { op: 'pass', ms: random.pick([100, 1000, 3000, 12_000]) } : { op: 'turn' };
 }
 
-function drawOpening(random: Random, place: number, steps: Step[]): MqttVersion {
+function drawOpening(random: Random, place: number, steps: Step[]): Drawn {
   const version = random.pick([3, 4, 4, 5, 5, 5, 5] as const);
   const packet = drawPacket(random, 'connect', version) as ControlPacket & Record<string, unknown>;
   packet['clientId'] = random.pick(clientIds);
-  packet['clean'] = packet['clientId'] === '' || random.chance(0.5);
-  packet['keepalive'] = random.pick([0, 0, 1, 5, 60]);
+  packet['clean'] = packet['clientId'] === '' || random.chance(0.4);
+  packet['keepalive'] = random.pick([0, 0, 0, 1, 5, 60]);
   if (version === 3 && packet['clientId'] === '') packet['clientId'] = 'c0';
   if (version === 5) {
+    const { authenticationMethod, authenticationData, ...drawn } = (packet['properties'] ?? {}) as Record<
+      string,
+      unknown
+    >;
+    const authentication = random.chance(0.1) ? { authenticationMethod, authenticationData } : {};
     packet['properties'] = {
-      ...(packet['properties'] as object | undefined),
+      ...drawn,
+      ...authentication,
       ...(random.chance(0.5) ? { receiveMaximum: random.between(1, 3) } : {}),
       ...(random.chance(0.5) ? { topicAliasMaximum: random.between(0, 3) } : {}),
-      ...(random.chance(0.3) ? { maximumPacketSize: random.pick([1, 20, 50, 200]) } : {}),
-      ...(random.chance(0.5) ? { sessionExpiryInterval: random.pick([0, 2, 100, 4_294_967_295]) } : {}),
+      ...(random.chance(0.9) ? { maximumPacketSize: random.pick([100, 1500, 100_000]) } : { maximumPacketSize: 20 }),
+      ...(random.chance(0.6) ? { sessionExpiryInterval: random.pick([0, 2, 100, 4_294_967_295]) } : {}),
     };
   }
   const connect = encodePacket(packet, version);
+  const isBroken = random.chance(0.06);
   steps.push({ op: 'open', place });
-  steps.push({ op: 'send', place, bytes: random.chance(0.92) ? connect : mutate(connect, random, connect) });
+  steps.push({ op: 'send', place, bytes: isBroken ? mutate(connect, random, connect) : connect });
   if (random.chance(0.8)) steps.push({ op: 'turn' });
-  return version;
+  return { version, isSuspect: isBroken };
 }
 
 interface Client {
@@ -126,38 +163,46 @@ interface Client {
   readonly version: MqttVersion;
 }
 
-function drawSending(random: Random, { place, version }: Client, steps: Step[]): void {
+/** True when the client may not live through it. */
+function drawSending(random: Random, { place, version }: Client, steps: Step[]): boolean {
+  let isSuspect = false;
   const packets = Array.from({ length: random.pick([1, 1, 1, 2, 3, 8]) }, () => {
+    const drawn = random.fraction();
+    if (drawn < 0.015) isSuspect = true;
+    if (drawn < 0.005) return encodePacket(drawPacket(random, 'disconnect', version), version);
+    if (drawn < 0.01) return encodePacket(drawPacket(random, version === 5 ? 'auth' : 'connack', version), version);
+    if (drawn < 0.015) return encodePacket(drawPacket(random, 'connect', version), version);
     const packet = drawClientPacket(random, version);
-    return random.chance(0.12) ? mutate(packet, random, drawClientPacket(random, version)) : packet;
+    if (drawn > 0.06) return packet;
+    isSuspect = true;
+    return mutate(packet, random, drawClientPacket(random, version));
   });
-  const bytes = Buffer.concat(packets);
+  const repeated = random.chance(0.1) ? Array.from({ length: random.between(3, 20) }, () => packets).flat() : packets;
+  const bytes = Buffer.concat(repeated);
   const cut = random.chance(0.2) ? random.below(bytes.length + 1) : bytes.length;
   steps.push({ op: 'send', place, bytes: bytes.subarray(0, cut) });
   if (cut < bytes.length) {
     if (random.chance(0.5)) steps.push({ op: 'turn' });
     steps.push({ op: 'send', place, bytes: bytes.subarray(cut) });
   }
+  return isSuspect;
 }
 
 function drawClientPacket(random: Random, version: MqttVersion): Buffer {
-  const rare = random.fraction();
-  if (rare < 0.02) return encodePacket(drawPacket(random, 'disconnect', version), version);
-  if (rare < 0.03) return encodePacket(drawPacket(random, version === 5 ? 'auth' : 'connack', version), version);
   const packet = drawPacket(random, random.pick(clientKinds), version) as ControlPacket & Record<string, unknown>;
   if (packet['messageId'] !== undefined) packet['messageId'] = random.between(1, 5);
   if (packet.cmd === 'publish') {
     packet.topic = random.pick(topics);
     packet.payload = Buffer.alloc(random.pick(payloadSizes), 0x2e);
     if (version === 5 && random.chance(0.3)) {
-      packet.properties = { ...packet.properties, topicAlias: random.between(1, 4) };
-      if (random.chance(0.5)) packet.topic = '';
+      packet.properties = { ...packet.properties, topicAlias: random.pick([1, 1, 1, 2, 2, 3, 9]) };
+      if (random.chance(0.4)) packet.topic = '';
     }
   }
   if (packet.cmd === 'subscribe') {
     for (const wanted of packet.subscriptions) {
-      wanted.topic = random.pick(filters);
-      if (wanted.topic.startsWith('$share/') && random.chance(0.9)) wanted.nl = false;
+      wanted.topic = random.pick(random.chance(0.02) ? invalidFilters : filters);
+      if (wanted.topic.startsWith('$share/') && random.chance(0.98)) wanted.nl = false;
     }
   }
   if (packet.cmd === 'unsubscribe') packet.unsubscriptions = packet.unsubscriptions.map(() => random.pick(filters));

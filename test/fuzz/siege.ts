@@ -1,6 +1,8 @@
 // A broker under a script of hostile clients, with two witnesses that keep the protocol.
 //
-//   hostile 0, 1, 2 ──► broker ◄──► publisher (3.1.1) ─ witness/line ─► subscriber (5.0)
+//   hostile 0, 1, 2 ──► broker ◄──► publisher (3.1.1) ─ witness/line ─► subscriber (5.0, its session outlives it)
+//                         ├─ a topic service over $svc/…
+//                         └─ a session store, when the script says so
 //
 // What must hold, whatever the script says
 //   every message of the publisher reaches the subscriber, once and in order, and is acknowledged
@@ -10,11 +12,13 @@
 import { strict as assert } from 'node:assert';
 import { Broker } from '../../src/broker/broker.ts';
 import { brokerLimits } from '../../src/broker/broker-limits.ts';
+import type { Authenticator, BrokerClient, InboundPublish, TopicProtocol } from '../../src/broker/ports.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { createLog } from '../../src/platform/log.ts';
-import { createMetrics } from '../../src/platform/metrics.ts';
+import { createMetrics, type Metrics } from '../../src/platform/metrics.ts';
 import type { Connection, ConnectionSink, Network } from '../../src/platform/net.ts';
 import { type ControlPacket, encodePacket } from '../../src/protocol/mqtt/packet.ts';
+import { MemoryDisk, MemorySessionStore } from '../support/memory-session-store.ts';
 import { SimClock, settle } from '../support/sim-clock.ts';
 import { places, type Script, type Step } from './script.ts';
 import { FuzzWire } from './wire.ts';
@@ -39,72 +43,34 @@ class TurnClock extends SimClock implements Clock {
 
 /** Plays `script`. Rejects with what did not hold. */
 export async function playSiege(script: Script): Promise<void> {
-  const siege = new Siege();
+  const facts = new Set(script.flatMap((step) => (step.op === 'with' ? [step.what] : [])));
+  const siege = new Siege(facts);
   await siege.start();
   for (const step of script) await siege.step(step);
   await siege.end();
 }
 
 class Siege {
-  readonly #clock = new TurnClock();
-  readonly #metrics = createMetrics();
+  readonly #facts: ReadonlySet<string>;
+  readonly #disk = new MemoryDisk();
   readonly #errors: string[] = [];
-  readonly #broker: Broker;
   readonly #hostile: (FuzzWire | undefined)[] = Array.from({ length: places }, () => undefined);
-  #accept: ((connection: Connection) => ConnectionSink) | undefined;
+  readonly #publisher = new Witness({ name: 'publisher', version: 4, topic: undefined });
+  readonly #subscriber = new Witness({ name: 'subscriber', version: 5, topic: witnessTopic });
+  #life: Life;
   #wires = 0;
-  readonly #publisher: Witness;
-  readonly #subscriber: Witness;
   #published = 0;
 
-  constructor() {
-    const network: Network = {
-      listen: async (_endpoint, accept) => {
-        this.#accept = accept;
-        return { address: { path: 'memory' }, close: async () => undefined };
-      },
-      dial: () => {
-        throw new Error('nobody dials');
-      },
-    };
-    const write = (line: string): void => {
-      if (/ error /.test(line.slice(0, 40))) this.#errors.push(line);
-    };
-    this.#broker = new Broker(
-      {
-        network,
-        clock: this.#clock,
-        log: createLog({ clock: this.#clock, level: 'error', write }),
-        metrics: this.#metrics,
-        authenticator: {
-          authenticate: async ({ username }) => ({
-            admitted: true,
-            principal: { name: username ?? 'anonymous', identity: undefined },
-            expiresAtMs: undefined,
-          }),
-        },
-        authoriser: { mayPublish: (_principal, topic) => topic !== 'a/b/c', maySubscribe: () => true },
-      },
-      limits,
-    );
-    this.#publisher = new Witness(4);
-    this.#subscriber = new Witness(5);
+  constructor(facts: ReadonlySet<string>) {
+    this.#facts = facts;
+    this.#life = this.#begin();
   }
 
   async start(): Promise<void> {
-    await this.#broker.start();
-    await this.#broker.listen('memory', { kind: 'unix', path: 'memory', mode: 0 });
-    for (const [name, witness] of [
-      ['subscriber', this.#subscriber],
-      ['publisher', this.#publisher],
-    ] as const) {
-      witness.connect(this.#open(), name);
-      await settle();
-    }
-    this.#subscriber.subscribe(witnessTopic);
-    await settle();
-    this.#subscriber.answer();
-    this.#publisher.answer();
+    await this.#life.broker.start();
+    await this.#life.broker.listen('memory', { kind: 'unix', path: 'memory', mode: 0 });
+    for (const witness of [this.#subscriber, this.#publisher]) witness.connect(this.#open());
+    await this.#answer();
   }
 
   async step(step: Step): Promise<void> {
@@ -132,7 +98,15 @@ class Siege {
         await this.#witness();
         break;
       case 'pass':
-        await this.#clock.advance(step.ms);
+        await this.#life.clock.advance(step.ms);
+        break;
+      case 'restart':
+        await this.#witness();
+        await this.#close();
+        this.#life = this.#begin();
+        await this.start();
+        break;
+      case 'with':
         break;
     }
     for (const each of this.#hostile) {
@@ -145,37 +119,73 @@ class Siege {
   async end(): Promise<void> {
     for (const wire of this.#hostile) wire?.lose();
     await this.#witness();
-    assert.deepEqual(
-      this.#broker
-        .connectedClients()
-        .map(({ clientId }) => clientId)
-        .sort(),
-      ['publisher', 'subscriber'],
-    );
-    await this.#broker.close();
+    const clients = this.#life.broker.connectedClients().map(({ clientId }) => clientId);
+    assert.deepEqual(clients.sort(), ['publisher', 'subscriber'], 'who is gone is gone');
+    const owed = this.#life.metrics.snapshot().find(({ name }) => name === 'weir_broker_output_bytes');
+    assert.equal(owed?.value, 0, 'nothing is owed to nobody');
+    await this.#close();
+  }
+
+  #begin(): Life {
+    const clock = new TurnClock();
+    const metrics = createMetrics();
+    const store = this.#facts.has('store') ? new MemorySessionStore(this.#disk) : undefined;
+    const life: { accept: Life['accept'] } = { accept: undefined };
+    const network: Network = {
+      listen: async (_endpoint, accept) => {
+        life.accept = accept;
+        return { address: { path: 'memory' }, close: async () => undefined };
+      },
+      dial: () => {
+        throw new Error('nobody dials');
+      },
+    };
+    const write = (line: string): void => void this.#errors.push(line);
+    const ports = {
+      network,
+      clock,
+      metrics,
+      log: createLog({ clock, level: 'error', write }),
+      authenticator: { authenticate: admitted },
+      authoriser: { mayPublish: (_: unknown, topic: string) => topic !== 'a/b/c', maySubscribe: () => true },
+      service: new Echo(),
+      ...(store === undefined ? {} : { sessionStore: store }),
+    };
+    const broker = new Broker(ports, { ...limits, deniedPublish: this.#facts.has('drop') ? 'drop' : 'disconnect' });
+    return Object.assign(life, { broker, clock, metrics, store });
+  }
+
+  async #close(): Promise<void> {
+    const { broker, clock, store } = this.#life;
+    await broker.close();
+    await store?.flushed();
     await settle();
     this.#checkErrors();
     assert.ok(this.#publisher.isClosed && this.#subscriber.isClosed, 'a closed broker has no connections');
-    assert.equal(this.#clock.timerCount, 0, 'a closed broker has no timers');
+    assert.equal(clock.timerCount, 0, 'a closed broker has no timers');
   }
 
   /** One more message goes from witness to witness. */
   async #witness(): Promise<void> {
     await settle();
     this.#publisher.publish(witnessTopic, this.#published++);
-    for (let round = 0; round < answerRoundsMax; round++) {
-      await settle();
-      const answered = [this.#publisher.answer(), this.#subscriber.answer()];
-      if (!answered.includes(true)) break;
-    }
+    await this.#answer();
     const wanted = Array.from({ length: this.#published }, (_, index) => `${index}`);
     assert.deepEqual(this.#subscriber.messages, wanted, 'every message of the witness arrives, once and in order');
     assert.equal(this.#publisher.unacknowledged, 0, 'every message of the witness is acknowledged');
   }
 
+  async #answer(): Promise<void> {
+    for (let round = 0; round < answerRoundsMax; round++) {
+      await settle();
+      const answered = [this.#publisher.answer(), this.#subscriber.answer()];
+      if (!answered.includes(true)) break;
+    }
+  }
+
   #open(): FuzzWire {
     const wire = new FuzzWire(`memory:${++this.#wires}`);
-    wire.sink = this.#accept?.(wire);
+    wire.sink = this.#life.accept?.(wire);
     return wire;
   }
 
@@ -184,30 +194,75 @@ class Siege {
   }
 }
 
+/** One broker from start to close. */
+interface Life {
+  readonly broker: Broker;
+  readonly clock: TurnClock;
+  readonly metrics: Metrics;
+  readonly store: MemorySessionStore | undefined;
+  readonly accept: ((connection: Connection) => ConnectionSink) | undefined;
+}
+
+const admitted: Authenticator['authenticate'] = async ({ username }) => ({
+  admitted: true,
+  principal: { name: username ?? 'anonymous', identity: undefined },
+  expiresAtMs: undefined,
+});
+
+/** A topic service that answers at once, later, or with a refusal, by the size of what it is given. */
+class Echo implements TopicProtocol {
+  ownsTopic(topic: string): boolean {
+    return topic.startsWith('$svc/');
+  }
+
+  ownsFilter(filter: string): boolean {
+    return filter.startsWith('$svc/');
+  }
+
+  async publish(client: BrokerClient, { payload, qos }: InboundPublish): Promise<void> {
+    if (payload.length > 1) await new Promise((resolve) => setImmediate(resolve));
+    if (payload.length === 10) throw new Error('refused');
+    const message = { topic: '$svc/echo', payload, qos: qos === 0 ? 0 : 1 } as const;
+    // Who is gone or takes nothing more does not get it.
+    client.deliver(message).catch(() => undefined);
+  }
+
+  subscribe(_client: BrokerClient, filter: string): 0 | 1 | undefined {
+    return filter === '$svc/a' ? undefined : 1;
+  }
+
+  unsubscribe(): void {}
+  connected(): void {}
+  disconnected(): void {}
+}
+
 /** A client that keeps the protocol. */
 class Witness {
   readonly messages: string[] = [];
   unacknowledged = 0;
+  readonly #name: string;
   readonly #version: 4 | 5;
+  /** Subscribed to whenever the broker does not know the session. */
+  readonly #topic: string | undefined;
   #wire: FuzzWire | undefined;
   #packetId = 0;
 
-  constructor(version: 4 | 5) {
-    this.#version = version;
+  constructor(who: { readonly name: string; readonly version: 4 | 5; readonly topic: string | undefined }) {
+    this.#name = who.name;
+    this.#version = who.version;
+    this.#topic = who.topic;
   }
 
   get isClosed(): boolean {
     return this.#wire?.closed ?? true;
   }
 
-  connect(wire: FuzzWire, name: string): void {
+  connect(wire: FuzzWire): void {
     this.#wire = wire;
-    const protocol = { protocolId: 'MQTT', protocolVersion: this.#version, clean: true, keepalive: 0 } as const;
-    this.#send({ cmd: 'connect', clientId: name, ...protocol });
-  }
-
-  subscribe(topic: string): void {
-    this.#send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic, qos: 2 }] });
+    const protocol = { protocolId: 'MQTT', protocolVersion: this.#version, keepalive: 0 } as const;
+    const session =
+      this.#version === 5 ? { clean: false, properties: { sessionExpiryInterval: 1000 } } : { clean: true };
+    this.#send({ cmd: 'connect', clientId: this.#name, ...protocol, ...session });
   }
 
   publish(topic: string, number: number): void {
@@ -244,8 +299,11 @@ class Witness {
         this.unacknowledged--;
         return true;
       case 'connack':
-      case 'suback':
+        if (this.#topic === undefined || packet.sessionPresent) return false;
+        this.#send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: this.#topic, qos: 2 }] });
         return true;
+      case 'suback':
+        return false;
       default:
         throw new assert.AssertionError({ message: `the broker sent a witness ${packet.cmd}` });
     }
