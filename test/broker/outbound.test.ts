@@ -324,3 +324,97 @@ t.test('a QoS 2 message of a stored session leaves once its packet id is safe', 
   t.same(await looked(wire), []);
   t.equal(h.count('weir_broker_dropped_total', 'store-full'), 1);
 });
+
+t.test(
+  'runs reach receivers of every form: 3.1.1, 5.0, 5.0 with a subscription id, and members of a share',
+  async (t) => {
+    const h = await new Harness(t).start();
+    const plain5 = await subscribed(h, 'plain5', 5, 't');
+    const plain4 = await subscribed(h, 'plain4', 4, 't');
+    const named = await h.client('named', { version: 5 });
+    named.send(subscribe5(1, [{ topic: 't', qos: 0 }], 70_000), subscribe5(2, [{ topic: '+', qos: 0 }], 1));
+    const tiny = await h.client('tiny', { properties: { maximumPacketSize: 20 } });
+    tiny.send(subscribe(1, ['t', 0]));
+    const member = await subscribed(h, 'member', 5, '$share/g/t');
+    for (const wire of [named, tiny]) await looked(wire);
+    const sizes = [0, 1, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 300, 16_383, 5];
+    for (const version of [4, 5] as const) {
+      const publisher = await h.client(`p${version}`, { version });
+      publisher.send(...sizes.map((size) => publish('t', 'x'.repeat(size))));
+      for (const wire of [plain5, plain4, named, member, tiny]) {
+        const got = await packets(wire);
+        const payloads = got.map((packet) => (packet.cmd === 'publish' ? packet.payload.length : -1));
+        t.same(payloads, wire === tiny ? [0, 1, 5] : sizes);
+        const ids = wire === named ? [70_000, 1] : undefined;
+        t.ok(
+          got.every((packet) => packet.cmd === 'publish' && sameIds(packet.properties?.subscriptionIdentifier, ids)),
+        );
+      }
+    }
+  },
+);
+
+function sameIds(found: number | readonly number[] | undefined, wanted: readonly number[] | undefined): boolean {
+  return JSON.stringify(found) === JSON.stringify(wanted);
+}
+
+t.test('what is alive is told again to a store that lost everything', async (t) => {
+  const disk = new MemoryDisk();
+  const store = new MemorySessionStore(disk);
+  const h = await new Harness(t, { sessionStore: store }).start();
+  const wire = await h.client('s', { clean: false });
+  wire.send(subscribe(1, ['t', 2]));
+  await looked(wire);
+  const publisher = await h.client('p');
+  publisher.send(publish('t', '1', { qos: 2, id: 1, retain: true }), publish('t', '2', { qos: 1, id: 2 }));
+  await looked(wire);
+  wire.send(ack('pubrec', 1), publish('in', 'x', { qos: 2, id: 77 }));
+  await looked(wire);
+  const before = JSON.stringify(await store.load());
+  store.lose();
+  await store.flushed();
+  const after = await store.load();
+  t.same(
+    after.sessions.map(({ clientId, subscriptions, receiving, deliveries }) => [
+      ...[clientId, subscriptions.length, receiving],
+      deliveries.map(({ packetId, awaiting }) => `${packetId} ${awaiting}`),
+    ]),
+    [['s', 1, [77], ['1 7', '2 4']]],
+  );
+  t.equal(after.retained[0]?.topic, 't');
+  t.ok(before.includes('"clientId":"s"'));
+});
+
+t.test('a flush that fails holds a QoS 2 message back until one succeeds', async (t) => {
+  const store = new MemorySessionStore(new MemoryDisk());
+  const h = await new Harness(t, { sessionStore: store }).start();
+  const wire = await h.client('s', { clean: false });
+  wire.send(subscribe(1, ['t', 2]));
+  await looked(wire);
+  store.failures.push(new Error('disk full'));
+  h.broker.publish({ topic: 't', payload: Buffer.from('x'), qos: 1 });
+  const publisher = await h.client('p');
+  publisher.send(publish('t', 'two', { qos: 2, id: 1 }));
+  t.same(await looked(wire), ['publish t x q1 #1']);
+  await h.clock.advance(1000);
+  t.same(await looked(wire), ['publish t two q2 #2']);
+});
+
+t.test('a client that takes nothing for too long while it is owed too much loses its connection', async (t) => {
+  const h = await new Harness(t, { limits: { outputBytesMax: 1000, stalledMsMax: 5000 } }).start();
+  const [slow, quick] = [await subscribed(h, 'slow', 5, 't'), await subscribed(h, 'quick', 5, 't')];
+  const publisher = await h.client('p');
+  slow.taking = false;
+  publisher.send(publish('t', 'x'.repeat(900)));
+  await settle();
+  await h.clock.advance(20_000);
+  t.notOk(slow.ended, 'slow, but within its bound');
+  publisher.send(publish('t', 'y'.repeat(900)));
+  await settle();
+  await h.clock.advance(4000);
+  t.notOk(slow.ended);
+  await h.clock.advance(4000);
+  t.ok(slow.ended);
+  t.equal(h.ended('slow-client'), 1);
+  t.equal((await packets(quick)).length, 2);
+});
