@@ -6,9 +6,8 @@
 // The program is several bundles, so that a process holds the source text of its own work only: where the
 // sources import() the entry of a part (PARTS), the bundle loads it from the archive (loadPart in native.ts).
 //
-//   weir.cjs ─┬─► cli ─┬─► gateway ─┬─► forge            store-thread
-//             │        ├─► hub ─────┘
-//             │        └─► broker
+//   weir.cjs ─┬─► cli ─┬─► gateway ─┬─► forge            store-thread      (gateway: weir run and weir broker)
+//             │        └─► hub ─────┘
 //             └─► module ─► modbus-serial, serialport
 //
 // assets.json lists every file for the archive at the end of the executable, name -> file; a bundle has the
@@ -37,15 +36,18 @@ if (!isHost && target === undefined) {
 const outDir = path.join(root, isHost ? 'out/host' : `out/build/${name}`);
 fs.mkdirSync(outDir, { recursive: true });
 
-/** Part -> the module whose import() loads it: a source of ours, or an npm package. What is loaded stands first. */
+/**
+ * Part -> the modules whose import() loads it: sources of ours, or an npm package. What is loaded stands first.
+ * The broker alone lives in the gateway's part, of which it is most: a part of its own would cost the executable
+ * more than half a megabyte.
+ */
 const PARTS = {
   serialport: 'serialport',
   'modbus-serial': 'modbus-serial',
   forge: 'node-forge',
   module: 'src/module-process.ts',
-  gateway: 'src/device.ts',
+  gateway: ['src/device.ts', 'src/standalone.ts'],
   hub: 'src/cloud.ts',
-  broker: 'src/standalone.ts',
   cli: 'src/cli/index.ts',
 };
 
@@ -72,8 +74,10 @@ const NO_DEBUG = `module.exports = () => Object.assign(() => undefined, { enable
 /** import() of a part's entry becomes loadPart(), except in that part itself. */
 function partsPlugin(own) {
   const partOf = (args) =>
-    Object.keys(PARTS).find(
-      (part) => PARTS[part] === args.path || path.join(root, PARTS[part]) === path.resolve(args.resolveDir, args.path),
+    Object.keys(PARTS).find((part) =>
+      [PARTS[part]]
+        .flat()
+        .some((entry) => entry === args.path || path.join(root, entry) === path.resolve(args.resolveDir, args.path)),
     );
   return {
     name: 'parts',
@@ -118,11 +122,8 @@ const nativePlugin = {
 };
 
 function bundle(entry, outfile, { define, part }) {
-  const isPackage = !entry.startsWith('src/');
   return build({
-    ...(isPackage
-      ? { stdin: { contents: `module.exports = require(${JSON.stringify(entry)});`, resolveDir: root } }
-      : { entryPoints: [path.join(root, entry)] }),
+    ...entryOf(entry),
     outfile,
     // A part is one expression, a function that loadPart() calls.
     ...(part === undefined
@@ -150,6 +151,16 @@ function bundle(entry, outfile, { define, part }) {
     alias: { 'readable-stream': 'node:stream' },
     plugins: [partsPlugin(part), nativePlugin],
   });
+}
+
+/** A source of ours, several as one, or an npm package. */
+function entryOf(entry) {
+  if (Array.isArray(entry)) {
+    const contents = entry.map((source) => `export * from ${JSON.stringify(`./${source}`)};`).join('\n');
+    return { stdin: { contents, resolveDir: root, loader: 'ts' } };
+  }
+  if (entry.startsWith('src/')) return { entryPoints: [path.join(root, entry)] };
+  return { stdin: { contents: `module.exports = require(${JSON.stringify(entry)});`, resolveDir: root } };
 }
 
 function sha256(file) {

@@ -1,8 +1,10 @@
 // `weir broker` as a person runs it in mosquitto's place, with mosquitto's own clients and files.
 
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { request } from 'node:http';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -373,6 +375,42 @@ t.test('the name in a client certificate is the user; a renewed certificate need
   await site.reload(/rules were read anew[\s\S]*rules were read anew/);
   t.equal((await site.pub('mine/a', 'renewed', '-q', '1', ...ann)).code, 0);
   await gets(sub, 'mine/a renewed');
+});
+
+t.test('several listeners serve at once, WebSocket and a unix socket among them', async (t) => {
+  const site = open(t);
+  const socket = site.file('mqtt.sock');
+  await site.start(...local, '--listen', 'ws://127.0.0.1:0', `unix://${socket}`);
+  const [, web, unix] = site.ready.listeners;
+  t.equal(unix, `unix://${socket}`);
+  t.match(web, /^ws:\/\/127\.0\.0\.1:\d+$/);
+  const key = 'dGhlIHNhbXBsZSBub25jZQ==';
+  const headers = {
+    Connection: 'Upgrade',
+    Upgrade: 'websocket',
+    'Sec-WebSocket-Version': '13',
+    'Sec-WebSocket-Key': key,
+    'Sec-WebSocket-Protocol': 'mqtt',
+  };
+  const upgraded = await new Promise<Record<string, unknown>>((resolve, reject) => {
+    const asked = request(`${web?.replace('ws:', 'http:')}/mqtt`, { headers });
+    asked.once('upgrade', (answer, stream) => {
+      stream.destroy();
+      resolve(answer.headers);
+    });
+    asked.once('error', reject);
+    asked.end();
+  });
+  t.match(upgraded, {
+    'sec-websocket-accept': 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=',
+    'sec-websocket-protocol': 'mqtt',
+  });
+  const stream = connect({ path: socket });
+  t.teardown(() => stream.destroy());
+  // CONNECT of 3.1.1 as `u`, clean; and its CONNACK.
+  stream.write(Buffer.from('100d00044d51545404020000000175', 'hex'));
+  const [answer] = (await once(stream, 'data')) as [Buffer];
+  t.equal(answer.toString('hex'), '20020000');
 });
 
 t.test('SIGTERM ends it in order: clients of 5.0 are told', async (t) => {
