@@ -12,6 +12,8 @@ export const packetKinds = [
   ...['unsubscribe', 'unsuback', 'pingreq', 'pingresp', 'disconnect', 'auth'],
 ] as const;
 
+export const acknowledgements: readonly string[] = ['puback', 'pubrec', 'pubcomp'];
+
 /** What a client may send once it is connected. */
 export const clientKinds = [
   ...['publish', 'publish', 'publish', 'subscribe', 'subscribe', 'unsubscribe', 'puback', 'pubrec', 'pubrel'],

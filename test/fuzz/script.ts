@@ -3,6 +3,7 @@
 //   open 0          a new connection in place 0; one that is there is lost first
 //   send 0 1010…    bytes in one read
 //   stall 0         takes nothing more            take 0   takes all again
+//   answer 0        acknowledges all that came and is not acknowledged
 //   lose 0          the connection is gone, without a word
 //   turn            the broker's turn ends, the witnesses are looked at
 //   pass 1500       milliseconds
@@ -14,13 +15,13 @@
 import type { MqttVersion } from '../../src/protocol/mqtt/frame.ts';
 import { type ControlPacket, encodePacket } from '../../src/protocol/mqtt/packet.ts';
 import { mutate } from './mutations.ts';
-import { clientKinds, drawPacket } from './packets.ts';
+import { acknowledgements, clientKinds, drawPacket } from './packets.ts';
 import { caseRandom, type Random } from './random.ts';
 
 export const places = 3;
 
 export type Step =
-  | { readonly op: 'open' | 'stall' | 'take' | 'lose'; readonly place: number }
+  | { readonly op: 'open' | 'stall' | 'take' | 'answer' | 'lose'; readonly place: number }
   | { readonly op: 'send'; readonly place: number; readonly bytes: Buffer }
   | { readonly op: 'turn' | 'restart' }
   | { readonly op: 'with'; readonly what: string }
@@ -69,6 +70,7 @@ function parseStep(line: string): Step {
     case 'open':
     case 'stall':
     case 'take':
+    case 'answer':
     case 'lose':
       return { op, place };
     default:
@@ -81,6 +83,7 @@ const filters = [
   ...['#', '#', '+', 'a', 'a/#', 'a/+', '+/b', '/', '$SYS/#', '$share/g/a', '$share/g/#', '$share/h/#', '$share/g/a/+'],
   ...['+/+/#', 'a/b/c', '$svc/a', '$svc/#'],
 ];
+const honestKinds = clientKinds.filter((kind) => !acknowledgements.includes(kind));
 const invalidFilters = ['$share//a', 'a#', '$share/g+/a', 'a/#/b', '$share/g'];
 const clientIds = ['c0', 'c1', 'c2', ''];
 const payloadSizes = [0, 1, 2, 10, 60, 200, 1000, 6000];
@@ -88,6 +91,8 @@ const payloadSizes = [0, 1, 2, 10, 60, 200, 1000, 6000];
 /** What is known of a client while a script is drawn. */
 interface Drawn {
   readonly version: MqttVersion;
+  /** It acknowledges nothing but what it got. */
+  readonly isHonest: boolean;
   /** It said something for which it may have been disconnected. */
   isSuspect: boolean;
 }
@@ -106,7 +111,7 @@ export function drawScript(seed: number, index: number): Script {
     if (client === undefined || random.chance(client.isSuspect ? 0.5 : 0.03)) {
       clients[place] = drawOpening(random, place, steps);
     } else if (random.chance(0.75)) {
-      if (drawSending(random, { place, version: client.version }, steps)) client.isSuspect = true;
+      if (drawSending(random, { place, ...client }, steps)) client.isSuspect = true;
     } else if (random.chance(0.06)) {
       steps.push({ op: 'restart' });
       clients.fill(undefined);
@@ -122,9 +127,10 @@ export function drawScript(seed: number, index: number): Script {
 
 function drawOther(random: Random, place: number): Step {
   const drawn = random.fraction();
-  if (drawn < 0.3) return { op: 'stall', place };
-  if (drawn < 0.5) return { op: 'take', place };
-  if (drawn < 0.65) return { op: 'lose', place };
+  if (drawn < 0.2) return { op: 'stall', place };
+  if (drawn < 0.35) return { op: 'take', place };
+  if (drawn < 0.6) return { op: 'answer', place };
+  if (drawn < 0.7) return { op: 'lose', place };
   return drawn < 0.85 ? { op: 'pass', ms: random.pick([100, 1000, 3000, 12_000]) } : { op: 'turn' };
 }
 
@@ -155,16 +161,16 @@ function drawOpening(random: Random, place: number, steps: Step[]): Drawn {
   steps.push({ op: 'open', place });
   steps.push({ op: 'send', place, bytes: isBroken ? mutate(connect, random, connect) : connect });
   if (random.chance(0.8)) steps.push({ op: 'turn' });
-  return { version, isSuspect: isBroken };
+  return { version, isHonest: random.chance(0.5), isSuspect: isBroken };
 }
 
-interface Client {
+interface Client extends Drawn {
   readonly place: number;
-  readonly version: MqttVersion;
 }
 
 /** True when the client may not live through it. */
-function drawSending(random: Random, { place, version }: Client, steps: Step[]): boolean {
+function drawSending(random: Random, client: Client, steps: Step[]): boolean {
+  const { place, version } = client;
   let isSuspect = false;
   const packets = Array.from({ length: random.pick([1, 1, 1, 2, 3, 8]) }, () => {
     const drawn = random.fraction();
@@ -172,10 +178,10 @@ function drawSending(random: Random, { place, version }: Client, steps: Step[]):
     if (drawn < 0.005) return encodePacket(drawPacket(random, 'disconnect', version), version);
     if (drawn < 0.01) return encodePacket(drawPacket(random, version === 5 ? 'auth' : 'connack', version), version);
     if (drawn < 0.015) return encodePacket(drawPacket(random, 'connect', version), version);
-    const packet = drawClientPacket(random, version);
+    const packet = drawClientPacket(random, client);
     if (drawn > 0.06) return packet;
     isSuspect = true;
-    return mutate(packet, random, drawClientPacket(random, version));
+    return mutate(packet, random, drawClientPacket(random, client));
   });
   const repeated = random.chance(0.1) ? Array.from({ length: random.between(3, 20) }, () => packets).flat() : packets;
   const bytes = Buffer.concat(repeated);
@@ -188,8 +194,9 @@ function drawSending(random: Random, { place, version }: Client, steps: Step[]):
   return isSuspect;
 }
 
-function drawClientPacket(random: Random, version: MqttVersion): Buffer {
-  const packet = drawPacket(random, random.pick(clientKinds), version) as ControlPacket & Record<string, unknown>;
+function drawClientPacket(random: Random, { version, isHonest }: Client): Buffer {
+  const packet = drawPacket(random, random.pick(isHonest ? honestKinds : clientKinds), version) as ControlPacket &
+    Record<string, unknown>;
   if (packet['messageId'] !== undefined) packet['messageId'] = random.between(1, 5);
   if (packet.cmd === 'publish') {
     packet.topic = random.pick(topics);

@@ -21,7 +21,7 @@ import { type ControlPacket, encodePacket } from '../../src/protocol/mqtt/packet
 import { MemoryDisk, MemorySessionStore } from '../support/memory-session-store.ts';
 import { SimClock, settle } from '../support/sim-clock.ts';
 import { places, type Script, type Step } from './script.ts';
-import { FuzzWire } from './wire.ts';
+import { FuzzWire, inflightMax } from './wire.ts';
 
 const outputBytesMax = 16_384;
 /** Beyond the bound: a packet that is allowed when nothing is owed, and the answers to one read. */
@@ -30,7 +30,13 @@ const answerRoundsMax = 12;
 const witnessTopic = 'witness/line';
 
 const limits = {
-  ...{ outputBytesMax, queueMessagesMax: 20, queueBytesMax: 65_536, inflightOutboundMax: 8, inflightInboundMax: 8 },
+  ...{
+    outputBytesMax,
+    queueMessagesMax: 20,
+    queueBytesMax: 65_536,
+    inflightOutboundMax: inflightMax,
+    inflightInboundMax: 8,
+  },
   ...{ sessionsAwayMax: 3, subscriptionsPerSessionMax: 8, retainedMessagesMax: 5, connectMsMax: 5_000 },
 };
 
@@ -89,6 +95,9 @@ class Siege {
         break;
       case 'take':
         wire?.take();
+        break;
+      case 'answer':
+        wire?.answer();
         break;
       case 'lose':
         wire?.lose();
