@@ -52,6 +52,7 @@ export interface ConversationStart {
   readonly keepAliveMs: number;
 }
 
+const fixedHeaderBytesMin = 2;
 const pingresp = Buffer.from([packetType.pingresp << typeShift, 0]);
 
 export class Conversation {
@@ -116,6 +117,10 @@ export class Conversation {
   packet(buffer: Buffer, range: PacketRange): void {
     const firstByte = buffer[range.at] as number;
     const type = firstByte >> typeShift;
+    if (this.version === 5 && range.bodyAt - range.at > fixedHeaderBytesMin && buffer[range.bodyAt - 1] === 0) {
+      this.end('malformed-length', 'a longer length than it need be'); // [MQTT-1.5.5-1]
+      return;
+    }
     switch (type) {
       case packetType.publish:
         this.#publisher.publish(buffer, range);

@@ -16,7 +16,7 @@ import { lengthFieldBytes, lengthFieldValue, PacketCarry } from '../protocol/mqt
 import { plainPublishByte } from '../protocol/mqtt/publish.ts';
 
 export interface PacketSink {
-  /** One whole packet `buffer[at..end)`, its fixed header ending at `bodyAt`. Borrowed until the call returns. */
+  /** One whole packet `buffer[at..end)`, its fixed header ending at `bodyAt`. Both are borrowed until the call returns. */
   packet(buffer: Buffer, range: PacketRange): void;
   /** Plain PUBLISH packets that start at `at`: returns the offset behind those it took, or `at`. */
   run(buffer: Buffer, at: number, end: number): number;
@@ -38,6 +38,8 @@ export class PacketReader {
   #heldAt = 0;
   #heldEnd = 0;
   #consumingHeld = false;
+  /** One for all packets: they allocate nothing. */
+  readonly #range = { at: 0, bodyAt: 0, end: 0 };
   #holding = false;
   #stopped = false;
 
@@ -115,7 +117,10 @@ export class PacketReader {
       const bodyAt = at + 1 + field;
       const packetEnd = field > 0 ? bodyAt + lengthFieldValue(buffer, at + 1, field) : end + 1;
       if (field >= 0 && packetEnd <= end && packetEnd - at <= this.packetBytesMax) {
-        this.#sink.packet(buffer, { at, bodyAt, end: packetEnd });
+        this.#range.at = at;
+        this.#range.bodyAt = bodyAt;
+        this.#range.end = packetEnd;
+        this.#sink.packet(buffer, this.#range);
         at = packetEnd;
         continue;
       }
