@@ -16,7 +16,7 @@
 
 import { Buffer } from 'node:buffer';
 import { brokerLingerMsMax, connectBytesMax, packetBytesMax } from '../limits.ts';
-import type { Connection, ConnectionSink, PeerCredentials } from '../platform/net.ts';
+import type { Connection, ConnectionSink, PeerCertificate, PeerCredentials } from '../platform/net.ts';
 import type { ProtocolProblem } from '../protocol/mqtt/errors.ts';
 import type { ClientWire } from './client-wire.ts';
 import { acceptance } from './connack.ts';
@@ -80,6 +80,10 @@ export class ClientConnection implements ConnectionSink, PacketSink {
 
   get peer(): PeerCredentials | undefined {
     return this.#stream.peer;
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    return this.#stream.certificate;
   }
 
   /** Wall time of the admission. */

@@ -10,7 +10,7 @@
 import type { Buffer } from 'node:buffer';
 import { errorMessage } from '../model/errors.ts';
 import type { Log } from '../platform/log.ts';
-import type { PeerCredentials } from '../platform/net.ts';
+import type { PeerCertificate, PeerCredentials } from '../platform/net.ts';
 import { packetType, typeShift } from '../protocol/mqtt/frame.ts';
 import { reasonCode } from '../protocol/mqtt/reason-codes.ts';
 import { holding } from './conversation.ts';
@@ -37,6 +37,7 @@ interface EntranceConnection {
   readonly listener: string;
   readonly remote: string;
   readonly peer: PeerCredentials | undefined;
+  readonly certificate: PeerCertificate | undefined;
   readonly isAuthenticating: boolean;
   send(bytes: Buffer): void;
   /** Stops reading, until release() with the same bit of `holding`. */
@@ -134,8 +135,18 @@ export class Entrance {
 
   #attempt(): ConnectAttempt {
     const { username, password } = this.#request;
-    const { listener, remote, peer } = this.#connection;
-    return { clientId: this.#clientId, username, password, listener, remote, peer };
+    const { listener, remote, peer, certificate } = this.#connection;
+    const verified = certificate?.authorised === true ? certificate.commonName : undefined;
+    return {
+      clientId: this.#clientId,
+      username,
+      password,
+      listener,
+      remote,
+      peer,
+      certificate,
+      certificateName: verified,
+    };
   }
 
   #decide(admission: Admission, data: Uint8Array | undefined): void {

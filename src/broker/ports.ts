@@ -4,7 +4,7 @@
 // device protocol), asked before ordinary publish/subscribe. Nothing here knows about routes, stores or twins.
 
 import type { Identity } from '../model/address.ts';
-import type { PeerCredentials } from '../platform/net.ts';
+import type { PeerCertificate, PeerCredentials } from '../platform/net.ts';
 import type { PublishView } from '../protocol/mqtt/publish.ts';
 
 export interface ConnectAttempt {
@@ -15,6 +15,8 @@ export interface ConnectAttempt {
   readonly listener: string;
   readonly remote: string;
   readonly peer: PeerCredentials | undefined;
+  /** What the client showed in its TLS handshake, whether or not anybody vouches for it. */
+  readonly certificate?: PeerCertificate | undefined;
   /** Common name of the client certificate that TLS has verified; empty when it has none. */
   readonly certificateName?: string | undefined;
 }

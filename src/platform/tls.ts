@@ -1,28 +1,96 @@
 // TLS for net.ts: contexts made of PEM text, kept apart because loading TLS costs a process two megabytes.
+//
+// A server may ask its clients for a certificate. `request` takes who has none or one that nobody vouches for, and
+// tells what is known of it (PeerCertificate): access rules decide. `require` ends the handshake of everybody else.
+// Sessions are resumed by tickets, Node's default, so that a client that comes back spares both sides a handshake;
+// the ticket carries the client's certificate and how it was judged.
 
 import type { Socket } from 'node:net';
 import { connect, createSecureContext, TLSSocket } from 'node:tls';
-import type { TlsContext } from './net.ts';
+import type { PeerCertificate, TlsContext } from './net.ts';
 
 export interface TlsMaterial {
   readonly certificatePem?: string;
   readonly privateKeyPem?: string;
-  /** Trust anchors. Absent: the system's roots, or with a certificate of its own only that one. */
+  /** Trust anchors, also for client certificates. Absent: the system's roots, or with a certificate of its own only that one. */
   readonly authoritiesPem?: string;
+  /** Server only; `none` when absent. */
+  readonly clientCertificates?: 'none' | 'request' | 'require';
+}
+
+/** RFC 7301 names that a client may offer; `http/1.1` comes from browsers that open a WebSocket. */
+const applicationProtocols = ['mqtt', 'http/1.1'];
+/** A server that asks for certificates has to name its sessions, or none is resumed. */
+const sessionIdContext = 'weir';
+
+/** Node's handle of a TLS stream; `verifyError` tells how the peer's chain was judged. */
+interface VerifyingHandle {
+  readonly verifyError?: () => (Error & { readonly code?: string }) | null | undefined;
 }
 
 export function tlsContext(material: TlsMaterial): TlsContext {
-  const { certificatePem, privateKeyPem } = material;
+  const { certificatePem, privateKeyPem, clientCertificates = 'none' } = material;
   // A context without any would take all of Node's roots, a megabyte of memory that a server never looks at.
   const authoritiesPem = material.authoritiesPem ?? certificatePem;
   const secureContext = createSecureContext({
     minVersion: 'TLSv1.2',
+    sessionIdContext,
     ...(certificatePem === undefined ? {} : { cert: certificatePem }),
     ...(privateKeyPem === undefined ? {} : { key: privateKeyPem }),
     ...(authoritiesPem === undefined ? {} : { ca: authoritiesPem }),
   });
-  return {
-    accept: (socket: Socket) => new TLSSocket(socket, { isServer: true, secureContext }),
-    connect: ({ host, port, serverName }) => connect({ host, port, servername: serverName, secureContext }),
+  const requestCert = clientCertificates !== 'none';
+  const requires = clientCertificates === 'require';
+  const options = {
+    isServer: true,
+    secureContext,
+    requestCert,
+    rejectUnauthorized: requires,
+    ALPNProtocols: applicationProtocols,
   };
+  return {
+    accept(socket: Socket) {
+      const secure = new TLSSocket(socket, options);
+      // Without a tls.Server nobody else looks: OpenSSL only judges.
+      if (requires)
+        secure.prependOnceListener('secure', () => {
+          if (problemOf(secure) !== undefined) secure.destroy();
+        });
+      return secure;
+    },
+    connect: ({ host, port, serverName }) => connect({ host, port, servername: serverName, secureContext }),
+    certificateOf: (socket) => (requestCert ? peerCertificate(socket) : undefined),
+  };
+}
+
+function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return undefined;
+  const problem = problemOf(socket);
+  return {
+    commonName: commonNameOf(certificate.subject),
+    fingerprint: plainHex(certificate.fingerprint256),
+    thumbprint: plainHex(certificate.fingerprint),
+    authorised: problem === undefined,
+    problem,
+  };
+}
+
+/** OpenSSL's verdict; `UNVERIFIED` where Node would not tell it: nobody is authorised by accident. */
+function problemOf(socket: TLSSocket): string | undefined {
+  const handle = (socket as unknown as { readonly _handle: VerifyingHandle | null })._handle;
+  if (typeof handle?.verifyError !== 'function') return 'UNVERIFIED';
+  const error = handle.verifyError();
+  if (error === null || error === undefined) return undefined;
+  return error.code ?? error.message;
+}
+
+/** The subject has one line for each name: `CN=plc-1`, with `\` before what would be special. */
+function commonNameOf(subject: string): string {
+  const found = subject.split('\n').find((line) => line.startsWith('CN='));
+  return (found?.slice('CN='.length) ?? '').replace(/\\(.)/g, '$1');
+}
+
+function plainHex(fingerprint: string): string {
+  return fingerprint.replaceAll(':', '').toLowerCase();
 }

@@ -1,0 +1,56 @@
+// The step between accept and stream on a listener behind a proxy: reads the PROXY header, leaves the rest.
+//
+// Only whom we trust may say who somebody else is; anybody else is closed without an answer, as the specification
+// asks. What follows the header stays in the socket, for TLS or for the plain stream.
+
+import { BlockList, type Socket } from 'node:net';
+import { proxyHeaderBytesMax } from '../../limits.ts';
+import { readProxyHeader } from './proxy-header.ts';
+
+/** This machine. */
+export function loopbackProxies(): BlockList {
+  const list = new BlockList();
+  const loopbackBits = 8;
+  list.addSubnet('127.0.0.0', loopbackBits);
+  list.addAddress('::1', 'ipv6');
+  return list;
+}
+
+/** Who connects through a unix socket is on this machine: the file's mode decides. */
+export function isTrustedProxy(socket: Socket, trusted: BlockList): boolean {
+  const { remoteAddress, remoteFamily } = socket;
+  if (remoteAddress === undefined) return true;
+  const mapped = /^::ffff:([\d.]+)$/.exec(remoteAddress)?.[1];
+  if (mapped !== undefined) return trusted.check(mapped);
+  return trusted.check(remoteAddress, remoteFamily === 'IPv6' ? 'ipv6' : 'ipv4');
+}
+
+/** Calls `done` once, with the client's address where the proxy tells it. Destroys the socket over anything else. */
+export function readProxied(socket: Socket, done: (source: string | undefined) => void): void {
+  let head: Buffer = Buffer.alloc(0);
+  let wanted = 1;
+  const onReadable = (): void => {
+    for (;;) {
+      const piece = socket.read(wanted - head.length) as Buffer | null;
+      if (piece === null) return;
+      head = head.length === 0 ? piece : Buffer.concat([head, piece]);
+      const header = readProxyHeader(head, proxyHeaderBytesMax);
+      if (header.kind === 'bad') {
+        socket.destroy();
+        return;
+      }
+      if (header.kind === 'whole') {
+        socket.off('readable', onReadable);
+        socket.off('end', onEnd);
+        done(header.source);
+        return;
+      }
+      wanted = header.bytes;
+    }
+  };
+  const onEnd = (): void => {
+    socket.destroy();
+  };
+  socket.on('readable', onReadable);
+  socket.on('end', onEnd);
+}
