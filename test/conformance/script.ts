@@ -157,7 +157,8 @@ export class Client {
   /** Nothing comes, and the connection stays. */
   silent(): Step {
     return step(`${this.name} gets nothing`, async (stage) => {
-      await stage.quiet();
+      const [got] = await stage.all(this.name);
+      if (got !== undefined) throw new Error(`${this.name} got ${shownPacket(got)}`);
     });
   }
 

@@ -126,6 +126,40 @@ const sizes: readonly (readonly ConformanceCase[])[] = [
       ];
     },
   ),
+  both(
+    'a message too large for a client that has a window free is left out, at every QoS',
+    { v5: '3.1.2-24 3.1.2-25' },
+    (p, a, b) => [
+      a.up({ props: [prop.packetBytesMax(100)] }),
+      a.sends(p.subscribe(1, [['t', 2]])),
+      a.gets(p.suback(1, [2])),
+      b.up(),
+      ...[0, 1, 2].map((qos) => b.sends(p.publish('t', 'x'.repeat(200), qos === 0 ? {} : { qos, id: qos }))),
+      b.gets(p.puback(1), p.pubrec(2)),
+      b.sends(p.publish('t', 'small', { qos: 1, id: 3 })),
+      b.gets(p.puback(3)),
+      a.gets(p.publish('t', 'small', { qos: 1, id: '?' })),
+    ],
+  ),
+  both('a message under way that became too large is left out', { v5: '3.1.2-24 3.1.2-25' }, (p, a, b) => [
+    a.up({ props: [prop.sessionExpiry(100), prop.receiveMaximum(2)] }),
+    a.sends(p.subscribe(1, [['t', 2]])),
+    a.gets(p.suback(1, [2])),
+    b.up(),
+    b.sends(p.publish('t', 'x'.repeat(200), { qos: 1, id: 1 }), p.publish('t', 'y'.repeat(200), { qos: 2, id: 2 })),
+    b.gets(p.puback(1), p.pubrec(2)),
+    b.sends(p.publish('t', 'small', { qos: 1, id: 3 })),
+    b.gets(p.puback(3)),
+    a.getsInAnyOrder(
+      p.publish('t', 'x'.repeat(200), { qos: 1, id: '?' }),
+      p.publish('t', 'y'.repeat(200), { qos: 2, id: '?' }),
+    ),
+    a.lost(),
+    a.up({ clean: false, present: true, props: [prop.packetBytesMax(100), prop.receiveMaximum(2)] }),
+    a.gets(p.publish('t', 'small', { qos: 1, id: 'm' })),
+    a.sends(p.puback('m')),
+    a.silent(),
+  ]),
   both('a retained message that is too large is left out', { v5: '3.1.2-24 3.1.2-25' }, (p, a, b) => [
     b.up(),
     b.sends(

@@ -74,7 +74,7 @@ const sessions: readonly (readonly ConformanceCase[])[] = [
     a.up({ clean: true }),
     a.sends(p.subscribe(1, [['t', 1]])),
     a.gets(p.suback(1, [1])),
-    wait(86_400 * second),
+    wait(3600 * second),
     b.up(),
     b.sends(p.publish('t', 'x', { qos: 1, id: 1 })),
     b.gets(p.puback(1)),
@@ -125,7 +125,7 @@ const expiry: readonly (readonly ConformanceCase[])[] = [
   both('the interval 0xFFFFFFFF never passes', { v5: '3.1.2-23' }, (_p, a) => [
     a.up({ clean: true, props: [prop.sessionExpiry(0xffffffff)] }),
     a.leaves(),
-    wait(86_400 * second),
+    wait(3600 * second),
     a.up({ clean: false, present: true }),
   ]),
   both(
@@ -212,7 +212,7 @@ const ending: readonly (readonly ConformanceCase[])[] = [
   ]),
   both('keep-alive 0 never ends a connection', { v4: '3.1.2-24', v5: '3.1.2-22 3.2.2-22' }, (p, a) => [
     a.up({ keepAlive: 0 }),
-    wait(86_400 * second),
+    wait(3600 * second),
     a.sends(p.pingreq()),
     a.gets(p.pingresp()),
   ]),
