@@ -178,12 +178,14 @@ export class GroupCommit {
   /** `held`: streams of which a message was refused just now. */
   #send(held: readonly string[] = []): void {
     assert(this.#underWay === undefined, 'one commit at a time');
+    const { journal } = this.#ports;
+    const crowd = this.#batch.appends.length + journal.crowd;
+    const sealed = journal.seal({ force: this.#closed });
+    // Nothing of it is left, or its time has not come: the timer stays.
+    if (sealed === undefined && this.#batch.urgentSinceMs === undefined && this.#confirms.size === 0) return;
     this.#timer?.cancel();
     this.#timer = undefined;
-    const { journal } = this.#ports;
-    this.#crowd = this.#batch.appends.length + journal.crowd;
-    const sealed = journal.seal({ force: this.#closed });
-    if (sealed === undefined && this.#batch.urgentSinceMs === undefined && this.#confirms.size === 0) return;
+    this.#crowd = crowd;
     const batch = this.#batch;
     const confirms = this.#confirms;
     this.#batch = new CommitBatch();

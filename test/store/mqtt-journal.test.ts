@@ -293,6 +293,24 @@ t.test('the outbox goes on while MQTT state waits for its next try', async (t: T
   await within(clock, store.close());
 });
 
+t.test('who asks for the queues while MQTT state waits for its next try does not put it off', async (t: Test) => {
+  let faults = 0;
+  const { clock, sessions, store, commits } = await world(t.testdir(), {
+    fault: () => (faults-- > 0 ? 'SQLITE_FULL' : undefined),
+  });
+  await sessions.load();
+  sessions.putSession(session('a'));
+  faults = 1;
+  await t.rejects(within(clock, sessions.flushed()), { code: 'STORE_DISK_FULL' });
+  const before = commits();
+  await store.queues();
+  t.equal(commits(), before, 'not yet');
+  await clock.advance(1000);
+  await settle();
+  t.equal(commits(), before + 1);
+  await within(clock, store.close());
+});
+
 t.test('a thread that dies in a commit loses nothing that was put, and doubles nothing', async (t: Test) => {
   const directory = t.testdir();
   const { clock, sessions, store, threads } = await world(directory);
