@@ -304,6 +304,8 @@ function one(
     clauses: clauses.split(' ').map((clause) => `MQTT-${clause}`),
     steps,
     broker,
-    over: over ?? (timed || Object.keys(broker).length > 0 ? ['memory', 'stored'] : ['memory', 'stored', 'tcp']),
+    over:
+      over ??
+      (timed || Object.keys(broker).length > 0 ? ['memory', 'stored'] : ['memory', 'stored', 'tcp', 'websocket']),
   };
 }

@@ -12,6 +12,7 @@ import { sessionCases } from './session.ts';
 import { sharedCases } from './shared.ts';
 import { subscribeCases } from './subscribe.ts';
 import { topicCases } from './topics.ts';
+import { websocketCases } from './websocket.ts';
 import { willCases } from './will.ts';
 
 export const conformanceCases: readonly ConformanceCase[] = [
@@ -27,4 +28,5 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...propertyCases,
   ...flowCases,
   ...authCases,
+  ...websocketCases,
 ];
