@@ -18,10 +18,13 @@ const slotsMin = 8;
 export class InflightWindow {
   /** The packet id of each slot, 0 for none. */
   #ids = new Uint16Array(slotsMin);
+  /** When each was sent, by a count: an id that stays for long is older than lower ids that came round again. */
+  #turns = new Uint32Array(slotsMin);
   #messages: (PendingMessage | undefined)[] = new Array(slotsMin).fill(undefined);
   #size = 0;
   #max: number;
   #lastId = 0;
+  #turn = 0;
 
   constructor(max: number) {
     this.#max = max;
@@ -48,7 +51,7 @@ export class InflightWindow {
     do {
       this.#lastId = this.#lastId === packetIdMax ? 1 : this.#lastId + 1;
     } while (this.#ids[this.#slot(this.#lastId)] !== 0);
-    this.#place(this.#lastId, message);
+    this.#place(this.#lastId, message, ++this.#turn);
     return this.#lastId;
   }
 
@@ -67,7 +70,7 @@ export class InflightWindow {
   /** Puts `message` back under the id it had before a restart; the one sent last comes last. */
   restore(packetId: number, message: PendingMessage): void {
     while (this.#ids[this.#slot(packetId)] !== 0) this.#grow();
-    this.#place(packetId, message);
+    this.#place(packetId, message, ++this.#turn);
     this.#lastId = packetId;
   }
 
@@ -81,17 +84,18 @@ export class InflightWindow {
 
   /** The packet ids in use, in the order of sending. */
   ids(): number[] {
-    const age = (packetId: number): number => (packetId - this.#lastId - 1) & packetIdMax;
-    return [...this.#ids].filter((packetId) => packetId !== 0).sort((a, b) => age(a) - age(b));
+    const turnOf = (packetId: number): number => this.#turns[this.#slot(packetId)] as number;
+    return [...this.#ids].filter((packetId) => packetId !== 0).sort((a, b) => turnOf(a) - turnOf(b));
   }
 
   #slot(packetId: number): number {
     return packetId & (this.#ids.length - 1);
   }
 
-  #place(packetId: number, message: PendingMessage): void {
+  #place(packetId: number, message: PendingMessage, turn: number): void {
     const slot = this.#slot(packetId);
     this.#ids[slot] = packetId;
+    this.#turns[slot] = turn;
     this.#messages[slot] = message;
     this.#size++;
   }
@@ -100,11 +104,13 @@ export class InflightWindow {
   #grow(): void {
     const ids = this.#ids;
     const messages = this.#messages;
+    const turns = this.#turns;
+    this.#turns = new Uint32Array(ids.length * 2);
     this.#ids = new Uint16Array(ids.length * 2);
     this.#messages = new Array(ids.length * 2).fill(undefined);
     this.#size = 0;
     for (const [slot, packetId] of ids.entries()) {
-      if (packetId !== 0) this.#place(packetId, messages[slot] as PendingMessage);
+      if (packetId !== 0) this.#place(packetId, messages[slot] as PendingMessage, turns[slot] as number);
     }
   }
 }

@@ -17,7 +17,7 @@
 import { strict as assert } from 'node:assert';
 import type { Buffer } from 'node:buffer';
 import type { Connection } from '../platform/net.ts';
-import { ackBytes, writeAck } from '../protocol/mqtt/packet.ts';
+import { ackBytes, writeAck } from '../protocol/mqtt/ack.ts';
 import { type PublishHeader, type PublishView, publishBytes, writePublish } from '../protocol/mqtt/publish.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { FanOut } from './fan-out.ts';
@@ -37,6 +37,9 @@ export interface OutboxShare {
   /** Sees to it that endTurn() is called once, after this turn's reads. */
   wake(output: TurnOutput): void;
 }
+
+/** A batch that begins larger would cost more memory than its growing costs time. */
+const usualBytesMax = 16_384;
 
 export class Outbox implements TurnOutput {
   readonly #connection: Connection;
@@ -148,7 +151,7 @@ export class Outbox implements TurnOutput {
     const batch = this.#batch as Buffer;
     const free = this.#connection.write(batch.subarray(0, this.#used));
     this.#share.load.written += this.#used;
-    this.#usual = this.#used;
+    this.#usual = Math.min(this.#used, usualBytesMax);
     this.#unsent = this.#connection.bufferedBytes;
     this.#used = 0;
     this.#batch = undefined;
