@@ -224,14 +224,15 @@ class StandaloneBroker {
 
   async #readTls(): Promise<TlsContext | undefined> {
     const { config, disk } = this.#ground;
-    const { tlsCert, tlsKey, tlsCa } = config;
+    const { tlsCert, tlsKey, tlsCa, requireCertificate, useIdentityAsUsername } = config;
     if (tlsCert === undefined || tlsKey === undefined) return undefined;
     const read = async (path: string): Promise<string> =>
       (await disk.readFile('broker:tls', path).catch(unusable(path))).toString('utf8');
     const material = { certificatePem: await read(tlsCert), privateKeyPem: await read(tlsKey) };
     const authorities = tlsCa === undefined ? {} : { authoritiesPem: await read(tlsCa) };
+    const clientCertificates = requireCertificate ? 'require' : useIdentityAsUsername ? 'request' : 'none';
     try {
-      return tlsContext({ ...material, ...authorities });
+      return tlsContext({ ...material, ...authorities, clientCertificates });
     } catch (cause) {
       throw new WeirError({
         code: 'STANDALONE_TLS_INVALID',
