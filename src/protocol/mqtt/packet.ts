@@ -33,8 +33,6 @@ import { PacketShape } from './packet-shape.ts';
 import { PropertyWalk, propertyId, willOwner } from './properties.ts';
 import { readUint16 } from './publish.ts';
 
-export { ackBytes, encodeAck, writeAck } from './ack.ts';
-
 writeToStream.cacheNumbers = false;
 
 /** A will with properties has them as bytes too, in their order, without delay and expiry: what PublishView.of() takes. */

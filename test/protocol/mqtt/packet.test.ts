@@ -2,7 +2,6 @@
 
 import { Buffer } from 'node:buffer';
 import t from 'tap';
-import { packetType } from '../../../src/protocol/mqtt/frame.ts';
 import {
   type ControlPacket,
   decodePacket,
@@ -218,9 +217,4 @@ t.test('name and level of a CONNECT are known before the rest is believed', asyn
   t.equal(level('10 0d 0004 4d515454'), undefined);
   t.equal(level('10 0d ffff 4d515454 04'), undefined);
   t.equal(level('10 00'), undefined);
-});
-
-t.test('an acknowledgement is four bytes', async (t) => {
-  t.equal(encodeAck(packetType.puback, 0x0102).toString('hex'), '40020102');
-  t.equal(encodeAck(packetType.pubrel, 0xffff).toString('hex'), '6202ffff');
 });
