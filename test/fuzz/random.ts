@@ -43,9 +43,10 @@ export class Random {
 }
 
 /** How far apart the draws of two seeds are: prime, so that they do not fall on each other. */
-const caseStride = 2_654_435_761;
+const caseStride = 0x9e3779b1;
+const indexStride = 0x85ebca6b;
 
 /** The draws of case `index` of `seed`. */
 export function caseRandom(seed: number, index: number): Random {
-  return new Random(seed * caseStride + index);
+  return new Random(Math.imul(seed, caseStride) + Math.imul(index, indexStride));
 }
