@@ -295,8 +295,9 @@ class Device {
     this.#closing.push(() => broker.close());
     this.#openSysTopics(broker);
     await broker.listen('unix', { kind: 'unix', path: join(config.runDir, 'mqtt.sock'), mode: everyoneMode });
-    const { tcp } = config.listeners;
+    const { tcp, ws } = config.listeners;
     if (tcp !== undefined) await broker.listen('tcp', { kind: 'tcp', ...tcp });
+    if (ws !== undefined) await broker.listen('ws', { kind: 'tcp', ...ws, websocket: true });
     twins.onDesired(({ identity: owner, patch, version }) => front.notifyDesired(owner, patch, version));
     return { broker, front };
   }
@@ -425,24 +426,28 @@ class Device {
   /** From here on things move: queues drain, the hub is dialled, modules start. */
   async #startFlow(parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts): Promise<void> {
     const { router, hub, broker, agent, certificates } = parts;
-    const { tls } = this.#ground.config.listeners;
+    const { tls, wss } = this.#ground.config.listeners;
     if (hub !== undefined) router.attach(upstreamQueue, hub.link);
     router.start();
     this.#closing.push(() => router.close());
     hub?.link.start();
     await certificates.start();
-    if (tls !== undefined) await this.#listenTls({ broker, certificates }, tls);
+    if (tls !== undefined) await this.#listenTls({ broker, certificates }, 'tls', tls);
+    if (wss !== undefined) await this.#listenTls({ broker, certificates }, 'wss', wss);
     await agent.start();
   }
 
   /** A renewed certificate takes a new listener; connections that are open stay. */
   async #listenTls(
     { broker, certificates }: { readonly broker: Broker; readonly certificates: CertificateStore },
+    name: 'tls' | 'wss',
     address: { readonly host: string; readonly port: number },
   ): Promise<void> {
     const { log } = this.#ground;
-    const open = (): Promise<Listener> =>
-      broker.listen('tls', { kind: 'tcp', ...address, tls: certificates.serverContext() });
+    const open = (): Promise<Listener> => {
+      const tls = certificates.serverContext();
+      return broker.listen(name, { kind: 'tcp', ...address, tls, websocket: name === 'wss' });
+    };
     let listening = open();
     await listening;
     certificates.onRenewed(() => {

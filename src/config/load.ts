@@ -181,6 +181,8 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
       unix: true,
       tcp: reader.address('listeners.tcp', 'tcp'),
       tls: reader.address('listeners.tls', 'tls'),
+      ws: reader.address('listeners.ws', 'ws'),
+      wss: reader.address('listeners.wss', 'wss'),
     },
     store: {
       quotaBytes: reader.bytes('store.quota', {

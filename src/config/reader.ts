@@ -8,6 +8,7 @@ import { strict as assert } from 'node:assert';
 import type { TomlTableWithoutBigInt, TomlValueWithoutBigInt } from 'smol-toml';
 import type { ConfigNote } from './errors.ts';
 import type { Position } from './key-positions.ts';
+import { parseListenUrl } from './listen-url.ts';
 import { nearestName } from './nearest.ts';
 import { azureOnlyKeys, type SettingDescription, settings, type TcpAddress } from './schema.ts';
 import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from './units.ts';
@@ -22,7 +23,6 @@ export type SecretReference =
   | { readonly kind: 'value'; readonly text: string }
   | { readonly kind: 'file'; readonly path: string };
 
-const portMax = 65_535;
 const shownValueMax = 40;
 
 /** The keys of one kind of file. */
@@ -144,17 +144,14 @@ export class SettingsReader {
     return this.#quantity(key, { ...bounds, parse: parseBytes, format: formatBytes, noun: 'size' });
   }
 
-  /** `tcp://host:port` or `tls://host:port`; IPv6 addresses in brackets. */
-  address(key: string, scheme: 'tcp' | 'tls'): TcpAddress | undefined {
+  /** A listener's URL of one scheme: listen-url.ts. */
+  address(key: string, scheme: 'tcp' | 'tls' | 'ws' | 'wss'): TcpAddress | undefined {
     const text = this.text(key);
     if (text === undefined) return undefined;
-    const match = /^(\w+):\/\/(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text);
-    const port = Number(match?.[3]);
-    if (match === null || match[1] !== scheme || port > portMax) {
-      this.problem(key, `${show(text)} is not an address of this kind.`);
-      return undefined;
-    }
-    return { host: (match[2] ?? '').replace(/^\[|\]$/g, ''), port };
+    const url = parseListenUrl(text);
+    if (url?.scheme === scheme) return { host: url.host, port: url.port };
+    this.problem(key, `${show(text)} is not an address of this kind.`);
+    return undefined;
   }
 
   /** The path in a `file:///…` URI. */

@@ -25,6 +25,8 @@ export function redactedConfig(config: Config): JsonObject {
     listeners: withoutUndefined({
       tcp: addressText('tcp', config.listeners.tcp),
       tls: addressText('tls', config.listeners.tls),
+      ws: addressText('ws', config.listeners.ws),
+      wss: addressText('wss', config.listeners.wss),
     }),
     broker: { sys_interval: formatDurationMs(config.broker.sysIntervalMs) },
     store: {
@@ -57,7 +59,7 @@ function redactedProvisioning(provisioning: Provisioning): JsonObject {
   };
 }
 
-function addressText(scheme: 'tcp' | 'tls', address: TcpAddress | undefined): string | undefined {
+function addressText(scheme: 'tcp' | 'tls' | 'ws' | 'wss', address: TcpAddress | undefined): string | undefined {
   if (address === undefined) return undefined;
   return `${scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
 }

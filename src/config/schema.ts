@@ -53,6 +53,8 @@ export interface Config {
     readonly unix: true;
     readonly tcp: TcpAddress | undefined;
     readonly tls: TcpAddress | undefined;
+    readonly ws: TcpAddress | undefined;
+    readonly wss: TcpAddress | undefined;
   };
   readonly store: {
     readonly quotaBytes: number;
@@ -193,6 +195,18 @@ export const settings: readonly SettingDescription[] = [
     allowed: '"tls://host:port" with an IP address or host name, such as "tls://0.0.0.0:8883"',
     fallback: 'off',
     meaning: 'MQTT over TLS for leaf devices and modules in containers.',
+  },
+  {
+    key: 'listeners.ws',
+    allowed: '"ws://host:port" with an IP address or host name, such as "ws://127.0.0.1:8080"',
+    fallback: 'off',
+    meaning: 'MQTT over WebSocket without TLS, on any path. Only a loopback address is reasonable.',
+  },
+  {
+    key: 'listeners.wss',
+    allowed: '"wss://host:port" with an IP address or host name, such as "wss://0.0.0.0:443"',
+    fallback: 'off',
+    meaning: 'MQTT over WebSocket and TLS, on any path: for leaf devices behind firewalls that only let HTTPS out.',
   },
   {
     key: 'broker.sys_interval',

@@ -78,9 +78,10 @@ export const configurationChecks: readonly Check[] = [
     group: 'configuration',
     title: 'the addresses for clients can be listened on',
     run: withConfig(async ({ listeners }, { machine, daemon }) => {
-      const addresses = [listeners.tcp, listeners.tls].filter((address) => address !== undefined);
+      const { tcp, tls, ws, wss } = listeners;
+      const addresses = [tcp, tls, ws, wss].filter((address) => address !== undefined);
       if (addresses.length === 0) return ok('the unix socket alone');
-      const isOpen = listeners.tcp !== undefined && !/^(127\.|::1$|localhost$)/.test(listeners.tcp.host);
+      const isOpen = [tcp, ws].some((plain) => plain !== undefined && !/^(127\.|::1$|localhost$)/.test(plain.host));
       const mend = 'Stop the other program, or choose another address in [listeners].';
       for (const { host, port } of addresses) {
         if ('status' in daemon) {
