@@ -200,7 +200,7 @@ function drawClientPacket(random: Random, { version, isHonest }: Client): Buffer
   if (packet['messageId'] !== undefined) packet['messageId'] = random.between(1, 5);
   if (packet.cmd === 'publish') {
     packet.topic = random.pick(topics);
-    packet.payload = Buffer.alloc(random.pick(payloadSizes), 0x2e);
+    packet.payload = Buffer.alloc(random.pick(payloadSizes), random.between(0x61, 0x7a));
     if (version === 5 && random.chance(0.3)) {
       packet.properties = { ...packet.properties, topicAlias: random.pick([1, 1, 1, 2, 2, 3, 9]) };
       if (random.chance(0.4)) packet.topic = '';

@@ -6,6 +6,7 @@
 //
 // What must hold, whatever the script says
 //   every message of the publisher reaches the subscriber, once and in order, and is acknowledged
+//   two shadows that subscribed to everything, of 3.1.1 and of 5.0, get the same messages in the same order
 //   whatever the broker writes is valid (wire.ts), and what waits for a stalled client is bounded
 //   nothing throws, no error is logged, and at the end nobody but the witnesses is there; close() comes to an end
 
@@ -61,8 +62,11 @@ class Siege {
   readonly #disk = new MemoryDisk();
   readonly #errors: string[] = [];
   readonly #hostile: (FuzzWire | undefined)[] = Array.from({ length: places }, () => undefined);
-  readonly #publisher = new Witness({ name: 'publisher', version: 4, topic: undefined });
-  readonly #subscriber = new Witness({ name: 'subscriber', version: 5, topic: witnessTopic });
+  readonly #publisher = new Witness({ name: 'publisher', version: 4, filter: undefined });
+  readonly #subscriber = new Witness({ name: 'subscriber', version: 5, filter: { topic: witnessTopic, qos: 2 } });
+  readonly #shadow4 = new Witness({ name: 'shadow4', version: 4, filter: { topic: '#', qos: 0 } });
+  readonly #shadow5 = new Witness({ name: 'shadow5', version: 5, filter: { topic: '#', qos: 0 } });
+  readonly #witnesses = [this.#subscriber, this.#shadow4, this.#shadow5, this.#publisher];
   #life: Life;
   #wires = 0;
   #published = 0;
@@ -75,7 +79,7 @@ class Siege {
   async start(): Promise<void> {
     await this.#life.broker.start();
     await this.#life.broker.listen('memory', { kind: 'unix', path: 'memory', mode: 0 });
-    for (const witness of [this.#subscriber, this.#publisher]) witness.connect(this.#open());
+    for (const witness of this.#witnesses) witness.connect(this.#open());
     await this.#answer();
   }
 
@@ -129,7 +133,7 @@ class Siege {
     for (const wire of this.#hostile) wire?.lose();
     await this.#witness();
     const clients = this.#life.broker.connectedClients().map(({ clientId }) => clientId);
-    assert.deepEqual(clients.sort(), ['publisher', 'subscriber'], 'who is gone is gone');
+    assert.deepEqual(clients.sort(), ['publisher', 'shadow4', 'shadow5', 'subscriber'], 'who is gone is gone');
     const owed = this.#life.metrics.snapshot().find(({ name }) => name === 'weir_broker_output_bytes');
     assert.equal(owed?.value, 0, 'nothing is owed to nobody');
     await this.#close();
@@ -170,7 +174,10 @@ class Siege {
     await store?.flushed();
     await settle();
     this.#checkErrors();
-    assert.ok(this.#publisher.isClosed && this.#subscriber.isClosed, 'a closed broker has no connections');
+    assert.ok(
+      this.#witnesses.every(({ isClosed }) => isClosed),
+      'a closed broker has no connections',
+    );
     assert.equal(clock.timerCount, 0, 'a closed broker has no timers');
   }
 
@@ -179,15 +186,18 @@ class Siege {
     await settle();
     this.#publisher.publish(witnessTopic, this.#published++);
     await this.#answer();
-    const wanted = Array.from({ length: this.#published }, (_, index) => `${index}`);
+    const wanted = Array.from({ length: this.#published }, (_, index) => `${witnessTopic} ${index}`);
     assert.deepEqual(this.#subscriber.messages, wanted, 'every message of the witness arrives, once and in order');
+    const seen = this.#shadow4.messages.splice(0);
+    assert.ok(seen.includes(wanted.at(-1) ?? ''), 'shadows see what the witness says');
+    assert.deepEqual(this.#shadow5.messages.splice(0), seen, 'shadows see the same');
     assert.equal(this.#publisher.unacknowledged, 0, 'every message of the witness is acknowledged');
   }
 
   async #answer(): Promise<void> {
     for (let round = 0; round < answerRoundsMax; round++) {
       await settle();
-      const answered = [this.#publisher.answer(), this.#subscriber.answer()];
+      const answered = this.#witnesses.map((witness) => witness.answer());
       if (!answered.includes(true)) break;
     }
   }
@@ -245,6 +255,11 @@ class Echo implements TopicProtocol {
   disconnected(): void {}
 }
 
+interface Filter {
+  readonly topic: string;
+  readonly qos: 0 | 2;
+}
+
 /** A client that keeps the protocol. */
 class Witness {
   readonly messages: string[] = [];
@@ -252,14 +267,14 @@ class Witness {
   readonly #name: string;
   readonly #version: 4 | 5;
   /** Subscribed to whenever the broker does not know the session. */
-  readonly #topic: string | undefined;
+  readonly #filter: Filter | undefined;
   #wire: FuzzWire | undefined;
   #packetId = 0;
 
-  constructor(who: { readonly name: string; readonly version: 4 | 5; readonly topic: string | undefined }) {
+  constructor(who: { readonly name: string; readonly version: 4 | 5; readonly filter: Filter | undefined }) {
     this.#name = who.name;
     this.#version = who.version;
-    this.#topic = who.topic;
+    this.#filter = who.filter;
   }
 
   get isClosed(): boolean {
@@ -294,7 +309,8 @@ class Witness {
     const messageId = packet.messageId ?? 0;
     switch (packet.cmd) {
       case 'publish':
-        this.messages.push(packet.payload.toString());
+        // What was retained comes with the subscription, in any order.
+        if (!packet.retain) this.messages.push(`${packet.topic} ${packet.payload}`);
         if (packet.qos > 0) this.#send({ cmd: packet.qos === 1 ? 'puback' : 'pubrec', messageId });
         return packet.qos > 0;
       case 'pubrel':
@@ -308,8 +324,8 @@ class Witness {
         this.unacknowledged--;
         return true;
       case 'connack':
-        if (this.#topic === undefined || packet.sessionPresent) return false;
-        this.#send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: this.#topic, qos: 2 }] });
+        if (this.#filter === undefined || packet.sessionPresent) return false;
+        this.#send({ cmd: 'subscribe', messageId: 1, subscriptions: [this.#filter] });
         return true;
       case 'suback':
         return false;
