@@ -3,8 +3,8 @@
 //   put…, delete… ─► changes of the window (mqtt-changes.ts) ─► group commit, beside the outbox ─► one fsync
 //   flushed() ─────► the window's promise ◄── its commit, or nothing of it is left: no commit at all
 //
-// Owns the pace of the broker's state on its way to the disk, and the promises. A window is what changed within
-// one turn of the loop together with whoever asked flushed() then. A message that its receiver acknowledged before the
+// Owns the pace of the broker's state on its way to the disk. A window is what changed within one turn of the loop
+// together with whoever asked flushed() then (mqtt-turns.ts). A message that its receiver acknowledged before the
 // commit leaves no trace, and when nothing of a window and of those before is left, its waiters are told at once.
 //
 // Invariants
@@ -37,24 +37,12 @@ import {
 import { type FoundState, MqttLoader, type PageSource } from './mqtt-loader.ts';
 import { factsOf } from './mqtt-record.ts';
 import type { MessageView, MqttState, SessionRecord, SubscriptionRecord } from './mqtt-shapes.ts';
+import { type Turn, Turns } from './mqtt-turns.ts';
 
 const retryDelayMsMin = 100;
 const retryDelayMsMax = 5000;
 /** How long changes wait that nobody waits for. */
 const lazyDelayMs = 250;
-
-/** One turn's changes, and who asked for them. */
-interface Turn extends Window {
-  /** Something of it must be committed: it cannot vanish. */
-  sticky: boolean;
-  /** The turn is over: later changes are another's. */
-  over: boolean;
-  asked: number;
-  askedSinceMs: number;
-  promise: Promise<void> | undefined;
-  resolve: () => void;
-  reject: (error: unknown) => void;
-}
 
 export interface SealedJournal {
   readonly bytes: ArrayBuffer;
@@ -79,9 +67,9 @@ export class MqttJournal {
   readonly #sessions = new Map<string, SessionChanges>();
   readonly #listeners = new Set<() => void>();
   readonly #dirty = new Set<SessionChanges>();
+  readonly #turns: Turns;
   #ended = new Set<number>();
   #retained = new Map<string, RetainedChange>();
-  #turns: Turn[] = [newTurn()];
   #sealed: SealedJournal | undefined;
   #body: Body | undefined;
   #sessionIdNext = 1;
@@ -91,7 +79,6 @@ export class MqttJournal {
   #pendingBytes = 0;
   #sealedBytes = 0;
   #storedBytes = 0;
-  #asked = 0;
   #dirtySinceMs: number | undefined;
   #notBeforeMs = 0;
   #failures = 0;
@@ -101,6 +88,7 @@ export class MqttJournal {
   /** `quotaBytes`: of messages on the disk. */
   constructor(ports: MqttJournalPorts, options: { readonly quotaBytes: number }) {
     this.#ports = ports;
+    this.#turns = new Turns(ports.clock);
     this.#quotaBytes = options.quotaBytes;
     ports.metrics.gauge('store_mqtt_bytes', () => this.#storedBytes);
     ports.metrics.gauge('store_mqtt_pending_bytes', () => this.#pendingBytes + this.#sealedBytes);
@@ -266,36 +254,21 @@ export class MqttJournal {
 
   flushed(): Promise<void> {
     if (this.#closed) return Promise.reject(closedError());
-    const turn = this.#turns.at(-1) as Turn;
-    if (this.#sealed === undefined && this.#turns.length === 1 && isDone(turn)) return Promise.resolve();
-    if (turn.promise === undefined) {
-      turn.promise = new Promise((resolve, reject) => {
-        turn.resolve = resolve;
-        turn.reject = reject;
-      });
-      // Whoever asked and went away must not end the process: the journal tries again by itself.
-      turn.promise.catch(() => undefined);
-      turn.askedSinceMs = this.#ports.clock.monotonicMs();
-      this.#ports.clock.soon(() => {
-        turn.over = true;
-      });
-    }
-    turn.asked++;
-    this.#asked++;
+    if (this.#sealed === undefined && this.#turns.isEmpty) return Promise.resolve();
     this.#wake();
-    return turn.promise;
+    return this.#turns.ask();
   }
 
   // ── what the group commit asks ──
 
   /** Nothing waits. */
   get idle(): boolean {
-    return this.#dirtySinceMs === undefined && this.#asked === 0;
+    return this.#dirtySinceMs === undefined && this.#turns.asked === 0;
   }
 
   /** Who waits for the next commit, by number; 0 while a failed one is not to be tried again yet. */
   get crowd(): number {
-    return this.#ports.clock.monotonicMs() < this.#notBeforeMs ? 0 : this.#asked;
+    return this.#ports.clock.monotonicMs() < this.#notBeforeMs ? 0 : this.#turns.asked;
   }
 
   get bytes(): number {
@@ -304,8 +277,8 @@ export class MqttJournal {
 
   /** Monotonic time of the next commit; `commitDelayMs` is what one who waits for it has to wait at most. */
   dueMs(commitDelayMs: number): number {
-    const asker = this.#asked === 0 ? undefined : this.#turns.find(({ asked }) => asked > 0);
-    const askedMs = asker === undefined ? Number.POSITIVE_INFINITY : asker.askedSinceMs + commitDelayMs;
+    const { askedSinceMs } = this.#turns;
+    const askedMs = askedSinceMs === undefined ? Number.POSITIVE_INFINITY : askedSinceMs + commitDelayMs;
     const lazyMs = this.#dirtySinceMs === undefined ? Number.POSITIVE_INFINITY : this.#dirtySinceMs + lazyDelayMs;
     return Math.max(this.#notBeforeMs, Math.min(askedMs, lazyMs));
   }
@@ -316,15 +289,13 @@ export class MqttJournal {
     const { clock } = this.#ports;
     const sessions = [...this.#dirty].filter((session) => session.dirty).map((session) => session.take());
     const changes: SealedChanges = { sessions, ended: this.#ended, retained: this.#retained };
-    const turns = this.#turns;
+    const turns = this.#turns.take();
     this.#dirty.clear();
     this.#ended = new Set();
     this.#retained = new Map();
-    this.#turns = [newTurn()];
     this.#body = undefined;
     this.#sealedBytes = this.#pendingBytes;
     this.#pendingBytes = 0;
-    this.#asked = 0;
     this.#dirtySinceMs = undefined;
     if (sessions.length === 0 && changes.ended.size === 0 && changes.retained.size === 0) {
       this.#sealedBytes = 0;
@@ -384,11 +355,7 @@ export class MqttJournal {
     this.#pendingBytes = 0;
     this.#storedBytes = 0;
     this.#notBeforeMs = 0;
-    for (const turn of this.#turns) {
-      turn.open = 0;
-      turn.sticky = true;
-      turn.over = true;
-    }
+    this.#turns.renew();
     for (const listener of this.#listeners) listener();
     this.#change();
   }
@@ -396,9 +363,7 @@ export class MqttJournal {
   /** Nothing more is taken; whoever still waits is told. */
   close(): void {
     this.#closed = true;
-    for (const turn of this.#turns) turn.reject(closedError());
-    this.#turns = [newTurn()];
-    this.#asked = 0;
+    for (const turn of this.#turns.take()) turn.reject(closedError());
     this.#dirtySinceMs = undefined;
   }
 
@@ -420,16 +385,11 @@ export class MqttJournal {
 
   /** The turn in which a change belongs that is being made. */
   #change(): Turn {
-    let turn = this.#turns.at(-1) as Turn;
-    if (turn.over) {
-      turn = newTurn();
-      this.#turns.push(turn);
-    }
     if (this.#dirtySinceMs === undefined && !this.#closed) {
       this.#dirtySinceMs = this.#ports.clock.monotonicMs();
       this.#wake();
     }
-    return turn;
+    return this.#turns.current();
   }
 
   #wake(): void {
@@ -464,23 +424,9 @@ export class MqttJournal {
     if (--window.open === 0) this.#settle();
   }
 
-  /** Tells the waiters of turns of which nothing is left, oldest first: nobody is told before those before him. */
+  /** Tells who waits for changes of which nothing is left; behind a commit that is under way everybody waits. */
   #settle(): void {
-    if (this.#sealed !== undefined) return;
-    for (let first = this.#turns[0] as Turn; isDone(first); first = this.#turns[0] as Turn) {
-      first.resolve();
-      this.#asked -= first.asked;
-      if (this.#turns.length === 1) {
-        if (first.asked > 0) this.#turns[0] = newTurn();
-        this.#rest();
-        return;
-      }
-      this.#turns.shift();
-    }
-  }
-
-  /** Nothing of any turn is left: there is nothing to commit. */
-  #rest(): void {
+    if (this.#sealed !== undefined || !this.#turns.settle()) return;
     this.#dirty.clear();
     this.#dirtySinceMs = undefined;
   }
@@ -514,16 +460,6 @@ export class MqttJournal {
     this.#ports.metrics.counter('store_mqtt_damaged_total').add(damaged);
     this.#ports.log.error('stored MQTT state was damaged: rows that cannot be read are left out', { rows: damaged });
   }
-}
-
-function newTurn(): Turn {
-  const nobody = (): void => undefined;
-  const waiting = { asked: 0, askedSinceMs: 0, promise: undefined, resolve: nobody, reject: nobody };
-  return { open: 0, sticky: false, over: false, ...waiting };
-}
-
-function isDone({ open, sticky }: Turn): boolean {
-  return open === 0 && !sticky;
 }
 
 function bytesOf({ topicBytes, payloadBytes }: MessageView): number {

@@ -3,6 +3,8 @@
 // A commit holds everything that waits, so what the next life finds is the model as it was after some operation:
 // not before the last one that was known to be flushed, and never a mixture.
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createMetrics } from '../../src/platform/metrics.ts';
@@ -218,15 +220,16 @@ t.test(
   async (t: Test) => {
     for (let seed = 1; seed <= seeds; seed++) {
       const draw = drawer(seed);
-      const directory = t.testdir({ [`seed-${seed}`]: {} });
+      const directory = mkdtempSync(join(tmpdir(), 'weir-journal-'));
+      t.teardown(() => rmSync(directory, { recursive: true, force: true }));
       let model = new Model();
       for (let life = 0; life < lives; life++) {
-        const { agreed, possible } = await live(join(directory, `seed-${seed}`), model, {
+        const { agreed, possible } = await live(directory, model, {
           draw,
           from: life * operationsPerLife,
         });
         if (!agreed) t.fail(`seed ${seed}, life ${life}: two loads differ`);
-        const reader = new World(join(directory, `seed-${seed}`), draw);
+        const reader = new World(directory, draw);
         await reader.store.start();
         const state = await reader.store.sessions.load();
         model = Model.of(state);
