@@ -12,6 +12,7 @@
 //   After the peer's end what is queued is sent, then the handle is closed: there are no half-open connections.
 
 import { getSystemErrorName } from 'node:util';
+import { WeirError } from '../../model/errors.ts';
 import type { Connection, ConnectionSink, PeerCredentials } from '../net.ts';
 import type { HandleAccess, ShutdownRequest, StreamHandle, WriteRequest } from './handle-access.ts';
 
@@ -204,7 +205,12 @@ export class HandleConnection implements Connection {
 
   #fail(call: string, status: number): void {
     const code = getSystemErrorName(status);
-    this.#failure ??= Object.assign(new Error(`${call} ${code}`), { code, errno: status, syscall: call });
+    this.#failure ??= new WeirError({
+      code: 'PLATFORM_CONNECTION_LOST',
+      message: `${call} ${code}`,
+      fields: { errno: code },
+      retryable: true,
+    });
     this.destroy();
   }
 }

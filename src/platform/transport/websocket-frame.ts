@@ -43,7 +43,6 @@ const length16Max = 0xffff;
 const controlBytesMax = 125;
 const fixedBytes = 2;
 const maskBytes = 4;
-const headerBytesMax = fixedBytes + longFieldBytes + maskBytes;
 const byteBits = 8;
 const byteMask = 0xff;
 const topShift = 24;
@@ -91,7 +90,7 @@ export class FrameReader {
     const isWhole = this.#left === 0;
     if (isWhole) this.#inFrame = false;
     if (this.#opcode < opcode.close) return from === to || this.#sink.data(chunk, from, to);
-    this.#keep(chunk, from, to, controlBytesMax);
+    this.#keep(chunk, from, to);
     if (!isWhole) return true;
     const payload = this.#kept === undefined ? Buffer.alloc(0) : Buffer.from(this.#kept.subarray(0, this.#keptBytes));
     this.#kept = undefined;
@@ -103,7 +102,7 @@ export class FrameReader {
   #header(chunk: Buffer, from: number, to: number): number {
     let at = from;
     while (at < to) {
-      this.#keep(chunk, at, at + 1, headerBytesMax);
+      this.#keep(chunk, at, at + 1);
       at += 1;
       const kept = this.#kept as Buffer;
       if (this.#keptBytes < fixedBytes || this.#keptBytes < headerBytes(kept)) continue;
@@ -153,9 +152,9 @@ export class FrameReader {
     return undefined;
   }
 
-  #keep(chunk: Buffer, from: number, to: number, bytesMax: number): void {
+  #keep(chunk: Buffer, from: number, to: number): void {
     if (from === to) return;
-    this.#kept ??= Buffer.alloc(bytesMax);
+    this.#kept ??= Buffer.allocUnsafe(controlBytesMax);
     chunk.copy(this.#kept, this.#keptBytes, from, to);
     this.#keptBytes += to - from;
   }
