@@ -231,7 +231,7 @@ export class Publisher {
     const text = view.topic();
     const route = text === undefined ? undefined : exchange.route(text);
     if (route === undefined) {
-      this.#connection.end('malformed-topic', text);
+      this.#connection.end(text === undefined ? 'malformed-packet' : 'malformed-topic', text ?? 'topic is not UTF-8');
       return undefined;
     }
     const { topicBuffer, topicFrom, topicAt, topicBytes } = view;

@@ -14,6 +14,7 @@ import { strict as assert } from 'node:assert';
 import { Buffer, isUtf8 } from 'node:buffer';
 import type { ProtocolProblem } from './errors.ts';
 import { lengthFieldSize, type MqttVersion, packetType, typeShift, writeLengthField } from './frame.ts';
+import { isTextAt } from './mqtt-text.ts';
 import { PropertyWalk, propertyId } from './properties.ts';
 import { encodeProperties, type PublishProperties, readProperties } from './publish-properties.ts';
 
@@ -132,10 +133,11 @@ export class PublishView {
     this.bodyVersion = 0;
   }
 
-  /** The topic as text, or undefined when its bytes are not UTF-8 [MQTT-1.5.3-1]. */
+  /** The topic as text, or undefined when its bytes are not UTF-8 or hold U+0000 [MQTT-1.5.4-1, -2]. */
   topic(): string | undefined {
-    const bytes = this.topicBuffer.subarray(this.topicAt, this.topicAt + this.topicBytes);
-    return isUtf8(bytes) ? bytes.toString('utf8') : undefined;
+    const { topicBuffer, topicAt } = this;
+    const end = topicAt + this.topicBytes;
+    return isTextAt(topicBuffer, topicAt, end) ? topicBuffer.toString('utf8', topicAt, end) : undefined;
   }
 
   /** A copy of the payload: it may be kept. */

@@ -84,8 +84,8 @@ t.test('a malformed PUBLISH is named as such', async (t) => {
   }
 });
 
-t.test('a topic that is not UTF-8 has no text', async (t) => {
-  for (const bytes of ['c3', 'eda080', 'f0288cbc', 'c080']) {
+t.test('a topic that is not UTF-8 or holds U+0000 has no text', async (t) => {
+  for (const bytes of ['c3', 'eda080', 'f0288cbc', 'c080', '00', '610062', 'c3bc00']) {
     const topic = Buffer.from(bytes, 'hex');
     const packet = Buffer.concat([Buffer.from([0x30, 2 + topic.length, 0, topic.length]), topic]);
     t.equal(viewOf(packet).topic(), undefined, bytes);
