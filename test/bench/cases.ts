@@ -154,21 +154,21 @@ const ladder: readonly BenchCase[] = [
   },
 ];
 
-/** Below the 4 MB and 10,000 messages that weir keeps for one session at most. */
-const away = { publishers: 20, subscribers: 20, count: 100_000, bytes: 64, window: 100, 'client-id': 'away' };
+/** Sessions of one case stay, so each case has topics of its own. */
+const away = { publishers: 20, subscribers: 20, count: 40_000, bytes: 64, window: 100 };
 const sessions: readonly BenchCase[] = [
   {
     name: 'sessions-q1',
     set: 'sessions',
-    title: '100,000 messages QoS 1 queued for 20 sessions, then drained',
-    load: { mode: 'queue', ...away, qos: 1 },
+    title: '40,000 messages QoS 1 queued for 20 sessions, then drained',
+    load: { mode: 'queue', ...away, qos: 1, prefix: 'load/one', 'client-id': 'one' },
     goal: whole,
   },
   {
     name: 'sessions-q2',
     set: 'sessions',
-    title: '100,000 messages QoS 2 queued for 20 sessions, then drained',
-    load: { mode: 'queue', ...away, qos: 2, 'client-id': 'away2' },
+    title: '40,000 messages QoS 2 queued for 20 sessions, then drained',
+    load: { mode: 'queue', ...away, qos: 2, prefix: 'load/two', 'client-id': 'two' },
     goal: whole,
     once: true,
   },

@@ -149,10 +149,12 @@ function weir({ directory, weir: kind }: ContenderOptions, isDurable: boolean): 
   const acl = join(directory, 'acl');
   writeFileSync(acl, aclText, { mode: 0o600 });
   const product = [weirFile, 'broker', '--allow-anonymous', '--log-level', 'error'];
-  const program = kind === 'executable' ? product : [nodeFile(), 'out/host/broker-alone.mjs'];
+  // In this tree the SQLite addon is built for the Node that runs this.
+  const node = isDurable ? process.execPath : nodeFile();
+  const program = kind === 'executable' ? product : [node, 'out/host/broker-alone.mjs'];
   const command = [...program, '--acl-file', acl];
   const name = isDurable ? durable : ours;
-  const version = kind === 'executable' ? firstLine(weirFile, ['version']) : firstLine(nodeFile(), ['--version']);
+  const version = kind === 'executable' ? firstLine(weirFile, ['version']) : firstLine(node, ['--version']);
   return {
     name,
     version: kind === 'executable' ? version : `from the sources on ${version}`,

@@ -4,8 +4,10 @@ import { type CaseFigures, type ContenderFigures, limit, number, ours, theirs } 
 
 const thousand = 1000;
 const million = 1_000_000;
-/** The generator's own limit must be this far away for a rate to be the broker's. */
+/** The generator's own limit must be this far away for a rate to be the broker's … */
 const headroomMin = 2;
+/** … or it must have waited for the broker: this part of a processor and more is a generator at work. */
+const workingMin = 0.7;
 
 export function rateText(value: number | undefined): string {
   if (value === undefined) return '';
@@ -36,13 +38,14 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
-/** Cases where the generator reached less than twice what a broker did: its rate is a lower bound there. */
+/** Cases where the generator was busy and reached less than twice what a broker did: its rate is a lower bound there. */
 export function nearLimit(figures: readonly CaseFigures[]): readonly string[] {
   return figures.flatMap(({ title, contenders }) => {
     const most = contenders.find(({ contender }) => contender === limit)?.perSecond;
     if (most === undefined) return [];
     return contenders
-      .filter(({ contender, perSecond }) => contender !== limit && (perSecond ?? 0) * headroomMin > most)
+      .filter(({ contender }) => contender !== limit)
+      .filter(({ perSecond = 0, generatorCpu = 1 }) => perSecond * headroomMin > most && generatorCpu >= workingMin)
       .map(
         ({ contender, perSecond, generatorCpu }) =>
           `${title}: ${contender} ${rateText(perSecond)} of at most ${rateText(most)}, generator's CPU ${Math.round((generatorCpu ?? 0) * 100)} %`,
