@@ -190,14 +190,14 @@ function certificateFiles(directory: string): CertificateFiles {
   };
 }
 
-/** An authority, a server certificate for localhost and 127.0.0.1, a client's; all of P-256. */
+/** An authority, a server certificate for localhost and two loopback addresses, a client's; all of P-256. */
 function makeCertificates(cwd: string, { clientName }: CertificateFiles): void {
   const openssl = (...args: readonly string[]): void => {
     execFileSync('openssl', args, { cwd, stdio: 'ignore' });
   };
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test authority', '-days', '2');
-  const names = { localhost: 'subjectAltName=DNS:localhost,IP:127.0.0.1', [clientName]: 'extendedKeyUsage=clientAuth' };
+  const names = { localhost: 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.78', [clientName]: 'extendedKeyUsage=clientAuth' };
   for (const [name, extension] of Object.entries(names)) {
     writeFileSync(join(cwd, `${name}.ext`), `${extension}\n`);
     openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
