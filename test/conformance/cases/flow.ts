@@ -70,6 +70,26 @@ const window: readonly (readonly ConformanceCase[])[] = [
     a.gets(p.publish('t', '3', { qos: 1, id: 'm3', dup: true })),
   ]),
   both(
+    'what is acknowledged, and QoS 0, counts no more against the receive maximum of the broker',
+    { v5: '3.3.4-7 4.9.0-3' },
+    (p, a) => [
+      a.up({ has: [prop.receiveMaximum(2)] }),
+      a.sends(p.publish('t', '1', { qos: 2, id: 1 })),
+      a.gets(p.pubrec(1, 'ok')),
+      ...[2, 3, 4, 5].flatMap((id) => [
+        a.sends(p.publish('t', 'zero'), p.publish('t', 'one', { qos: 1, id }), p.publish('t', 'zero')),
+        a.gets(p.puback(id, 'ok')),
+      ]),
+      a.sends(p.pubrel(1)),
+      a.gets(p.pubcomp(1)),
+      a.sends(p.publish('no', 'x', { qos: 2, id: 6 }), p.publish('no', 'x', { qos: 2, id: 7 })),
+      a.gets(p.pubrec(6, 0x87), p.pubrec(7, 0x87)),
+      a.sends(p.publish('t', '8', { qos: 2, id: 8 }), p.publish('t', '9', { qos: 2, id: 9 })),
+      a.gets(p.pubrec(8, 'ok'), p.pubrec(9, 'ok')),
+    ],
+    { broker: { settings: { inflightInboundMax: 2 }, mayPublish: (topic) => topic !== 'no' } },
+  ),
+  both(
     'a client that has more under way than the broker takes is disconnected',
     { v5: '3.3.4-7 4.13.1-1' },
     (p, a) => [

@@ -3,6 +3,7 @@
 import type { ConformanceCase } from '../script.ts';
 import { authCases } from './auth.ts';
 import { connectCases } from './connect.ts';
+import { fanOutCases } from './fan-out.ts';
 import { flowCases } from './flow.ts';
 import { malformedCases } from './malformed.ts';
 import { propertyCases } from './properties.ts';
@@ -28,5 +29,6 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...propertyCases,
   ...flowCases,
   ...authCases,
+  ...fanOutCases,
   ...websocketCases,
 ];

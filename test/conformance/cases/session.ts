@@ -148,6 +148,10 @@ const expiry: readonly (readonly ConformanceCase[])[] = [
     wait(50 * second),
     b.up({ clean: false, present: true }),
   ]),
+  both('DISCONNECT may repeat that there is no expiry interval', { v5: '3.14.4-3' }, (_p, a) => [
+    a.up(),
+    a.leaves(0, [prop.sessionExpiry(0)]),
+  ]),
   both('DISCONNECT cannot give an expiry interval to a session that had none', { v5: '4.13.1-1' }, (p, a) => [
     a.up(),
     a.sends(p.disconnect(0, [prop.sessionExpiry(10)])),
