@@ -68,6 +68,7 @@ export class ModuleLog {
   /** Pieces of whole lines, oldest first. Throws ADMIN_NO_SUCH_MODULE when there is no log of this name. */
   async *read(request: LogRequest): AsyncIterable<string> {
     const since = sinceFilter(request.sinceMs);
+    let left = request.tail ?? Number.POSITIVE_INFINITY;
     let cursor: Cursor | undefined = await this.#start(request);
     while (!request.signal.aborted) {
       const slice: Slice | undefined = await this.#next(request.name, cursor);
@@ -78,7 +79,11 @@ export class ModuleLog {
       }
       cursor = slice.cursor;
       const text = since(slice.text);
-      if (text !== '') yield text;
+      // Lines that come while it is read belong to who follows.
+      const asked = request.follow === true ? text : firstLines(text, left);
+      left -= asked.split('\n').length - 1;
+      if (asked !== '') yield asked;
+      if (left <= 0 && request.follow !== true) return;
     }
   }
 
@@ -202,6 +207,12 @@ function sinceFilter(sinceMs: number | undefined): (text: string) => string {
     reached = true;
     return lines.slice(first).join('\n');
   };
+}
+
+function firstLines(text: string, count: number): string {
+  let end = 0;
+  for (let line = 0; line < count && end < text.length; line++) end = text.indexOf('\n', end) + 1 || text.length;
+  return text.slice(0, end);
 }
 
 function pause(clock: Clock, signal: AbortSignal): Promise<void> {

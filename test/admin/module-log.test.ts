@@ -47,6 +47,21 @@ t.test('tail searches a file of many slices', async (t) => {
   t.equal(await all(log(dir), { tail: 8_000 }), lines(1_000, 9_000));
 });
 
+t.test('tail gives no more lines than asked for when the module goes on writing meanwhile', async (t) => {
+  const dir = t.testdir(threeFiles);
+  let reads = 0;
+  const busy = {
+    ...disk,
+    readSlice: (...args: Parameters<typeof disk.readSlice>) => {
+      reads += 1;
+      if (reads === 2) appendFileSync(join(dir, 'm.log'), lines(70, 75));
+      return disk.readSlice(...args);
+    },
+  };
+  const reader = new ModuleLog({ disk: busy, clock: new SimClock() }, { logDir: dir });
+  t.equal(await all(reader, { tail: 2 }), lines(68, 70));
+});
+
 t.test('since gives the lines stamped at or after a time, together with tail only those of both', async (t) => {
   const dir = t.testdir(threeFiles);
   t.equal(await all(log(dir), { sinceMs: base + 45_000 }), lines(45, 70));
