@@ -5,10 +5,11 @@
 //
 // After a reconnect what was not acknowledged is sent again, in the old order and with the old packet ids
 // [MQTT-4.4.0-1], then what was queued. With a session store a QoS 2 PUBLISH leaves only once its packet id is
-// flushed, so that after a power cut it cannot come again under another one and be taken twice.
+// flushed, so that after a power cut it cannot come again under another one and be taken twice. What is sent after
+// it waits with it, under an id of its own: it is sent in this order, and again in the same [MQTT-4.6.0-1].
 //
 // Invariants
-//   Order: nothing overtakes the queue, and the queue waits for what is due (packet ids in `#due`).
+//   Order: nothing overtakes the queue, nothing in the queue what is due (packet ids in `#due`).
 //   A delivery somebody waits for (settlement) lives and dies with the connection, and is not stored.
 //   Messages of a session that ends with its connection cost no memory once they are sent, unless somebody waits.
 
@@ -40,8 +41,10 @@ export class AcknowledgedFlow {
   #inflight: InflightWindow | undefined;
   #queue: OutboundQueue | undefined;
   #replays: Map<string, Replay> | undefined;
-  /** Packet ids to write as soon as there is room: after a reconnect, or now that they are flushed. */
+  /** Packet ids to write, in this order, as soon as there is room and they are flushed. */
   #due: number[] | undefined;
+  /** How many of them wait for the session store. */
+  #flushing = 0;
   /** Packet ids whose flush failed: asked for again by pump(). */
   #unflushed: number[] | undefined;
   #ordinal = 0;
@@ -65,16 +68,18 @@ export class AcknowledgedFlow {
   detach(): void {
     this.#replays = undefined;
     this.#unflushed = undefined;
+    this.#flushing = 0;
     for (const packetId of this.#inflight?.ids() ?? []) {
       const message = this.#inflight?.get(packetId);
+      if (message !== undefined) message.flushing = false;
       if (message === undefined || this.#staysUnderWay(message)) continue;
       this.#inflight?.delete(packetId);
       this.#end(message);
     }
     const queued = this.#queue?.removeIf((message) => !this.#stays(message)) ?? [];
     for (const message of queued) this.#end(message);
-    const due = this.#inflight?.ids() ?? [];
-    this.#due = due.length > 0 ? due : undefined;
+    this.#due = undefined;
+    for (const packetId of this.#inflight?.ids() ?? []) this.#isDue(packetId);
   }
 
   /** Everything is forgotten for good. */
@@ -160,7 +165,7 @@ export class AcknowledgedFlow {
     const { outbox } = this.#session;
     if (outbox === undefined) return;
     if (this.#unflushed !== undefined) this.#flushAgain(this.#unflushed);
-    if (this.#due !== undefined && !this.#writeDue(outbox, this.#due)) return;
+    if (this.#due !== undefined && !this.#writeDue(outbox, this.#due) && this.#flushing === 0) return;
     const queue = this.#queue;
     if (queue !== undefined) {
       for (let first = queue.first; first !== undefined; first = queue.first) {
@@ -217,8 +222,7 @@ export class AcknowledgedFlow {
     message.written = true;
     if (stored.awaiting === packetType.pubcomp) message.view = undefined;
     this.#window().restore(stored.packetId, message);
-    this.#due ??= [];
-    this.#due.push(stored.packetId);
+    this.#isDue(stored.packetId);
   }
 
   /** Takes a message that may not be forgotten: sends it, or queues it. */
@@ -256,11 +260,13 @@ export class AcknowledgedFlow {
   /** Whether the first of the queue may go out now, or has to be looked at because the client cannot take it. */
   #mayTransmit(message: QueuedMessage): boolean {
     const { outbox } = this.#session;
-    if (outbox === undefined || this.#due !== undefined || this.#isWindowFull()) return false;
+    if (outbox === undefined || (this.#due !== undefined && this.#flushing === 0)) return false;
+    // Behind what is due everything counts, because all of it will be written before.
+    if (this.#inflight?.isFull(0) === true) return false;
     return outbox.hasRoom(this.#bytesOf(message, message.view));
   }
 
-  /** Gives `message` a packet id and writes it; a stored QoS 2 message is written once its id is flushed. */
+  /** Gives `message` a packet id and writes it, or has it written once what has to be flushed is. */
   #transmit(message: PendingMessage): void {
     const { view } = message;
     if (view === undefined) return;
@@ -278,11 +284,19 @@ export class AcknowledgedFlow {
       const step = { packetId, awaiting: message.awaiting };
       this.#share.store?.sentMessage(this.#session.clientId, message.ordinal, step);
       if (message.qos === 2) {
-        this.#writeOnceFlushed(packetId);
+        message.flushing = true;
+        this.#isDue(packetId);
+        this.#flush(packetId);
         return;
       }
     }
-    this.#writeMessage(message, view, packetId);
+    if (this.#due === undefined) this.#writeMessage(message, view, packetId);
+    else this.#isDue(packetId);
+  }
+
+  #isDue(packetId: number): void {
+    this.#due ??= [];
+    this.#due.push(packetId);
   }
 
   #writeMessage(message: PendingMessage, view: PublishView, packetId: number): void {
@@ -301,18 +315,22 @@ export class AcknowledgedFlow {
     return publishBytes(view, this.#share.header.fill(view, message, this.#session.wire.version));
   }
 
-  #writeOnceFlushed(packetId: number): void {
+  /** Has what is due written when the step of `packetId` is on stable storage. */
+  #flush(packetId: number): void {
     const { store } = this.#share;
     const { outbox } = this.#session;
     if (store === undefined || outbox === undefined) return;
+    this.#flushing++;
     const flushed = (): void => {
       if (this.#session.outbox !== outbox) return;
-      this.#due ??= [];
-      this.#due.push(packetId);
+      this.#flushing--;
+      const message = this.#inflight?.get(packetId);
+      if (message !== undefined) message.flushing = false;
       this.pump();
     };
     const failed = (): void => {
       if (this.#session.outbox !== outbox) return;
+      this.#flushing--;
       this.#unflushed ??= [];
       this.#unflushed.push(packetId);
     };
@@ -321,7 +339,7 @@ export class AcknowledgedFlow {
 
   #flushAgain(packetIds: readonly number[]): void {
     this.#unflushed = undefined;
-    for (const packetId of packetIds) this.#writeOnceFlushed(packetId);
+    for (const packetId of packetIds) this.#flush(packetId);
   }
 
   /** PUBREC: the message itself is not needed any more. */
@@ -336,11 +354,12 @@ export class AcknowledgedFlow {
     if (this.#session.isStored) this.#share.store?.sentMessage(this.#session.clientId, message.ordinal, step);
   }
 
-  /** What is due, in order. False while there is no room. */
+  /** What is due, in order. False while there is no room, or something has to be flushed before. */
   #writeDue(outbox: Outbox, due: number[]): boolean {
     while (due.length > 0) {
       const packetId = due[0] as number;
       const message = this.#inflight?.get(packetId);
+      if (message?.flushing === true) return false;
       if (message?.awaiting === packetType.pubcomp) {
         outbox.ack(packetType.pubrel, packetId);
       } else if (message?.view !== undefined) {

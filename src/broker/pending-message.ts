@@ -38,6 +38,8 @@ export class PendingMessage {
   ordinal = 0;
   /** It was written to a connection: the next time it is a duplicate [MQTT-3.3.1-1]. */
   written = false;
+  /** Its packet id has to be on stable storage before it is written. */
+  flushing = false;
 
   constructor(facts: PendingFacts | { readonly awaiting: number }) {
     if ('awaiting' in facts) {

@@ -303,7 +303,7 @@ t.test('sessions, queues, packet ids and retained messages are there again after
   t.equal(disk.sessions.get('s')?.deliveries.size, 0);
 });
 
-t.test('a QoS 2 message of a stored session leaves once its packet id is safe', async (t) => {
+t.test('a QoS 2 message of a stored session leaves once its packet id is safe, and nothing overtakes it', async (t) => {
   const store = new MemorySessionStore(new MemoryDisk());
   const h = await new Harness(t, { sessionStore: store }).start();
   const wire = await h.client('s', { clean: false });
@@ -314,14 +314,29 @@ t.test('a QoS 2 message of a stored session leaves once its packet id is safe', 
   store.held = new Promise((resolve) => {
     release = resolve;
   });
-  publisher.send(publish('t', 'two', { qos: 2, id: 1 }), publish('t', 'one', { qos: 1, id: 2 }));
-  t.same(await looked(wire), ['publish t one q1 #2']);
+  publisher.send(publish('t', 'alone', { qos: 1, id: 1 }));
+  t.same(await looked(wire), ['publish t alone q1 #1']);
+  publisher.send(
+    publish('t', 'two', { qos: 2, id: 2 }),
+    publish('t', 'one', { qos: 1, id: 3 }),
+    publish('t', 'deux', { qos: 2, id: 4 }),
+  );
+  t.same(await looked(wire), []);
   release();
   store.held = undefined;
-  t.same(await looked(wire), ['publish t two q2 #1']);
+  t.same(await looked(wire), ['publish t two q2 #2', 'publish t one q1 #3', 'publish t deux q2 #4']);
+  wire.destroy();
+  await settle();
+  const back = h.wire();
+  back.send(connect('s', { clean: false }));
+  const again = await looked(back);
+  t.same(
+    again.slice(1),
+    ['alone q1 dup #1', 'two q2 dup #2', 'one q1 dup #3', 'deux q2 dup #4'].map((each) => `publish t ${each}`),
+  );
   store.full = true;
-  publisher.send(publish('t', 'three', { qos: 1, id: 3 }));
-  t.same(await looked(wire), []);
+  publisher.send(publish('t', 'three', { qos: 1, id: 5 }));
+  t.same(await looked(back), []);
   t.equal(h.count('weir_broker_dropped_total', 'store-full'), 1);
 });
 
