@@ -110,6 +110,8 @@ export function drawScript(seed: number, index: number): Script {
     const client = clients[place];
     if (client === undefined || random.chance(client.isSuspect ? 0.5 : 0.03)) {
       clients[place] = drawOpening(random, place, steps);
+    } else if (random.below(100) < 6) {
+      drawSqueeze(random, { place, version: client.version }, steps);
     } else if (random.chance(0.75)) {
       if (drawSending(random, { place, ...client }, steps)) client.isSuspect = true;
     } else if (random.chance(0.06)) {
@@ -161,6 +163,13 @@ function drawOpening(random: Random, place: number, steps: Step[]): Drawn {
   steps.push({ op: 'open', place });
   steps.push({ op: 'send', place, bytes: isBroken ? mutate(connect, random, connect) : connect });
   if (random.chance(0.8)) steps.push({ op: 'turn' });
+  if (random.chance(0.3)) {
+    const everything = encodePacket(
+      { cmd: 'subscribe', messageId: 9, subscriptions: [{ topic: '#', qos: 0 }] },
+      version,
+    );
+    steps.push({ op: 'send', place, bytes: everything });
+  }
   return { version, isHonest: random.chance(0.5), isSuspect: isBroken };
 }
 
@@ -171,6 +180,10 @@ interface Client extends Drawn {
 /** True when the client may not live through it. */
 function drawSending(random: Random, client: Client, steps: Step[]): boolean {
   const { place, version } = client;
+  if (random.chance(0.12)) {
+    steps.push({ op: 'send', place, bytes: drawFlood(random, version) });
+    return false;
+  }
   let isSuspect = false;
   const packets = Array.from({ length: random.pick([1, 1, 1, 2, 3, 8]) }, () => {
     const drawn = random.fraction();
@@ -192,6 +205,28 @@ function drawSending(random: Random, client: Client, steps: Step[]): boolean {
     steps.push({ op: 'send', place, bytes: bytes.subarray(cut) });
   }
   return isSuspect;
+}
+
+/** Others take nothing for a while, and all that was kept for them is looked at. */
+function drawSqueeze(random: Random, { place, version }: Pick<Client, 'place' | 'version'>, steps: Step[]): void {
+  const others = Array.from({ length: places }, (_, index) => index).filter((index) => index !== place);
+  for (const other of others) steps.push({ op: 'stall', place: other });
+  for (let count = random.between(1, 4); count > 0; count--) {
+    steps.push({ op: 'send', place, bytes: drawFlood(random, version) });
+    steps.push({ op: 'turn' });
+  }
+  for (const other of others) steps.push({ op: 'take', place: other });
+}
+
+/** Plain QoS 0 messages of one topic, or two: what a broker forwards in runs. */
+function drawFlood(random: Random, version: MqttVersion): Buffer {
+  const two = [random.pick(topics.slice(0, 6)), random.pick(topics.slice(0, 6))];
+  const packets = Array.from({ length: random.between(2, 30) }, () => {
+    const payload = Buffer.alloc(random.pick(payloadSizes.slice(0, -2)), random.between(0x61, 0x7a));
+    const topic = two[random.chance(0.1) ? 1 : 0] as string;
+    return encodePacket({ cmd: 'publish', topic, payload, qos: 0, retain: false, dup: false }, version);
+  });
+  return Buffer.concat(packets);
 }
 
 function drawClientPacket(random: Random, { version, isHonest }: Client): Buffer {
