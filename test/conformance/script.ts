@@ -22,7 +22,7 @@ import type { SpecVersion } from './statement.ts';
 export interface Stage {
   readonly bindings: Map<string, readonly [number, number]>;
   /** A new network connection of the client `name`; a former one stays as it is. */
-  open(name: string): void;
+  open(name: string, subprotocols?: string): void;
   send(name: string, octets: Octets, chunkBytes?: number): Promise<void>;
   /** The next packet for `name`, or undefined when none comes. */
   next(name: string): Promise<Buffer | undefined>;
@@ -100,9 +100,9 @@ export class Client {
     });
   }
 
-  /** A connection without a packet on it. */
-  opens(): Step {
-    return step(`${this.name} opens a connection`, async (stage) => stage.open(this.name));
+  /** A connection without a packet on it; over WebSocket it offers `subprotocols`. */
+  opens(subprotocols?: string): Step {
+    return step(`${this.name} opens a connection`, async (stage) => stage.open(this.name, subprotocols));
   }
 
   sends(...packets: readonly Octets[]): Step {

@@ -67,7 +67,7 @@ abstract class LinkStage<L extends Link> implements Stage {
   readonly links: { readonly name: string; readonly link: L }[] = [];
   abstract readonly broker: Broker;
 
-  protected abstract connect(): L;
+  protected abstract connect(subprotocols: string): L;
   /** Waits until `condition`, or until nothing more can happen. */
   protected abstract until(condition: () => boolean): Promise<void>;
   protected abstract transmit(link: L, bytes: Buffer): Promise<void>;
@@ -83,8 +83,8 @@ abstract class LinkStage<L extends Link> implements Stage {
     return undefined;
   }
 
-  open(name: string): void {
-    this.links.unshift({ name, link: this.connect() });
+  open(name: string, subprotocols = 'mqtt'): void {
+    this.links.unshift({ name, link: this.connect(subprotocols) });
   }
 
   protected link(name: string): L {
@@ -247,8 +247,8 @@ class SocketStage extends LinkStage<TcpLink> {
     return this;
   }
 
-  protected connect(): TcpLink {
-    return this.#isWeb ? new WebSocketLink(this.#port, 'mqtt') : new TcpLink(this.#port);
+  protected connect(subprotocols: string): TcpLink {
+    return this.#isWeb ? new WebSocketLink(this.#port, subprotocols) : new TcpLink(this.#port);
   }
 
   override frame(name: string, frame: Frame): void {

@@ -20,6 +20,7 @@ export interface UpgradeAnswer {
 }
 
 const guid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+/** The best first. */
 const subprotocols: readonly string[] = ['mqtt', 'mqttv3.1'];
 const keyPattern = /^[A-Za-z0-9+/]{22}==$/;
 const fieldPattern = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/;
@@ -49,7 +50,7 @@ export function answerUpgrade(head: string): UpgradeAnswer {
   if (minor === '0' || hasBody || !keyPattern.test(key))
     return refused('400 Bad Request', 'The request for a WebSocket is malformed.');
   const offered = listOf(fields, 'sec-websocket-protocol');
-  const subprotocol = offered.find((name) => subprotocols.includes(name));
+  const subprotocol = subprotocols.find((name) => offered.includes(name)); // [MQTT-6.0.0-4]: mqtt, whatever else is offered
   if (subprotocol === undefined)
     return refused('400 Bad Request', `Offer the subprotocol mqtt; this port speaks ${subprotocols.join(' and ')}.`);
   const accept = createHash('sha1').update(`${key}${guid}`).digest('base64');

@@ -49,6 +49,21 @@ const passed: readonly (readonly ConformanceCase[])[] = [
       ),
     ],
   ),
+  both('a payload that is not the UTF-8 it says it is is refused', { v5: '3.4.2-1 3.5.2-1 3.3.2-4' }, (p, a, b) => {
+    const text = { props: [prop.payloadFormat(1)] };
+    const bytes = { props: [prop.payloadFormat(0)] };
+    return [
+      b.up(),
+      b.sends(p.subscribe(1, [['t', 0]])),
+      b.gets(p.suback(1, [0])),
+      a.up(),
+      a.sends(p.publish('t', broken, { qos: 1, id: 1, ...text }), p.publish('t', broken, { qos: 2, id: 2, ...text })),
+      a.gets(p.puback(1, 0x99), p.pubrec(2, 0x99)),
+      a.sends(p.publish('t', broken, text), p.publish('t', broken, bytes), p.publish('t', 'ä', text)),
+      b.gets(p.publish('t', broken, bytes), p.publish('t', 'ä', text)),
+      b.silent(),
+    ];
+  }),
   both('a retained message keeps its properties', { v5: '3.3.2-4 3.3.2-17' }, (p, a, b) => [
     a.up(),
     a.sends(p.publish('t', '{}', { qos: 1, id: 1, retain: true, props: everything })),
