@@ -1,7 +1,8 @@
 // What must hold for any bytes whatever that the codec is given. A violation is thrown, with what was expected.
 //
 //   nothing throws              every reader answers with values or with a problem
-//   the readers agree           PublishView and AckView accept what decodePacket accepts, and nothing else
+//   the readers agree           PublishView and AckView accept what decodePacket accepts, and nothing else;
+//                               CONNECT and DISCONNECT have the values of mqtt-packet
 //   decode(encode(x)) = x       for what was decoded, and for what a view writes for a receiver of any version
 //   cuts do not matter          packets carried over from read to read are the packets of one read
 
@@ -14,7 +15,13 @@ import {
   PacketCarry,
   packetType,
 } from '../../src/protocol/mqtt/frame.ts';
-import { type ControlPacket, decodePacket, encodePacket, peekProtocolLevel } from '../../src/protocol/mqtt/packet.ts';
+import {
+  type ControlPacket,
+  decodeJudged,
+  decodePacket,
+  encodePacket,
+  peekProtocolLevel,
+} from '../../src/protocol/mqtt/packet.ts';
 import {
   type PublishHeader,
   PublishView,
@@ -62,7 +69,10 @@ export function checkCodec({ version, bytes }: CodecCase): void {
   isValidTopicName(text);
   isValidTopicFilter(text, version);
   parseShare(text);
-  if (decoded.ok) checkAgain(decoded.packet, version);
+  if (decoded.ok) {
+    checkOracle(decoded.packet, { version, bytes });
+    checkAgain(decoded.packet, version);
+  }
   checkCarry(bytes, random);
   const field = lengthFieldBytes(bytes, 1, bytes.length);
   if (field >= 1 && bytes.length === 1 + field + lengthFieldValue(bytes, 1, field)) {
@@ -75,6 +85,15 @@ export function checkCodec({ version, bytes }: CodecCase): void {
     }
   }
   assert.ok(bytes.equals(untouched), 'nobody writes into what it reads');
+}
+
+/** What is read without mqtt-packet has the values that mqtt-packet gives. */
+function checkOracle(packet: ControlPacket, { version, bytes }: CodecCase): void {
+  if (packet.cmd !== 'connect' && packet.cmd !== 'disconnect') return;
+  if (packet.cmd === 'connect' && packet.will?.propertyBytes !== undefined) return;
+  const read = decodeJudged(bytes, undefined, version);
+  assert.ok(read.ok, `mqtt-packet reads it, too: ${read.ok ? '' : read.detail}`);
+  assert.deepEqual(comparable(packet), comparable(read.packet));
 }
 
 function checkAgain(packet: ControlPacket, version: MqttVersion): void {

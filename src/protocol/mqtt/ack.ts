@@ -62,11 +62,16 @@ export interface AckPlaceInBuffer {
   readonly version?: MqttVersion;
 }
 
+/** What an acknowledgement of packet type `type` begins with. */
+export function ackFirstByte(type: number): number {
+  return (type << typeShift) | (type === packetType.pubrel ? pubrelFlags : 0);
+}
+
 /** Writes one acknowledgement of ackSize() bytes into `target` at `at`. Returns the offset behind it. */
 export function writeAck(type: number, packetId: number, place: AckPlaceInBuffer): number {
   const { target, at, reason = reasonCode.success, version = 4 } = place;
   const bytes = ackSize(version, reason);
-  target[at] = (type << typeShift) | (type === packetType.pubrel ? pubrelFlags : 0);
+  target[at] = ackFirstByte(type);
   target[at + 1] = bytes - 2;
   writeUint16(target, at + 2, packetId);
   if (bytes === reasonedAckBytes) target[at + ackBytes] = reason;

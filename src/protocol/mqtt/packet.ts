@@ -1,6 +1,7 @@
 // Control packets ⇄ values. The one door to mqtt-packet.
 //
-// mqtt-packet decodes and encodes. Before it reads a packet packet-shape.ts has judged every byte of it, because
+// mqtt-packet decodes and encodes; what every handshake brings is read by plain-packet.ts instead, to the same
+// values. Before it reads a packet packet-shape.ts has judged every byte of it, because
 // mqtt-packet lets much pass: text that is not UTF-8 or holds U+0000, bytes behind the last field, packet id 0,
 // will QoS 3, properties twice or of another packet, integers longer than they need be.
 //
@@ -30,6 +31,7 @@ import {
   typeShift,
 } from './frame.ts';
 import { PacketShape } from './packet-shape.ts';
+import { bareDisconnect, plainConnect } from './plain-packet.ts';
 import { PropertyWalk, propertyId, willOwner } from './properties.ts';
 import { readUint16 } from './publish.ts';
 
@@ -55,6 +57,8 @@ const duplicateBit = 0x08;
  * values do not share memory with `bytes`. Never throws.
  */
 export function decodePacket(bytes: Buffer, version: MqttVersion = 4): Decoded {
+  const bare = bareDisconnect(bytes, version);
+  if (bare !== undefined) return { ok: true, packet: bare };
   const bodyAt = 1 + lengthFieldBytes(bytes, 1, bytes.length);
   if (bodyAt < 2 || bytes.length !== bodyAt + lengthFieldValue(bytes, 1, bodyAt - 1)) {
     return failure('malformed-length', 'not one whole packet');
@@ -69,13 +73,30 @@ export function decodePacket(bytes: Buffer, version: MqttVersion = 4): Decoded {
   const type = firstByte >> typeShift;
   // An AUTH of nothing is one of success (§3.15.2.1); mqtt-packet does not know.
   if (type === packetType.auth && bytes.length === bodyAt) return { ok: true, packet: { cmd: 'auth', reasonCode: 0 } };
+  if (type === packetType.connect) {
+    const connect = plainConnect(bytes, bodyAt);
+    if (connect !== undefined) return { ok: true, packet: connect };
+  }
+  return decodeJudged(bytes, shape.willProperties, version);
+}
+
+/**
+ * What mqtt-packet makes of a packet that packet-shape.ts found right; `willProperties` is where those of a CONNECT
+ * stand. decodePacket() gives the same values, the tests compare them.
+ */
+export function decodeJudged(
+  bytes: Buffer,
+  willProperties: PacketShape['willProperties'],
+  version: MqttVersion,
+): Decoded {
+  const firstByte = bytes[0] as number;
   // A copy, because the parser's values are slices of what it was given.
   const copy = Buffer.from(bytes);
-  if (type !== packetType.publish) copy[0] = firstByte & ~duplicateBit;
+  if (firstByte >> typeShift !== packetType.publish) copy[0] = firstByte & ~duplicateBit;
   const decoded = parse(copy, version);
-  if (shape.willProperties !== undefined && decoded.ok && decoded.packet.cmd === 'connect') {
+  if (willProperties !== undefined && decoded.ok && decoded.packet.cmd === 'connect') {
     const { will } = decoded.packet;
-    if (will !== undefined) will.propertyBytes = willMessageProperties(copy, shape.willProperties);
+    if (will !== undefined) will.propertyBytes = willMessageProperties(copy, willProperties);
   }
   return decoded;
 }

@@ -3,7 +3,7 @@
 import { Buffer } from 'node:buffer';
 import t from 'tap';
 import { lengthFieldBytes, type MqttVersion } from '../../../src/protocol/mqtt/frame.ts';
-import { type ControlPacket, decodePacket, encodePacket } from '../../../src/protocol/mqtt/packet.ts';
+import { type ControlPacket, decodeJudged, decodePacket, encodePacket } from '../../../src/protocol/mqtt/packet.ts';
 import { PublishView, publishBytes, type Qos, writePublish } from '../../../src/protocol/mqtt/publish.ts';
 import { drawPacket, packetKinds } from '../../fuzz/packets.ts';
 import { Random } from '../../fuzz/random.ts';
@@ -40,6 +40,32 @@ t.test('a valid packet decodes to what it was encoded from', async (t) => {
     }
   }
 });
+
+t.test('CONNECT and DISCONNECT have the values that mqtt-packet gives, whoever reads them', async (t) => {
+  const random = new Random(31_141);
+  const read = { plain: 0, other: 0 };
+  for (let count = 0; count < 3_000; count++) {
+    const version = random.pick(versions);
+    const bytes = encodePacket(drawPacket(random, random.chance(0.8) ? 'connect' : 'disconnect', version), version);
+    const decoded = decodePacket(bytes, version);
+    const judged = decodeJudged(bytes, undefined, version);
+    if (!decoded.ok || !judged.ok) throw new Error(`not read: ${bytes.toString('hex')}`);
+    if ('length' in decoded.packet) read.other++;
+    else read.plain++;
+    const [ours, theirs] = [comparable(decoded.packet), comparable(judged.packet)];
+    if (JSON.stringify(sorted(ours)) !== JSON.stringify(sorted(theirs))) t.same(ours, theirs, bytes.toString('hex'));
+  }
+  t.ok(read.plain > 1_000 && read.other > 100, `both ways were taken: ${JSON.stringify(read)}`);
+});
+
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort()
+      .map(([name, inner]) => [name, sorted(inner)]),
+  );
+}
 
 type PublishPacket = Extract<ControlPacket, { cmd: 'publish' }>;
 
