@@ -221,6 +221,10 @@ export const brokerQueueMessagesMax = 10_000;
 export const brokerQueueBytesMax = 4_194_304;
 /** Bytes of these messages, all sessions together. */
 export const brokerQueueBytesTotalMax = 67_108_864;
+/** For how long a receiver whose queue is more than half full may hold back its publishers, before messages are dropped … */
+export const brokerPressMsMax = 3000;
+/** … and how long while it acknowledges nothing. */
+export const brokerPressStepMs = 100;
 /** Bytes for one client that its socket has not taken; beyond it QoS 0 is dropped, QoS 1 and 2 queue, and its own packets wait. */
 export const brokerOutputBytesMax = 1_048_576;
 /** Bytes that no socket has taken, all clients together; beyond it only clients that owe nothing get more. */

@@ -22,6 +22,7 @@ import { OutboundQueue, type QueuedMessage } from './outbound-queue.ts';
 import type { Outbox } from './outbox.ts';
 import { PendingMessage, type Settlement, volatileMessage, volatilePubcomp } from './pending-message.ts';
 import type { SessionStore, StoredDelivery } from './ports.ts';
+import { Pressure } from './pressure.ts';
 import type { Replay } from './replay.ts';
 import type { Session, SessionShare } from './session.ts';
 
@@ -48,6 +49,7 @@ export class AcknowledgedFlow {
   /** Packet ids whose flush failed: asked for again by pump(). */
   #unflushed: number[] | undefined;
   #ordinal = 0;
+  #pressure: Pressure | undefined;
 
   constructor(session: Session, share: SessionShare) {
     this.#session = session;
@@ -58,6 +60,16 @@ export class AcknowledgedFlow {
     return this.#queue?.length ?? 0;
   }
 
+  /** Messages are under way to the client. */
+  get isOwed(): boolean {
+    return this.#inflight !== undefined && this.#inflight.size > 0;
+  }
+
+  whenEased(goOn: () => void): void {
+    this.#pressure ??= new Pressure(this.#share.clock);
+    this.#pressure.wait(goOn);
+  }
+
   /** The client is there, maybe with another window than before. */
   attach(): void {
     if (this.#inflight !== undefined) this.#inflight.max = this.#windowMax;
@@ -66,6 +78,7 @@ export class AcknowledgedFlow {
 
   /** The connection ended. */
   detach(): void {
+    this.#pressure?.release();
     this.#replays = undefined;
     this.#unflushed = undefined;
     this.#flushing = 0;
@@ -84,6 +97,7 @@ export class AcknowledgedFlow {
 
   /** Everything is forgotten for good. */
   discard(): void {
+    this.#pressure?.release();
     const { clientId } = this.#session;
     for (const packetId of this.#inflight?.ids() ?? []) {
       this.#inflight?.get(packetId)?.settlement?.reject(clientGone(clientId));
@@ -162,6 +176,11 @@ export class AcknowledgedFlow {
 
   /** Sends what waits, as far as window and output allow. */
   pump(): void {
+    this.#sendWaiting();
+    this.#pressure?.moved(this.#queue?.isShort !== false);
+  }
+
+  #sendWaiting(): void {
     const { outbox } = this.#session;
     if (outbox === undefined) return;
     if (this.#unflushed !== undefined) this.#flushAgain(this.#unflushed);
@@ -233,7 +252,9 @@ export class AcknowledgedFlow {
       return;
     }
     const transmits = this.queueLength === 0 && this.#mayTransmit(message as QueuedMessage);
-    if (!transmits && !this.#queueMessage(message as QueuedMessage)) {
+    const isTaken = transmits || this.#queueMessage(message as QueuedMessage);
+    if (!transmits && this.#isPressing) outcome.pressing = this.#session;
+    if (!isTaken) {
       this.#share.traffic.dropped('queue-full', 1);
       return;
     }
@@ -243,6 +264,11 @@ export class AcknowledgedFlow {
       outcome.durable = true;
     }
     if (transmits) this.#transmit(message);
+  }
+
+  /** Its client is there and behind: who publishes had better wait. */
+  get #isPressing(): boolean {
+    return this.#session.outbox !== undefined && this.#queue?.isLong === true && this.#pressure?.isOn !== false;
   }
 
   #put(store: SessionStore, { ordinal, view, qos, retain, subscriptionIds }: PendingMessage): void {

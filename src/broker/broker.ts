@@ -105,7 +105,7 @@ export class Broker {
       store,
       traffic: this.#traffic,
       header: new DeliveryHeader(() => clock.monotonicMs()),
-      outcome: { receivers: 0, durable: false },
+      outcome: { receivers: 0, durable: false, pressing: undefined },
       outboxes: this.#outboxes,
     };
     this.#exchange = new Exchange({ ...outbound, service, authoriser }, this.#limits);

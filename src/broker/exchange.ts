@@ -44,6 +44,8 @@ export interface PublishOutcome {
   readonly receivers: number;
   /** Something of it went to the session store: it is acknowledged once that is flushed. */
   readonly durable: boolean;
+  /** A receiver that is behind: the publisher waits for it, if it can. */
+  readonly pressing: Session | undefined;
 }
 
 export interface ExchangePorts extends FanOutShare {
@@ -51,7 +53,7 @@ export interface ExchangePorts extends FanOutShare {
   readonly service: TopicProtocol | undefined;
   readonly authoriser: Authoriser;
   readonly store: SessionStore | undefined;
-  readonly outcome: { receivers: number; durable: boolean };
+  readonly outcome: { receivers: number; durable: boolean; pressing: Session | undefined };
 }
 
 const neverResolved = -1;
@@ -111,6 +113,7 @@ export class Exchange {
   publish(view: PublishView, route: TopicRoute, from: Session | undefined): PublishOutcome {
     const { outcome } = this.#ports;
     outcome.durable = false;
+    outcome.pressing = undefined;
     if (view.retain) this.#retain(route.topic, view);
     const list = this.#listOf(route);
     outcome.receivers = list.count;

@@ -38,6 +38,18 @@ export class OutboundQueue {
     return this.#messages[this.#head];
   }
 
+  /** Less than half of its bounds are left. */
+  get isLong(): boolean {
+    const { queueMessagesMax, queueBytesMax } = this.#share.limits;
+    return this.length * 2 > queueMessagesMax || this.#bytes * 2 > queueBytesMax;
+  }
+
+  /** More than three quarters of its bounds are left. */
+  get isShort(): boolean {
+    const { queueMessagesMax, queueBytesMax } = this.#share.limits;
+    return this.length * 4 < queueMessagesMax && this.#bytes * 4 < queueBytesMax;
+  }
+
   /** Whether a message of `bytes` would be taken. */
   hasRoom(bytes: number): boolean {
     const { limits, queued } = this.#share;

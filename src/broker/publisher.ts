@@ -91,6 +91,8 @@ export class Publisher {
   /** Publishes the topic service has not settled, and the packet ids of those of QoS 2. */
   #serving = 0;
   #servingIds: Set<number> | undefined;
+  /** A receiver holds it back. */
+  #waits = false;
 
   constructor(source: PublishSource, connection: PublishConnection, share: PublishShare) {
     this.#source = source;
@@ -286,12 +288,24 @@ export class Publisher {
       this.#full(view);
       return;
     }
-    const { receivers, durable } = exchange.publish(view, route, session);
+    const { receivers, durable, pressing } = exchange.publish(view, route, session);
     if (qos === 0) return;
+    if (pressing !== undefined) this.#waitFor(pressing);
     const type = qos === 1 ? packetType.puback : packetType.pubrec;
     const reason = version === 5 && receivers === 0 ? reasonCode.noMatchingSubscribers : reasonCode.success;
     if (durable) this.#ackWhenSafe(this.#acks.reserve(type, packetId), reason);
     else this.#acks.pass(type, packetId, reason);
+  }
+
+  /** Lets a receiver that is behind catch up; one that owes acknowledgements must be read on, so that others can. */
+  #waitFor(receiver: Session): void {
+    if (this.#waits || receiver === this.#source.session || this.#source.session.isOwed) return;
+    this.#waits = true;
+    this.#connection.hold();
+    receiver.whenEased(() => {
+      this.#waits = false;
+      if (this.#connection.isOpen) this.#goOn();
+    });
   }
 
   /** A message that is to be retained and cannot: its publisher is told, and nobody gets it. */
@@ -340,7 +354,8 @@ export class Publisher {
   }
 
   #mayGoOn(): boolean {
-    return this.#serving < this.#share.limits.inflightInboundMax && this.#acks.open < brokerAcksWaitingMax;
+    const { inflightInboundMax } = this.#share.limits;
+    return !this.#waits && this.#serving < inflightInboundMax && this.#acks.open < brokerAcksWaitingMax;
   }
 
   #goOn(): void {

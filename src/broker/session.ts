@@ -43,8 +43,8 @@ export interface SessionShare extends QueueShare {
   readonly clock: Clock;
   readonly store: SessionStore | undefined;
   readonly header: DeliveryHeader;
-  /** What is being published: a session says here that it went to the store. */
-  readonly outcome: { durable: boolean };
+  /** What is being published: a session says here that it went to the store, and that it is behind. */
+  readonly outcome: { durable: boolean; pressing: Session | undefined };
   readonly limits: QueueShare['limits'] & { readonly inflightOutboundMax: number };
 }
 
@@ -254,6 +254,16 @@ export class Session {
   /** Sends what waits, as far as window and output allow. */
   pump(): void {
     this.#flow?.pump();
+  }
+
+  /** Its client owes acknowledgements. */
+  get isOwed(): boolean {
+    return this.#flow?.isOwed === true;
+  }
+
+  /** It was pressing: `goOn` is called when it has caught up, or will not. */
+  whenEased(goOn: () => void): void {
+    this.#flowOf().whenEased(goOn);
   }
 
   /** Whether a message of `qos` and about `bytes` would go out at once. */

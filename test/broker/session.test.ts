@@ -2,6 +2,7 @@
 
 import { Buffer } from 'node:buffer';
 import t from 'tap';
+import { brokerPressStepMs } from '../../src/limits.ts';
 import type { WeirError } from '../../src/model/errors.ts';
 import { settle } from '../support/sim-clock.ts';
 import { ack, connect, Harness, publish, StubService, subscribe, type Wire } from './broker-harness.ts';
@@ -114,6 +115,8 @@ t.test(
     t.equal(dropped, 20);
     for (let n = 1; n <= 10; n++) {
       publisher.send(publish('one', `${n}`, { qos: 1, id: n }));
+      // The publisher waits a moment for the slow one, then no more.
+      if (n === 6) await h.clock.advance(brokerPressStepMs);
       for (const line of await looked(quick)) quick.send(ack('puback', Number(line.split('#')[1])));
     }
     t.equal(h.count('weir_broker_dropped_total', 'queue-full'), 10 - 3 - 5);
