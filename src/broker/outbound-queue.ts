@@ -2,6 +2,9 @@
 //
 // Bounded by messages and bytes, its own and those of all sessions together. Policy when full: the newest is not
 // taken (`reject`); the caller counts it, or tells the service that wanted to deliver it.
+//
+// No queue may hold more than what is still free for all: n greedy ones come to rest at 1/(n+1) of the whole each,
+// and leave as much to a client that is only behind for a moment (dynamic thresholds, Choudhury and Hahne 1998).
 
 import type { PublishView } from '../protocol/mqtt/publish.ts';
 import type { PendingMessage } from './pending-message.ts';
@@ -54,7 +57,7 @@ export class OutboundQueue {
   hasRoom(bytes: number): boolean {
     const { limits, queued } = this.#share;
     if (this.length >= limits.queueMessagesMax || this.#bytes + bytes > limits.queueBytesMax) return false;
-    return queued.bytes + bytes <= limits.queueBytesTotalMax;
+    return this.#bytes + bytes <= limits.queueBytesTotalMax - queued.bytes;
   }
 
   /** False when it is full. */
