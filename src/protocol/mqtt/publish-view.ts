@@ -76,6 +76,8 @@ export class PublishView {
   /** Holds the properties when what was taken out was in their middle; reused. */
   #scratch: Buffer = nothing;
   #walk: PropertyWalk | undefined;
+  /** The last packet read had a section of them: what is known of it is not of the next. */
+  #hadProperties = false;
 
   /** Offset of the topic's first character in `topicBuffer`. */
   get topicAt(): number {
@@ -106,11 +108,7 @@ export class PublishView {
     this.qos = qos as Qos;
     this.retain = (firstByte & retainBit) !== 0;
     this.duplicate = (firstByte & duplicateBit) !== 0;
-    this.propertiesBytes = 0;
-    this.expirySeconds = undefined;
-    this.expiresAtMs = 0;
-    this.topicAlias = 0;
-    this.declaresText = false;
+    if (this.#hadProperties) this.#forgetProperties();
     if (this.duplicate && qos === 0) return 'malformed-packet'; // [MQTT-3.3.1-2]
     if (from + topicLengthBytes > to) return 'malformed-packet';
     this.topicBytes = readUint16(buffer, from);
@@ -122,6 +120,15 @@ export class PublishView {
     if (version === version5) return this.#readProperties();
     this.bodyVersion = version4;
     return undefined;
+  }
+
+  #forgetProperties(): void {
+    this.#hadProperties = false;
+    this.propertiesBytes = 0;
+    this.expirySeconds = undefined;
+    this.expiresAtMs = 0;
+    this.topicAlias = 0;
+    this.declaresText = false;
   }
 
   /** The topic stands for the alias of this packet: `topic` is length-prefixed and stays as it is. */
@@ -265,6 +272,7 @@ export class PublishView {
   }
 
   #walkProperties(): ProtocolProblem | undefined {
+    this.#hadProperties = true;
     this.#walk ??= new PropertyWalk();
     const walk = this.#walk;
     const end = walk.start(this.buffer, this.payloadAt, { end: this.to, owner: packetType.publish });

@@ -91,7 +91,7 @@ function writeParts(
   { target, at }: { readonly target: Buffer; readonly at: number },
 ): number {
   let into = at;
-  if (header.omitTopic === true) {
+  if (header.version === version5 && header.omitTopic === true) {
     writeUint16(target, into, 0);
     into += topicLengthBytes;
   } else {
@@ -139,10 +139,11 @@ function plainRestBytes(view: PublishView, qos: Qos): number {
 }
 
 function restBytes(view: PublishView, header: PublishHeader): number {
-  const plain = plainRestBytes(view, header.qos) - (header.omitTopic === true ? view.topicBytes : 0);
+  const plain = plainRestBytes(view, header.qos);
   if (header.version !== version5) return plain;
   const properties = propertyBytes(view, header);
-  return plain + lengthFieldSize(properties) + properties;
+  const section = lengthFieldSize(properties) + properties;
+  return plain + section - (header.omitTopic === true ? view.topicBytes : 0);
 }
 
 /** Bytes of the property section behind its length. */
