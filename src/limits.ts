@@ -229,8 +229,8 @@ export const brokerPressStepMs = 100;
 export const brokerOutputBytesMax = 1_048_576;
 /** Bytes that no socket has taken, all clients together; beyond it only clients that owe nothing get more. */
 export const brokerOutputBytesTotalMax = 67_108_864;
-/** Batch buffers kept for reuse, in bytes together. */
-export const brokerPoolBytesMax = 4_194_304;
+/** Batch buffers kept for reuse, in bytes together: what the turns of a busy second take; an idle broker keeps none. */
+export const brokerPoolBytesMax = 16_777_216;
 /** Input kept while a connection may not be read on: one read of a socket, with room for what TLS had decrypted. */
 export const brokerHeldBytesMax = 262_144;
 /** Subscriptions of one session; more are refused in the SUBACK. */

@@ -281,6 +281,7 @@ export class Broker {
       this.#wills.sweep(nowMs);
       this.#sessions.sweep(nowMs);
       this.#exchange.sweep();
+      this.#outboxes.pool.trim();
       this.#clientsMaximum = Math.max(this.#clientsMaximum, this.#sessions.count);
       this.#sweepLater();
     });

@@ -1,7 +1,8 @@
 // Batch buffers between turns: a connection holds one only while it has something to send.
 //
 // One stack per size, powers of two; last in, first out, so that few buffers serve all and stay in the processor's
-// cache. What would exceed the bound is left to the garbage collector.
+// cache. What would exceed the bound is left to the garbage collector, and so is what nobody wanted for a while:
+// the bound is what a busy second takes, and an idle broker keeps nothing.
 
 import { Buffer } from 'node:buffer';
 import { brokerPoolBytesMax } from '../limits.ts';
@@ -10,15 +11,28 @@ const batchBytesMin = 4096;
 const sizeBitsMin = 12;
 const bitsOfInteger = 32;
 
+interface Stack {
+  readonly free: Buffer[];
+  /** Fewest there were since the last trim(): so many nobody wanted. */
+  unused: number;
+}
+
 export class BufferPool {
-  readonly #free: Buffer[][] = [];
+  readonly #stacks: Stack[] = [];
   #bytes = 0;
+
+  /** Of the buffers that are free. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   /** A buffer of at least `bytes`, with anything in it. */
   take(bytes: number): Buffer {
     const kind = kindOf(bytes);
-    const free = this.#free[kind]?.pop();
-    if (free === undefined) return Buffer.allocUnsafeSlow(batchBytesMin << kind);
+    const stack = this.#stacks[kind];
+    const free = stack?.free.pop();
+    if (stack === undefined || free === undefined) return Buffer.allocUnsafeSlow(batchBytesMin << kind);
+    if (stack.free.length < stack.unused) stack.unused = stack.free.length;
     this.#bytes -= free.length;
     return free;
   }
@@ -27,13 +41,19 @@ export class BufferPool {
   give(buffer: Buffer): void {
     if (this.#bytes + buffer.length > brokerPoolBytesMax) return;
     const kind = kindOf(buffer.length);
-    let free = this.#free[kind];
-    if (free === undefined) {
-      free = [];
-      this.#free[kind] = free;
-    }
-    free.push(buffer);
+    while (this.#stacks.length <= kind) this.#stacks.push({ free: [], unused: 0 });
+    this.#stacks[kind]?.free.push(buffer);
     this.#bytes += buffer.length;
+  }
+
+  /** Lets go what nobody wanted since the last call. About to be called every second. */
+  trim(): void {
+    for (const [kind, stack] of this.#stacks.entries()) {
+      // The oldest lie at the bottom.
+      stack.free.splice(0, stack.unused);
+      this.#bytes -= stack.unused * (batchBytesMin << kind);
+      stack.unused = stack.free.length;
+    }
   }
 }
 
