@@ -73,7 +73,7 @@ async function connect({ t, broker, transport, version }: Stage, options: IClien
   const settings: IClientOptions = {
     protocolVersion: version,
     reconnectPeriod: 0,
-    ca: transport === 'tls' || transport === 'wss' ? readFileSync(broker.certificates.authority) : undefined,
+    ...(transport === 'tls' || transport === 'wss' ? { ca: readFileSync(broker.certificates.authority) } : {}),
     ...options,
   };
   const mqtt = dial({ broker, transport }, settings);
