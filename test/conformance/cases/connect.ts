@@ -255,6 +255,16 @@ const refusals: readonly (readonly ConformanceCase[])[] = [
     { broker: refusing('not-authorized') },
   ),
   both(
+    'a will to a topic that is not allowed is refused',
+    { v4: '3.2.2-5 3.1.4-5', v5: '3.1.4-2 3.2.2-7' },
+    (p, a) => [
+      a.opens(),
+      a.sends(p.connect({ id: 'a', will: { topic: 'no', payload: 'x' } })),
+      a.refused({ v4: 5, v5: [0x87] }),
+    ],
+    { broker: { mayPublish: (topic) => topic !== 'no' } },
+  ),
+  both(
     'what follows an accepted CONNECT at once is processed after CONNACK',
     { v4: '3.2.0-1', v5: '3.2.0-1' },
     (p, a) => [

@@ -192,7 +192,12 @@ const wrongInPublish: readonly (readonly [string, string, readonly number[]])[] 
   ['a property of another packet', '4.13.1-1', prop.sessionExpiry(1)],
   ['a property that does not exist', '4.13.1-1', [0x7f, 0]],
   ['a property twice', '4.13.1-1', [...prop.messageExpiry(1), ...prop.messageExpiry(1)]],
-  ['a property that is cut off', '4.13.1-1', [0x02, 0, 0]],
+  ['a property of four bytes that is cut off', '4.13.1-1', [0x02, 0, 0]],
+  ['a property of two bytes that is cut off', '4.13.1-1', [0x23, 0]],
+  ['a property of one byte that is cut off', '4.13.1-1', [0x01]],
+  ['a text property that is cut off', '4.13.1-1', [0x03, 0, 9, 0x61]],
+  ['binary data that are cut off', '4.13.1-1', [0x09, 0, 9, 0x61]],
+  ['a user property that is cut off', '4.13.1-1 1.5.7-1', [0x26, 0, 1, 0x61, 0, 5, 0x62]],
 ];
 
 const wrong: readonly (readonly ConformanceCase[])[] = [

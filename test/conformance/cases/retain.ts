@@ -130,7 +130,26 @@ const stored: readonly (readonly ConformanceCase[])[] = [
   ),
 ];
 
-/** A filter that begins with a wildcard finds no retained message below $. */
+const full = both(
+  'a retained message too many is refused, and one that is there may change',
+  { v5: '3.4.2-1 3.5.2-1 3.3.1-5' },
+  (p, a, b) => [
+    a.up(),
+    a.sends(p.publish('1', 'x', { retain: true, qos: 1, id: 1 })),
+    a.gets(p.puback(1, 'ok')),
+    a.sends(
+      p.publish('2', 'x', { retain: true, qos: 1, id: 2 }),
+      p.publish('2', 'x', { retain: true, qos: 2, id: 3 }),
+      p.publish('1', 'y', { retain: true, qos: 1, id: 4 }),
+    ),
+    a.gets(p.puback(2, 0x97), p.pubrec(3, 0x97), p.puback(4, 'ok')),
+    b.up(),
+    b.sends(p.subscribe(1, [['#', 0]])),
+    b.gets(p.suback(1, [0]), p.publish('1', 'y', { retain: true })),
+  ],
+  { broker: { settings: { retainedMessagesMax: 1 } } },
+);
+
 const dollar = both(
   'retained messages of topics with $ are not found by # and +',
   { v4: '4.7.2-1', v5: '4.7.2-1' },
@@ -251,4 +270,4 @@ const options: readonly (readonly ConformanceCase[])[] = [
   ]),
 ];
 
-export const retainCases: readonly ConformanceCase[] = [...stored, dollar, ...options].flat();
+export const retainCases: readonly ConformanceCase[] = [...stored, full, dollar, ...options].flat();

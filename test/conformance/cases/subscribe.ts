@@ -95,6 +95,27 @@ const subscribing: readonly (readonly ConformanceCase[])[] = [
     a.gets(p.publish('t/x', 'x', { qos: 2, id: 'm' })),
     a.silent(),
   ]),
+  both(
+    'a subscription too many is refused in its place, and one that is there may change',
+    { v4: '3.8.4-5 3.9.3-2', v5: '3.8.4-7 3.9.3-2' },
+    (p, a, b) => [
+      a.up(),
+      a.sends(
+        p.subscribe(1, [
+          ['1', 0],
+          ['2', 1],
+          ['3', 0],
+        ]),
+      ),
+      a.gets(p.suback(1, [0, 1, p.is5 ? 0x97 : 0x80])),
+      a.sends(p.subscribe(2, [['1', 1]]), p.unsubscribe(3, ['2']), p.subscribe(4, [['3', 0]])),
+      a.gets(p.suback(2, [1]), p.unsuback(3, [0]), p.suback(4, [0])),
+      b.up(),
+      b.sends(p.publish('1', 'x'), p.publish('2', 'x'), p.publish('3', 'x')),
+      a.gets(p.publish('1', 'x'), p.publish('3', 'x')),
+    ],
+    { broker: { settings: { subscriptionsPerSessionMax: 2 } } },
+  ),
   both('SUBSCRIBE with other flags than 0010 ends the connection', { v4: '3.8.1-1', v5: '3.8.1-1' }, (p, a, b) => [
     a.up(),
     a.sends([0x80, ...p.subscribe(1, [['t', 0]]).slice(1)]),
