@@ -38,6 +38,7 @@ export interface CredentialPorts {
 }
 
 const hashBytes = 64;
+const noPassword = Buffer.alloc(0);
 
 export class Credentials {
   readonly #ports: CredentialPorts;
@@ -72,7 +73,8 @@ export class Credentials {
     this.#decoy = decoyFor(rules);
   }
 
-  async authenticate(attempt: Attempt): Promise<Decision> {
+  /** At once where nothing has to be computed. */
+  authenticate(attempt: Attempt): Decision | Promise<Decision> {
     const { users, certificateIsUser } = this.#rules;
     const { username, listener } = attempt;
     if (certificateIsUser && attempt.certificateName !== undefined) {
@@ -92,20 +94,27 @@ export class Credentials {
     return this.#checkPassword(attempt, username, users);
   }
 
-  async #checkPassword(
+  #checkPassword(
     attempt: Attempt,
     username: string,
     users: ReadonlyMap<string, PasswordHash>,
-  ): Promise<Decision> {
-    const password = attempt.password ?? Buffer.alloc(0);
+  ): Decision | Promise<Decision> {
     const stored = users.get(username);
-    const key = this.#keyOf({ username, password, stored });
+    const key = this.#keyOf({ username, password: attempt.password ?? noPassword, stored });
     if (stored !== undefined && this.#recall(key)) return admitted(username, attempt);
     if (this.#delay.isBusy(attempt.remote) || this.#waiting.length >= accessChecksWaitingMax) {
       this.#busy.add();
       return refused('unavailable', 'too many passwords wait to be checked');
     }
-    const matches = await this.#check(key, password, stored ?? this.#decoy);
+    return this.#compare(attempt, username, { key, stored });
+  }
+
+  async #compare(
+    attempt: Attempt,
+    username: string,
+    { key, stored }: { readonly key: string; readonly stored: PasswordHash | undefined },
+  ): Promise<Decision> {
+    const matches = await this.#check(key, attempt.password ?? noPassword, stored ?? this.#decoy);
     if (stored === undefined) return this.#refuse(attempt, 'bad-credentials', `user '${username}' is not known`);
     if (!matches) return this.#refuse(attempt, 'bad-credentials', `the password of user '${username}' is wrong`);
     // The file may have changed while the hash was computed.

@@ -14,10 +14,11 @@
 //   client does not take its own output, and while it is over its rate: nothing grows without bound, whoever is slow.
 //   Whatever a client sends ends at most its own connection, with one reason, counted and logged once.
 
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import { brokerLingerMsMax, connectBytesMax, packetBytesMax } from '../limits.ts';
 import type { Connection, ConnectionSink, PeerCertificate, PeerCredentials } from '../platform/net.ts';
 import type { ProtocolProblem } from '../protocol/mqtt/errors.ts';
+import { plainPublishByte } from '../protocol/mqtt/publish.ts';
 import type { ClientWire } from './client-wire.ts';
 import { acceptance } from './connack.ts';
 import type { ConnectionShare } from './connection-share.ts';
@@ -152,12 +153,14 @@ export class ClientConnection implements ConnectionSink, PacketSink {
   }
 
   run(buffer: Buffer, at: number, end: number): number {
-    return this.#conversation?.run(buffer, at, end) ?? at;
+    const next = this.#conversation?.run(buffer, at, end) ?? at;
+    if (next > at && buffer[at] !== plainPublishByte && this.outbox.isOverBound) this.hold(holding.output);
+    return next;
   }
 
   packet(buffer: Buffer, range: PacketRange): void {
     this.#share.received.packets++;
-    if (this.#conversation === undefined) this.#enter(Buffer.from(buffer.subarray(range.at, range.end)), range);
+    if (this.#conversation === undefined) this.#enter(buffer.subarray(range.at, range.end), range);
     else this.#conversation.packet(buffer, range);
     if (this.outbox.isOverBound) this.hold(holding.output);
   }
@@ -181,7 +184,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     } else {
       // Read on, into nothing: a reset would take our last bytes from the peer.
       this.#stream.resume();
-      this.#stream.end();
+      this.#stream.end(reason === 'client-disconnect' || reason === 'client-disconnect-with-will');
     }
     this.#share.traffic.ended(reason);
     this.#logEnd(reason, detail);
@@ -229,9 +232,12 @@ export class ClientConnection implements ConnectionSink, PacketSink {
       this.#open(conversation, wire, acceptance(request, granted));
       this.#logStart(conversation, { clean: cleanStart, present });
     };
-    // Reading stays held until then.
-    if (session.isStored) conversation.safe.after(open);
-    else open(true);
+    if (session.isStored) {
+      this.hold(holding.authentication);
+      conversation.safe.after(open);
+    } else {
+      open(true);
+    }
   }
 
   #enter(bytes: Buffer, { at, bodyAt }: PacketRange): void {
@@ -263,8 +269,10 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     traffic.connected();
     this.send(answer);
     session.attach(this.outbox, wire);
-    const owned = [...session.subscriptions].filter(([, grant]) => grant.owned).map(([filter]) => filter);
-    service?.connected(client, owned);
+    if (service !== undefined) {
+      const owned = [...session.subscriptions].filter(([, grant]) => grant.owned).map(([filter]) => filter);
+      service.connected(client, owned);
+    }
     this.release(holding.authentication);
   }
 

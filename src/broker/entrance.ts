@@ -74,8 +74,7 @@ export class Entrance {
   start(): void {
     const { method, data } = this.#request;
     if (method === undefined) {
-      this.#connection.hold(holding.authentication);
-      this.#share.track(this.#authenticate());
+      this.#authenticate();
       return;
     }
     const authentication = new EnhancedAuthentication(method, this.#attempt(), this.#share.authenticator);
@@ -122,15 +121,29 @@ export class Entrance {
   }
 
   /** A failing authenticator admits nobody, and the client may try again. */
-  async #authenticate(): Promise<void> {
-    let admission: Admission;
+  #authenticate(): void {
+    let answer: Admission | Promise<Admission>;
     try {
-      admission = await this.#share.authenticator.authenticate(this.#attempt());
+      answer = this.#share.authenticator.authenticate(this.#attempt());
     } catch (error) {
-      this.#share.log.error('authentication failed', { client: this.#clientId, reason: errorMessage(error) });
-      admission = { admitted: false, reason: 'unavailable', detail: errorMessage(error) };
+      answer = this.#failed(error);
     }
+    if (answer instanceof Promise) {
+      this.#connection.hold(holding.authentication);
+      this.#share.track(this.#authenticated(answer));
+    } else {
+      this.#decide(answer, undefined);
+    }
+  }
+
+  async #authenticated(answer: Promise<Admission>): Promise<void> {
+    const admission = await answer.catch((error: unknown) => this.#failed(error));
     if (this.#connection.isAuthenticating) this.#decide(admission, undefined);
+  }
+
+  #failed(error: unknown): Admission {
+    this.#share.log.error('authentication failed', { client: this.#clientId, reason: errorMessage(error) });
+    return { admitted: false, reason: 'unavailable', detail: errorMessage(error) };
   }
 
   #attempt(): ConnectAttempt {

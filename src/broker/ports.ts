@@ -57,7 +57,8 @@ export type AuthenticationStep =
   | { readonly done: true; readonly admission: Admission; readonly data: Uint8Array | undefined };
 
 export interface Authenticator {
-  authenticate(attempt: ConnectAttempt): Promise<Admission>;
+  /** An answer that needs no waiting is given at once: it spares each connection a turn. */
+  authenticate(attempt: ConnectAttempt): Admission | Promise<Admission>;
   /**
    * Begins an enhanced authentication; undefined when `method` is not spoken (0x8C). A client that connected by a
    * method may authenticate again by it; whoever does so must stay the same principal.

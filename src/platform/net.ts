@@ -86,8 +86,11 @@ export interface Connection {
   /** Stops reading until resume(): back-pressure on the peer. */
   pause(): void;
   resume(): void;
-  /** Sends what is queued, then closes. */
-  end(): void;
+  /**
+   * Sends what is queued, then closes. `peerIsDone`: the peer said that it sends nothing more, so that its end need
+   * not be waited for where nothing can be lost by that.
+   */
+  end(peerIsDone?: boolean): void;
   /** Closes now and forgets what is queued. */
   destroy(): void;
 }

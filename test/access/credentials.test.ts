@@ -38,9 +38,9 @@ const attempt = (more: Partial<Attempt> & { readonly pass?: string } = {}): Atte
 });
 
 /** Lets hashes be computed, and the delays pass. */
-async function settled<Value>(clock: SimClock, promise: Promise<Value>): Promise<Value> {
+async function settled<Value>(clock: SimClock, promise: Value | Promise<Value>): Promise<Value> {
   let isDone = false;
-  void promise.finally(() => {
+  void Promise.resolve(promise).finally(() => {
     isDone = true;
   });
   while (!isDone) {

@@ -107,9 +107,14 @@ export class HandleConnection implements Connection {
     else this.#read();
   }
 
-  end(): void {
+  end(peerIsDone = false): void {
     if (this.#closed || this.#ending) return;
     this.#ending = true;
+    // Two system calls and a turn of the loop less than a shutdown.
+    if (peerIsDone && this.#pending === 0) {
+      this.destroy();
+      return;
+    }
     if (this.#peerEnded) {
       this.#closeWhenSent();
       return;
