@@ -237,8 +237,19 @@ export const brokerHeldBytesMax = 262_144;
 export const brokerSubscriptionsPerSessionMax = 1024;
 /** Subscriptions of all sessions; more are refused in the SUBACK. */
 export const brokerSubscriptionsMax = 262_144;
+/** Levels of the tree that their filters make, some 200 bytes each; a subscription that may not fit is refused in the SUBACK. */
+export const brokerSubscriptionLevelsMax = 1_048_576;
+/** Characters of the filters of one session; more are refused in the SUBACK. Enough for 1024 filters of any usual length. */
+export const brokerFilterCharactersPerSessionMax = 1_048_576;
+/** Characters of all filters together; more are refused in the SUBACK. */
+export const brokerFilterCharactersMax = 67_108_864;
 /** Retained messages; a new topic is not retained when full, an old one may change. */
 export const brokerRetainedMessagesMax = 131_072;
+/**
+ * Levels of the tree that their topics make, some 200 bytes each: messages in topics of many levels that nobody
+ * shares reach it before their number.
+ */
+export const brokerRetainedLevelsMax = 524_288;
 /** Bytes of retained messages. */
 export const brokerRetainedBytesMax = 33_554_432;
 /** Bytes of one turn for a group of receivers, before they are handed to the sockets: keeps them in the processor's cache. */
@@ -255,6 +266,8 @@ export const brokerOutboundAliasesMax = 16;
 export const brokerStalledMsMax = 120_000;
 /** Topics with a resolved list of receivers; all are forgotten when full, and resolved again. */
 export const brokerTopicCacheMax = 8192;
+/** A longer topic is resolved anew for each message: remembered ones must not add up to half a gibibyte. */
+export const brokerTopicCacheCharactersMax = 1024;
 /** Topic aliases a client may use towards us: as many as mosquitto's clients ask for, and some. */
 export const brokerTopicAliasesMax = 64;
 /** Bytes of the topics behind one client's aliases; a client that needs more is disconnected (quota exceeded). */

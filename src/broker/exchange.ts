@@ -7,7 +7,14 @@
 // message to message. Does not know connections, packets' acknowledgements, or who may publish what.
 
 import type { Buffer } from 'node:buffer';
-import { brokerTopicCacheMax } from '../limits.ts';
+import {
+  brokerFilterCharactersMax,
+  brokerFilterCharactersPerSessionMax,
+  brokerSubscriptionLevelsMax,
+  brokerTopicCacheCharactersMax,
+  brokerTopicCacheMax,
+  topicLevelsMax,
+} from '../limits.ts';
 import type { Clock } from '../platform/clock.ts';
 import { type PublishView, publishBytes } from '../protocol/mqtt/publish.ts';
 import { canonicalBytes } from '../protocol/mqtt/publish-view.ts';
@@ -57,6 +64,7 @@ export interface ExchangePorts extends FanOutShare {
 }
 
 const neverResolved = -1;
+const usualFilterCharacters = 1024;
 /** For subscribers behind a share the tree has no options: each member has its own. */
 const sharedOptions: SubscriptionOptions = {
   qos: 0,
@@ -78,6 +86,7 @@ export class Exchange {
   /** Members of shared subscriptions beyond the first, which the tree does not count. */
   #sharedMembers = 0;
   #listsEpoch = neverResolved;
+  #filterCharacters = 0;
 
   constructor(ports: ExchangePorts, limits: BrokerLimits) {
     this.#ports = ports;
@@ -102,7 +111,7 @@ export class Exchange {
     if (!isValidTopicName(topic)) return undefined;
     const owned = this.#ports.service?.ownsTopic(topic) === true;
     const route: TopicRoute = { topic, owned, list: undefined, epoch: neverResolved, rulesEpoch: neverResolved };
-    if (!owned) {
+    if (!owned && topic.length <= brokerTopicCacheCharactersMax) {
       if (this.#routes.size >= brokerTopicCacheMax) this.#routes.clear();
       this.#routes.set(topic, route);
     }
@@ -157,6 +166,8 @@ export class Exchange {
     if (before === undefined) {
       if (session.subscriptions.size >= this.#limits.subscriptionsPerSessionMax) return 'full';
       if (this.subscriptionCount >= this.#limits.subscriptionsMax) return 'full';
+      if (!this.#hasRoom(session, filter)) return 'full';
+      this.#filterCharacters += filter.length;
     }
     session.grant(filter, { ...options, owned: false });
     this.#enter(session, filter, options);
@@ -199,7 +210,11 @@ export class Exchange {
 
   /** Puts the subscriptions of a session that was restored back into the tree. */
   enter(session: Session): void {
-    for (const [filter, grant] of session.subscriptions) if (!grant.owned) this.#enter(session, filter, grant);
+    for (const [filter, grant] of session.subscriptions) {
+      if (grant.owned) continue;
+      this.#filterCharacters += filter.length;
+      this.#enter(session, filter, grant);
+    }
   }
 
   /** Puts back the retained messages of the session store. */
@@ -224,6 +239,17 @@ export class Exchange {
     const over = this.retained.sweep();
     if (over.length > 0) this.#ports.traffic.dropped('expired', over.length);
     for (const topic of over) this.#ports.store?.deleteRetained(topic);
+  }
+
+  /** Whether a new `filter` of the session fits, as far as memory goes by its length and its levels. */
+  #hasRoom(session: Session, filter: string): boolean {
+    if (this.#tree.levels + topicLevelsMax > brokerSubscriptionLevelsMax) return false;
+    if (this.#filterCharacters + filter.length > brokerFilterCharactersMax) return false;
+    if (filter.length <= usualFilterCharacters) return true;
+    // Usual ones cannot reach it by their number: only the others are worth the sum.
+    let own = filter.length;
+    for (const other of session.subscriptions.keys()) own += other.length;
+    return own <= brokerFilterCharactersPerSessionMax;
   }
 
   #retain(topic: string, view: PublishView): void {
@@ -284,6 +310,7 @@ export class Exchange {
   }
 
   #leave(session: Session, filter: string): void {
+    this.#filterCharacters -= filter.length;
     const share = parseShare(filter);
     if (share === undefined) {
       this.#tree.remove(filter, session);

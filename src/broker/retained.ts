@@ -1,6 +1,6 @@
 // The last retained message of each topic, found by topic at once and by filter through a tree of levels.
 //
-// Bounded by messages and by bytes: when full, a topic that has none yet stays without (`reject`, counted by the
+// Bounded by messages, by bytes and by the levels of their topics: when full, a topic that has none yet stays without (`reject`, counted by the
 // caller); a topic that has one may change it as far as the bytes allow. Replay to a new subscriber is lazy, at
 // the subscriber's pace: match() walks the living tree, and `sequence` tells what is younger than the walk.
 //
@@ -9,6 +9,7 @@
 // is over is removed when it is met, or by the sweep, which looks at a bounded number of topics each time.
 
 import { Buffer } from 'node:buffer';
+import { brokerRetainedLevelsMax, topicLevelsMax } from '../limits.ts';
 import { PublishView, type Qos } from '../protocol/mqtt/publish.ts';
 
 export interface RetainedMessage {
@@ -64,6 +65,7 @@ export class RetainedMessages {
   readonly #expiring = new Map<string, number>();
   #count = 0;
   #bytes = 0;
+  #levels = 0;
   #sequence = 0;
 
   constructor(limits: RetainedLimits, monotonicMs: () => number) {
@@ -98,6 +100,7 @@ export class RetainedMessages {
     const before = this.#find(topic);
     const { retainedMessagesMax, retainedBytesMax } = this.#limits;
     if (before === undefined && this.#count >= retainedMessagesMax) return false;
+    if (before === undefined && this.#levels + topicLevelsMax > brokerRetainedLevelsMax) return false;
     return this.#bytes - (before?.bytes ?? 0) + canonicalBytes <= retainedBytesMax;
   }
 
@@ -157,6 +160,7 @@ export class RetainedMessages {
       const child = parent.children?.get(name);
       if (child === undefined || child.message !== undefined || child.children !== undefined) break;
       parent.children?.delete(name);
+      this.#levels--;
       if (parent.children?.size === 0) parent.children = undefined;
     }
     return true;
@@ -176,6 +180,7 @@ export class RetainedMessages {
       if (child === undefined) {
         child = { children: undefined, message: undefined };
         level.children.set(name, child);
+        this.#levels++;
       }
       level = child;
     }

@@ -25,6 +25,7 @@ export class SubscriptionTree<Subscriber, Options> {
   readonly #root: Level<Subscriber, Options> = { children: undefined, subscribers: undefined };
   #epoch = 0;
   #size = 0;
+  #levels = 0;
 
   /** Changes whenever an answer of match() may have changed. */
   get epoch(): number {
@@ -34,6 +35,11 @@ export class SubscriptionTree<Subscriber, Options> {
   /** Subscriptions in the tree. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Levels that the filters make: what the tree's memory goes by. */
+  get levels(): number {
+    return this.#levels;
   }
 
   /** Something that answers were made of has changed elsewhere. */
@@ -50,6 +56,7 @@ export class SubscriptionTree<Subscriber, Options> {
       if (child === undefined) {
         child = { children: undefined, subscribers: undefined };
         level.children.set(name, child);
+        this.#levels++;
       }
       level = child;
     }
@@ -77,6 +84,7 @@ export class SubscriptionTree<Subscriber, Options> {
       const child = parent.children?.get(name);
       if (child === undefined || child.subscribers !== undefined || child.children !== undefined) return;
       parent.children?.delete(name);
+      this.#levels--;
       if (parent.children?.size === 0) parent.children = undefined;
     }
   }
