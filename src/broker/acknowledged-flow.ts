@@ -116,6 +116,12 @@ export class AcknowledgedFlow {
     this.#take(new PendingMessage({ view: view.kept(), qos, retain, subscriptionIds, share }));
   }
 
+  /** Where the messages under way are. */
+  get window(): InflightWindow {
+    this.#inflight ??= new InflightWindow(this.#windowMax);
+    return this.#inflight;
+  }
+
   /** Whether nothing stands before a message of `qos`. */
   isFree(qos: number): boolean {
     return qos === 0 || (this.#due === undefined && this.queueLength === 0 && !this.#isWindowFull());
@@ -240,7 +246,7 @@ export class AcknowledgedFlow {
     message.awaiting = stored.awaiting;
     message.written = true;
     if (stored.awaiting === packetType.pubcomp) message.view = undefined;
-    this.#window().restore(stored.packetId, message);
+    this.window.restore(stored.packetId, message);
     this.#isDue(stored.packetId);
   }
 
@@ -305,7 +311,7 @@ export class AcknowledgedFlow {
     }
     message.awaiting = message.qos === 1 ? packetType.puback : packetType.pubrec;
     const keeps = !this.#session.clean || message.share !== undefined || message.settlement !== undefined;
-    const packetId = this.#window().open(keeps ? message : volatileMessage(message.qos));
+    const packetId = this.window.open(keeps ? message : volatileMessage(message.qos));
     if (message.ordinal > 0) {
       const step = { packetId, awaiting: message.awaiting };
       this.#share.store?.sentMessage(this.#session.clientId, message.ordinal, step);
@@ -461,11 +467,6 @@ export class AcknowledgedFlow {
     return this.#inflight?.isFull(this.#due?.length ?? 0) === true;
   }
 
-  #window(): InflightWindow {
-    this.#inflight ??= new InflightWindow(this.#windowMax);
-    return this.#inflight;
-  }
-
   #queueOf(): OutboundQueue {
     this.#queue ??= new OutboundQueue(this.#share);
     return this.#queue;
@@ -483,7 +484,7 @@ export class AcknowledgedFlow {
       return true;
     }
     if (!outbox.hasRoom(bytes)) return false;
-    header.packetId = this.#window().open(volatileMessage(qos));
+    header.packetId = this.window.open(volatileMessage(qos));
     this.#session.write(outbox, view, bytes);
     return true;
   }

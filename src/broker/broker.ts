@@ -19,6 +19,7 @@ import type { Metrics } from '../platform/metrics.ts';
 import type { Connection, ConnectionSink, ListenEndpoint, Listener, Network } from '../platform/net.ts';
 import { AckView } from '../protocol/mqtt/ack.ts';
 import { PublishView } from '../protocol/mqtt/publish.ts';
+import { AckedRun } from './acked-run.ts';
 import type { BrokerFacts } from './broker-facts.ts';
 import { type BrokerLimits, brokerLimits } from './broker-limits.ts';
 import { type BrokerPolicy, brokerPolicy } from './broker-policy.ts';
@@ -330,6 +331,7 @@ export class Broker {
       view: new PublishView(),
       ack: new AckView(),
       scan: new PublishScan(),
+      run: new AckedRun(),
       track: (work) => this.#track(work),
       entered: (connection, clientId) => {
         this.#byClientId.get(clientId)?.end('taken-over', connection.remote);

@@ -5,6 +5,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { AckView } from '../protocol/mqtt/ack.ts';
 import type { PublishView } from '../protocol/mqtt/publish.ts';
+import type { AckedRun } from './acked-run.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import type { BrokerPolicy } from './broker-policy.ts';
 import type { ClientConnection } from './client-connection.ts';
@@ -37,6 +38,7 @@ export interface ConnectionShare {
   readonly view: PublishView;
   readonly ack: AckView;
   readonly scan: PublishScan;
+  readonly run: AckedRun;
   /** The broker's close() waits for `work`, which handles its own failure. */
   track(work: Promise<void>): void;
   /** The client was admitted: whoever has its client id goes. */

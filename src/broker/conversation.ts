@@ -10,10 +10,12 @@
 
 import { Buffer } from 'node:buffer';
 import { errorMessage } from '../model/errors.ts';
-import { encodeAck } from '../protocol/mqtt/ack.ts';
+import { ackBytes, ackFirstByte, encodeAck } from '../protocol/mqtt/ack.ts';
 import { flagsMask, type MqttVersion, packetType, typeShift } from '../protocol/mqtt/frame.ts';
 import { decodePacket, encodePacket } from '../protocol/mqtt/packet.ts';
+import { plainPublishByte } from '../protocol/mqtt/publish.ts';
 import { isFailure, reasonCode } from '../protocol/mqtt/reason-codes.ts';
+import { type AckedRun, plainQos1Byte, plainQos2Byte } from './acked-run.ts';
 import { ConnectedClient } from './broker-client.ts';
 import type { ConnectionShare } from './connection-share.ts';
 import type { EnhancedAuthentication } from './enhanced-authentication.ts';
@@ -53,6 +55,10 @@ export interface ConversationStart {
 }
 
 const fixedHeaderBytesMin = 2;
+const pubackByte = ackFirstByte(packetType.puback);
+const pubrecByte = ackFirstByte(packetType.pubrec);
+const pubrelByte = ackFirstByte(packetType.pubrel);
+const pubcompByte = ackFirstByte(packetType.pubcomp);
 const pingresp = Buffer.from([packetType.pingresp << typeShift, 0]);
 
 export class Conversation {
@@ -109,9 +115,23 @@ export class Conversation {
     return this.#connection.isOpen;
   }
 
-  /** Plain PUBLISH packets at `at`: returns the offset behind those that are done with. */
+  /** Neighbouring packets at `at`, one like the other: returns the offset behind those that are done with. */
   run(buffer: Buffer, at: number, end: number): number {
-    return this.#publisher.run(buffer, at, end);
+    switch (buffer[at]) {
+      case plainPublishByte:
+        return this.#publisher.run(buffer, at, end);
+      case plainQos1Byte:
+      case plainQos2Byte:
+        return this.#publisher.ackedRun(buffer, at, end);
+      case pubackByte:
+      case pubrecByte:
+      case pubcompByte:
+        return this.#acknowledgedRun(buffer, at, end);
+      case pubrelByte:
+        return this.#publisher.releasedRun(buffer, at, end);
+      default:
+        return at;
+    }
   }
 
   packet(buffer: Buffer, range: PacketRange): void {
@@ -170,6 +190,14 @@ export class Conversation {
     else this.#connection.send(encodeAck(type, packetId, reason));
   }
 
+  ackRun(type: number, run: AckedRun): void {
+    this.outbox.ackRun(type, run);
+  }
+
+  answerRun(type: number, buffer: Buffer, range: { readonly from: number; readonly to: number }): void {
+    this.outbox.answerRun(type, buffer, range);
+  }
+
   /** `count` publishes came: back-pressure on who is faster than the policy has it. */
   came(count: number): void {
     const rate = this.#rate;
@@ -184,6 +212,12 @@ export class Conversation {
 
   release(): void {
     this.#connection.release(holding.service);
+  }
+
+  #acknowledgedRun(buffer: Buffer, at: number, end: number): number {
+    const to = this.session.acknowledgedRun(buffer, at, end);
+    this.#share.received.packets += (to - at) / ackBytes;
+    return to;
   }
 
   #acknowledgement(buffer: Buffer, range: PacketRange): void {

@@ -19,6 +19,7 @@ import type { Clock } from '../platform/clock.ts';
 import { type PublishView, publishBytes } from '../protocol/mqtt/publish.ts';
 import { canonicalBytes } from '../protocol/mqtt/publish-view.ts';
 import { isValidTopicName, parseShare } from '../protocol/mqtt/topic.ts';
+import type { AckedRun } from './acked-run.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import { noSubscriptionIds, type SubscriptionOptions } from './delivery.ts';
 import type { FanOutShare } from './fan-out.ts';
@@ -158,6 +159,28 @@ export class Exchange {
     }
     if (list.shared.length > 0) this.#forwardShared(buffer, run, list.shared);
     forms.end();
+  }
+
+  /**
+   * How many packets of `run`, from its first, can go to everybody who subscribed as they are, so that forwardAcked()
+   * takes them. The others, and those that nobody gets, are for publish().
+   */
+  acceptable(run: AckedRun, route: TopicRoute, from: Session | undefined): number {
+    const { targets, shared, count } = this.#listOf(route);
+    if (count === 0 || shared.length > 0) return 0;
+    let room = run.count;
+    for (const { session, delivery, own } of targets) {
+      if (delivery.qos < run.qos || delivery.subscriptionIds.length > 0) return 0;
+      if (session === from && own !== delivery) return 0;
+      room = Math.min(room, session.runRoom(run));
+      if (room === 0) return 0;
+    }
+    return room;
+  }
+
+  /** Gives the packets of `run`, which are acceptable(), to everybody who subscribed. */
+  forwardAcked(run: AckedRun, route: TopicRoute): void {
+    for (const { session } of this.#listOf(route).targets) session.sendAckedRun(run);
   }
 
   /** `filter` is valid, and may be `$share/<name>/<filter>`. 'full' when there are too many subscriptions: this one is refused. */

@@ -10,7 +10,11 @@
 // only once it was written to it, so a client may come back with a smaller receive maximum [MQTT-4.9.0-1].
 
 import { strict as assert } from 'node:assert';
+import type { Buffer } from 'node:buffer';
 import { packetIdMax } from '../limits.ts';
+import { ackBytes } from '../protocol/mqtt/ack.ts';
+import { packetIdBytes, readUint16, writeUint16 } from '../protocol/mqtt/publish-view.ts';
+import type { AckedRun } from './acked-run.ts';
 import type { PendingMessage } from './pending-message.ts';
 
 const slotsMin = 8;
@@ -42,6 +46,11 @@ export class InflightWindow {
   /** Whether a further message would be more than the client takes; `due` of those here are not written to it yet. */
   isFull(due: number): boolean {
     return this.#size - due >= this.#max;
+  }
+
+  /** How many further messages the client takes. */
+  get room(): number {
+    return Math.max(0, this.#max - this.#size);
   }
 
   /** Takes a free packet id for `message`. */
@@ -80,6 +89,47 @@ export class InflightWindow {
     this.#ids[slot] = 0;
     this.#messages[slot] = undefined;
     this.#size--;
+  }
+
+  /**
+   * Takes packet ids for the packets of `run`, all of them `message`, and writes them into its copy at
+   * `target[at..)`.
+   */
+  stamp(
+    message: PendingMessage,
+    run: AckedRun,
+    { target, at }: { readonly target: Buffer; readonly at: number },
+  ): void {
+    const { idsAt, count } = run;
+    const shift = at - run.from;
+    for (let index = 0; index < count; index++) {
+      writeUint16(target, (idsAt[index] as number) + shift, this.open(message));
+    }
+  }
+
+  /**
+   * Acknowledgements of four bytes at `buffer[at..end)`, alike but for their packet ids, as far as each is of
+   * `message`: puts `next` in its place, or nothing. Returns the offset behind them.
+   */
+  settle(
+    buffer: Buffer,
+    { at, end }: { readonly at: number; readonly end: number },
+    { message, next }: { readonly message: PendingMessage; readonly next: PendingMessage | undefined },
+  ): number {
+    const firstByte = buffer[at];
+    let behind = at;
+    while (behind + ackBytes <= end && buffer[behind] === firstByte && buffer[behind + 1] === packetIdBytes) {
+      const packetId = readUint16(buffer, behind + packetIdBytes);
+      const slot = packetId & (this.#ids.length - 1);
+      if (this.#ids[slot] !== packetId || this.#messages[slot] !== message) break;
+      this.#messages[slot] = next;
+      if (next === undefined) {
+        this.#ids[slot] = 0;
+        this.#size--;
+      }
+      behind += ackBytes;
+    }
+    return behind;
   }
 
   /** The packet ids in use, in the order of sending. */

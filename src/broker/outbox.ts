@@ -17,10 +17,14 @@
 import { strict as assert } from 'node:assert';
 import type { Buffer } from 'node:buffer';
 import type { Connection } from '../platform/net.ts';
-import { ackBytes, writeAck } from '../protocol/mqtt/ack.ts';
+import { ackBytes, ackFirstByte, writeAck } from '../protocol/mqtt/ack.ts';
 import { type PublishHeader, type PublishView, publishBytes, writePublish } from '../protocol/mqtt/publish.ts';
+import { copyBytes, packetIdBytes } from '../protocol/mqtt/publish-view.ts';
+import type { AckedRun } from './acked-run.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { FanOut } from './fan-out.ts';
+import type { InflightWindow } from './inflight.ts';
+import type { PendingMessage } from './pending-message.ts';
 
 /** Whoever collects output during a turn. */
 export interface TurnOutput {
@@ -118,6 +122,42 @@ export class Outbox implements TurnOutput {
   appendRun(source: Buffer, from: number, to: number): void {
     const at = this.#reserve(to - from);
     source.copy(this.#batch as Buffer, at, from, to);
+  }
+
+  /** PUBLISH packets that are ready but for their packet ids, which `window` gives for `message`. */
+  publishRun(run: AckedRun, window: InflightWindow, message: PendingMessage): void {
+    const { buffer, from, to } = run;
+    const at = this.#reserve(to - from);
+    const target = this.#batch as Buffer;
+    buffer.copy(target, at, from, to);
+    window.stamp(message, run, { target, at });
+  }
+
+  /** Acknowledgements of `type` for the packets of `run`. */
+  ackRun(type: number, run: AckedRun): void {
+    const { buffer, idsAt, count } = run;
+    this.#share.load.controls += count;
+    let into = this.#reserve(count * ackBytes);
+    const target = this.#batch as Buffer;
+    const firstByte = ackFirstByte(type);
+    for (let index = 0; index < count; index++) {
+      const idAt = idsAt[index] as number;
+      target[into] = firstByte;
+      target[into + 1] = packetIdBytes;
+      target[into + packetIdBytes] = buffer[idAt] as number;
+      target[into + packetIdBytes + 1] = buffer[idAt + 1] as number;
+      into += ackBytes;
+    }
+  }
+
+  /** Answers of `type` to the acknowledgements of four bytes in `source[from..to)`. */
+  answerRun(type: number, source: Buffer, { from, to }: { readonly from: number; readonly to: number }): void {
+    const at = this.#reserve(to - from);
+    this.#share.load.controls += (to - from) / ackBytes;
+    const target = this.#batch as Buffer;
+    const firstByte = ackFirstByte(type);
+    copyBytes({ buffer: source, from, to }, target, at);
+    for (let into = at, end = at + to - from; into < end; into += ackBytes) target[into] = firstByte;
   }
 
   /** One packet of another type. */

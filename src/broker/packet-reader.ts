@@ -1,6 +1,6 @@
 // From reads to packets, for one connection: used where the read buffer has them, carried over when cut.
 //
-//   feed() ──► whole packets ──► sink.packet()        and runs of plain PUBLISH ──► sink.run()
+//   feed() ──► whole packets ──► sink.packet()        and runs of like ones ──► sink.run()
 //      │ cut: PacketCarry, until the next read
 //      └ held: kept here, and the socket paused, until release()
 //
@@ -13,12 +13,11 @@ import { Buffer } from 'node:buffer';
 import { brokerHeldBytesMax } from '../limits.ts';
 import type { ProtocolProblem } from '../protocol/mqtt/errors.ts';
 import { lengthFieldBytes, lengthFieldValue, PacketCarry } from '../protocol/mqtt/frame.ts';
-import { plainPublishByte } from '../protocol/mqtt/publish.ts';
 
 export interface PacketSink {
   /** One whole packet `buffer[at..end)`, its fixed header ending at `bodyAt`. Both are borrowed until the call returns. */
   packet(buffer: Buffer, range: PacketRange): void;
-  /** Plain PUBLISH packets that start at `at`: returns the offset behind those it took, or `at`. */
+  /** Neighbouring packets that start at `at`: returns the offset behind those it took, or `at`. */
   run(buffer: Buffer, at: number, end: number): number;
   problem(problem: ProtocolProblem | 'input-overrun'): void;
 }
@@ -106,12 +105,10 @@ export class PacketReader {
         else this.#keep(buffer, at, end);
         return;
       }
-      if (buffer[at] === plainPublishByte) {
-        const next = this.#sink.run(buffer, at, end);
-        if (next > at) {
-          at = next;
-          continue;
-        }
+      const next = this.#sink.run(buffer, at, end);
+      if (next > at) {
+        at = next;
+        continue;
       }
       const field = lengthFieldBytes(buffer, at + 1, end);
       const bodyAt = at + 1 + field;

@@ -65,8 +65,9 @@ export class PendingMessage {
   }
 }
 
-const volatilePuback = new PendingMessage({ awaiting: packetType.puback });
-const volatilePubrec = new PendingMessage({ awaiting: packetType.pubrec });
+/** What stands for the messages that nobody needs again, by the step they wait for. */
+export const volatilePuback = new PendingMessage({ awaiting: packetType.puback });
+export const volatilePubrec = new PendingMessage({ awaiting: packetType.pubrec });
 
 /** What stands for every QoS 2 message whose PUBREC came and which is not in the store. */
 export const volatilePubcomp = new PendingMessage({ awaiting: packetType.pubcomp });

@@ -15,10 +15,13 @@
 import { Buffer } from 'node:buffer';
 import { brokerAcksWaitingMax, brokerTopicAliasesMax, messageBytesMax } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
+import { ackBytes } from '../protocol/mqtt/ack.ts';
 import { AckOrder, type AckPlace } from '../protocol/mqtt/ack-order.ts';
 import { type MqttVersion, packetType } from '../protocol/mqtt/frame.ts';
-import type { PublishView } from '../protocol/mqtt/publish.ts';
+import { type PublishView, readUint16 } from '../protocol/mqtt/publish.ts';
+import { packetIdBytes } from '../protocol/mqtt/publish-view.ts';
 import { isFailure, reasonCode } from '../protocol/mqtt/reason-codes.ts';
+import type { AckedRun } from './acked-run.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import type { BrokerPolicy } from './broker-policy.ts';
 import type { EndReason } from './errors.ts';
@@ -44,6 +47,10 @@ export interface PublishSource {
 interface PublishConnection {
   readonly isOpen: boolean;
   ack(type: number, packetId: number, reason: number): void;
+  /** Acknowledgements of a whole run. */
+  ackRun(type: number, run: AckedRun): void;
+  /** Answers to the acknowledgements of four bytes in `buffer[from..to)`. */
+  answerRun(type: number, buffer: Buffer, range: { readonly from: number; readonly to: number }): void;
   /** `count` messages came: the connection may have to wait for its rate. */
   came(count: number): void;
   /** Stops reading, until release(). */
@@ -62,6 +69,8 @@ interface PublishShare {
   readonly traffic: Traffic;
   readonly view: PublishView;
   readonly scan: PublishScan;
+  readonly run: AckedRun;
+  readonly received: { packets: number };
   track(work: Promise<void>): void;
 }
 
@@ -107,15 +116,56 @@ export class Publisher {
   /** Forwards the plain QoS 0 packets at `at` that have the last topic; returns the offset behind them. */
   run(buffer: Buffer, at: number, end: number): number {
     const topic = this.#last;
-    const { scan, exchange, traffic, authoriser } = this.#share;
+    const { scan, exchange, traffic, received, authoriser } = this.#share;
     if (topic?.allowed !== true || topic.epoch !== (authoriser.epoch ?? 0)) return at;
     scan.measure(buffer, { at, end, topic: topic.prefix });
     const { to, count } = scan;
     if (count === 0) return at;
+    received.packets += count;
     traffic.received(count, scan.payloadBytes);
     scan.version = this.#source.version;
     exchange.forwardRun(buffer, scan, topic.route, this.#source.session);
     this.#connection.came(count);
+    return to;
+  }
+
+  /**
+   * Forwards the plain QoS 1 or 2 packets at `at` that have the last topic, as far as they go to all receivers as
+   * they are; returns the offset behind them.
+   */
+  ackedRun(buffer: Buffer, at: number, end: number): number {
+    const topic = this.#last;
+    const { run, exchange, traffic, received, authoriser } = this.#share;
+    const { session, version } = this.#source;
+    if (topic?.allowed !== true || topic.epoch !== (authoriser.epoch ?? 0) || this.#acks.open > 0) return at;
+    run.measure(buffer, { at, end, topic: topic.bytes, version });
+    if (run.count === 0) return at;
+    run.cut(Math.min(exchange.acceptable(run, topic.route, session), this.#quotaLeft(run.qos)));
+    if (run.qos === 2) run.cut(this.#receive(run));
+    const { count, qos } = run;
+    if (count === 0) return at;
+    received.packets += count;
+    traffic.received(count, run.payloadBytes);
+    if (qos === 2) this.#owed += count;
+    exchange.forwardAcked(run, topic.route);
+    this.#connection.ackRun(qos === 1 ? packetType.puback : packetType.pubrec, run);
+    this.#connection.came(count);
+    return run.to;
+  }
+
+  /** PUBREL packets of four bytes at `at`: returns the offset behind those whose packet ids are free again at once. */
+  releasedRun(buffer: Buffer, at: number, end: number): number {
+    const { session, safe } = this.#source;
+    if (session.isStored || safe.length > 0) return at;
+    const firstByte = buffer[at];
+    let to = at;
+    while (to + ackBytes <= end && buffer[to] === firstByte && buffer[to + 1] === packetIdBytes) {
+      if (!session.release(readUint16(buffer, to + packetIdBytes))) break;
+      if (this.#owed > 0) this.#owed--;
+      to += ackBytes;
+    }
+    this.#share.received.packets += (to - at) / ackBytes;
+    if (to > at) this.#connection.answerRun(packetType.pubcomp, buffer, { from: at, to });
     return to;
   }
 
@@ -176,6 +226,22 @@ export class Publisher {
   close(): void {
     for (const packetId of this.#servingIds ?? []) this.#source.session.release(packetId);
     this.#servingIds?.clear();
+  }
+
+  /** How many packets of `qos` may come in one run: those of QoS 1 are acknowledged one after the other. */
+  #quotaLeft(qos: 1 | 2): number {
+    if (this.#source.version !== 5) return Number.MAX_SAFE_INTEGER;
+    const left = Math.max(0, this.#share.limits.inflightInboundMax - this.#owed);
+    return qos === 1 && left > 0 ? Number.MAX_SAFE_INTEGER : left;
+  }
+
+  /** How many packets of `run`, from its first, are new; their packet ids are in use from now on. */
+  #receive(run: AckedRun): number {
+    const { session } = this.#source;
+    if (session.isStored) return 0;
+    let count = 0;
+    while (count < run.count && session.receive(run.packetId(count))) count++;
+    return count;
   }
 
   /** 3.x clients were told no number: they are held back instead. */

@@ -8,8 +8,11 @@
 //
 // Invariant: an idle session has no flow and no maps: they are made when first needed.
 
+import type { Buffer } from 'node:buffer';
 import type { Clock } from '../platform/clock.ts';
+import { packetType, typeShift } from '../protocol/mqtt/frame.ts';
 import { type PublishView, publishBytes, type Qos } from '../protocol/mqtt/publish.ts';
+import type { AckedRun } from './acked-run.ts';
 import { AcknowledgedFlow } from './acknowledged-flow.ts';
 import { type ClientWire, wire311 } from './client-wire.ts';
 import {
@@ -23,7 +26,7 @@ import { OutboundAliases } from './outbound-aliases.ts';
 import type { QueuedMessage, QueueShare } from './outbound-queue.ts';
 import type { Outbox } from './outbox.ts';
 import { PacketIdSet } from './packet-id-set.ts';
-import type { Settlement } from './pending-message.ts';
+import { type Settlement, volatilePuback, volatilePubcomp, volatilePubrec } from './pending-message.ts';
 import type { LoadedSession, Principal, SessionStore, StoredWill } from './ports.ts';
 import type { Replay } from './replay.ts';
 import { type PacketRange, packetsOf } from './run-forms.ts';
@@ -50,6 +53,10 @@ export interface SessionShare extends QueueShare {
 
 /** An alias that is new makes a packet longer by its property. */
 const aliasRoomBytes = 3;
+const version5 = 5;
+const pubackStep = { message: volatilePuback, next: undefined };
+const pubrecStep = { message: volatilePubrec, next: volatilePubcomp };
+const pubcompStep = { message: volatilePubcomp, next: undefined };
 const noGrants: ReadonlyMap<string, Grant> = new Map();
 const plain = { qos: 0, retain: false, subscriptionIds: noSubscriptionIds } as const;
 
@@ -225,6 +232,42 @@ export class Session {
     }
     outbox.appendRun(range.buffer, range.from, range.to);
     this.#share.traffic.sent(range.count, range.payloadBytes);
+  }
+
+  /**
+   * How many packets of `run`, from its first, can go as they are: to a client that is there, takes their form and
+   * has a free window, in a session that ends with its connection and so keeps none of them.
+   */
+  runRoom(run: AckedRun): number {
+    const outbox = this.#outbox;
+    const { version, topicAliasMax, packetBytesMax } = this.wire;
+    if (outbox === undefined || !this.clean || topicAliasMax > 0 || run.packetBytesMax > packetBytesMax) return 0;
+    if ((version === version5) !== (run.version === version5)) return 0;
+    const flow = this.#flowOf();
+    return flow.isFree(run.qos) && outbox.hasRoom(run.to - run.from) ? flow.window.room : 0;
+  }
+
+  /** Sends `run`, for which there is runRoom(). */
+  sendAckedRun(run: AckedRun): void {
+    this.#outbox?.publishRun(run, this.#flowOf().window, run.qos === 1 ? volatilePuback : volatilePubrec);
+    this.#share.traffic.sent(run.count, run.payloadBytes);
+  }
+
+  /**
+   * PUBACK, PUBREC or PUBCOMP packets of four bytes at `buffer[at..end)`, one like the other; returns the offset
+   * behind those of messages that nobody needs again. A PUBREC is answered.
+   */
+  acknowledgedRun(buffer: Buffer, at: number, end: number): number {
+    const flow = this.#flow;
+    const outbox = this.#outbox;
+    if (flow === undefined || outbox === undefined) return at;
+    const type = (buffer[at] as number) >> typeShift;
+    const step = type === packetType.puback ? pubackStep : type === packetType.pubrec ? pubrecStep : pubcompStep;
+    const to = flow.window.settle(buffer, { at, end }, step);
+    if (to === at) return at;
+    if (type === packetType.pubrec) outbox.answerRun(packetType.pubrel, buffer, { from: at, to });
+    else flow.pump();
+    return to;
   }
 
   /** A QoS 0 message for this client alone. False when it is gone or takes nothing more. */
