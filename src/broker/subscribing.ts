@@ -37,6 +37,11 @@ interface Wanted {
   readonly options: SubscriptionOptions;
 }
 
+interface Refused {
+  readonly filter: string;
+  readonly code: number;
+}
+
 /** What became of a SUBSCRIBE. */
 export interface Subscribed {
   /** One for each filter: the granted QoS, or a failure of the client's version. */
@@ -48,6 +53,7 @@ export interface Subscribed {
 const alwaysReplay = 0;
 const replayIfNew = 1;
 const failure311 = 0x80;
+const loggedCharactersMax = 256;
 
 /** A filter of the packet that has no valid form: the client broke the protocol [MQTT-4.7.1-1 … 4.7.3-1, 4.8.2-1]. */
 export function malformedFilter(filters: readonly string[], version: MqttVersion): string | undefined {
@@ -59,16 +65,23 @@ export function subscribe(packet: SubscribePacket, subscriber: Subscriber, share
   const subscriptionId = packet.properties?.subscriptionIdentifier ?? 0;
   const codes: number[] = [];
   const replays: string[] = [];
+  const refused: Refused[] = [];
   for (const { topic: filter, qos, nl = false, rap = false, rh = 0 } of packet.subscriptions) {
     const retainHandling = rh as SubscriptionOptions['retainHandling'];
     const options = { qos, noLocal: nl, retainAsPublished: rap, retainHandling, subscriptionId };
     const code = grant({ filter, options }, { subscriber, share, replays });
-    if (isFailure(code)) {
-      share.log.warn('subscription refused', { client: subscriber.session.clientId, filter, reason: code });
-    }
+    if (isFailure(code)) refused.push({ filter, code });
     codes.push(isFailure(code) && subscriber.version !== 5 ? failure311 : code);
   }
+  if (refused.length > 0) logRefused(refused, subscriber, share);
   return { codes, replays };
+}
+
+/** One line a packet: a client chooses how many filters it sends, and how long they are. */
+function logRefused(refused: readonly Refused[], { session }: Subscriber, { log }: SubscribingShare): void {
+  const [{ filter, code }] = refused as [Refused];
+  const fields = { client: session.clientId, filter: filter.slice(0, loggedCharactersMax), reason: code };
+  log.warn('subscription refused', refused.length === 1 ? fields : { ...fields, filters: refused.length });
 }
 
 /** Starts the retained messages of what was subscribed; they follow the SUBACK. */
