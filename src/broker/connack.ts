@@ -22,8 +22,12 @@ export interface Granted {
   readonly data: Uint8Array | undefined;
 }
 
+const accepted3 = Buffer.from([packetType.connack << typeShift, 2, 0, 0]);
+const resumed3 = Buffer.from([packetType.connack << typeShift, 2, 1, 0]);
+
+/** Not to be changed: 3.x clients all get the same bytes. */
 export function acceptance(request: ConnectRequest, granted: Granted): Buffer {
-  if (request.wire.version !== 5) return Buffer.from([packetType.connack << typeShift, 2, granted.present ? 1 : 0, 0]);
+  if (request.wire.version !== 5) return granted.present ? resumed3 : accepted3;
   const { clientId, present, expirySeconds, keepAliveSeconds, receiveMaximum, data } = granted;
   const properties: NonNullable<ConnackPacket['properties']> = {
     receiveMaximum,

@@ -37,6 +37,8 @@ export class Traffic {
   readonly #throttled: Counter;
   readonly #totals = { received: 0, receivedBytes: 0, sent: 0, sentBytes: 0, dropped: 0, connects: 0 };
   readonly #dropped: DropCounters;
+  /** Made when first needed: most reasons never come. */
+  readonly #ended = new Map<EndReason, Counter>();
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
@@ -82,6 +84,11 @@ export class Traffic {
   }
 
   ended(reason: EndReason): void {
-    this.#metrics.counter('weir_broker_disconnects_total', { reason }).add();
+    let counter = this.#ended.get(reason);
+    if (counter === undefined) {
+      counter = this.#metrics.counter('weir_broker_disconnects_total', { reason });
+      this.#ended.set(reason, counter);
+    }
+    counter.add();
   }
 }

@@ -27,25 +27,58 @@ export interface LogOptions {
 }
 
 export function createLog({ clock, level, write, name = 'weir' }: LogOptions): Log {
-  const threshold = logLevels.indexOf(level);
   const emit = (at: LogLevel, message: string, fields: LogFields | undefined): void => {
-    if (logLevels.indexOf(at) < threshold) return;
     const stamp = new Date(clock.wallMs()).toISOString();
     write(`${stamp} ${at.padEnd(5)} ${name}: ${message}${formatFields(fields)}\n`);
   };
+  const threshold = logLevels.indexOf(level);
+  const entry = (at: LogLevel): Log['info'] =>
+    logLevels.indexOf(at) < threshold ? silent : (message, fields) => emit(at, message, fields);
   return {
-    debug: (message, fields) => emit('debug', message, fields),
-    info: (message, fields) => emit('info', message, fields),
-    warn: (message, fields) => emit('warn', message, fields),
-    error: (message, fields) => emit('error', message, fields),
+    debug: entry('debug'),
+    info: entry('info'),
+    warn: entry('warn'),
+    error: entry('error'),
     child: (inner) => createLog({ clock, level, write, name: name === 'weir' ? inner : `${name}.${inner}` }),
   };
+}
+
+/** Lines of one loop turn go out in one write: a storm of clients costs a system call a turn, not one each. */
+export interface LineBatch {
+  write(line: string): void;
+  /** What is collected goes out now: the process is about to end. */
+  flush(): void;
+}
+
+const batchCharactersMax = 65_536;
+
+export function batchLines(clock: Pick<Clock, 'soon'>, write: (lines: string) => void): LineBatch {
+  let lines = '';
+  const flush = (): void => {
+    if (lines === '') return;
+    const ready = lines;
+    lines = '';
+    write(ready);
+  };
+  return {
+    write(line) {
+      if (lines === '') clock.soon(flush);
+      lines += line;
+      if (lines.length > batchCharactersMax) flush();
+    },
+    flush,
+  };
+}
+
+function silent(): void {
+  // Below the level.
 }
 
 function formatFields(fields: LogFields | undefined): string {
   if (fields === undefined) return '';
   let text = '';
-  for (const [key, value] of Object.entries(fields)) {
+  for (const key in fields) {
+    const value = fields[key];
     if (value === undefined) continue;
     const shown = typeof value === 'string' && /[\s"=]/.test(value) ? JSON.stringify(value) : String(value);
     text += ` ${key}=${shown}`;

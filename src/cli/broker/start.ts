@@ -7,6 +7,7 @@
 // SIGHUP reads password, ACL and certificate files anew. The first SIGTERM ends it in order, a second one at once.
 
 import type { Argv } from 'yargs';
+import { batchLines } from '../../platform/log.ts';
 import { releaseMemoryOnce } from '../../platform/memory.ts';
 import type { RunningBroker } from '../../standalone.ts';
 import type { CliContext, GlobalOptions } from '../context.ts';
@@ -85,13 +86,31 @@ export async function runBroker(context: CliContext, options: BrokerStartOptions
   // Before the broker is there, a SIGHUP has nothing to read anew; but it must not end the process.
   let running: RunningBroker | undefined;
   context.onReload(() => void running?.reload());
-  running = await startBroker({
-    configPath: options.config,
-    options: settingsOf(options),
-    writeLog: (line) => context.terminal.writeError(line),
-  });
+  const log = batchLines(context.clock, (lines) => context.terminal.writeError(lines));
+  process.once('exit', log.flush);
   try {
-    await context.terminal.write(readyLine(running, options.json));
+    running = await startBroker({
+      configPath: options.config,
+      options: settingsOf(options),
+      writeLog: log.write,
+    });
+    await serve(context, { running, stopped, json: options.json });
+  } finally {
+    process.off('exit', log.flush);
+    log.flush();
+  }
+}
+
+async function serve(
+  context: CliContext,
+  {
+    running,
+    stopped,
+    json,
+  }: { readonly running: RunningBroker; readonly stopped: Promise<void>; readonly json: boolean },
+): Promise<void> {
+  try {
+    await context.terminal.write(readyLine(running, json));
     const releasing = releaseMemoryOnce({ clock: context.clock, of: 'process' });
     await stopped;
     releasing.cancel();
