@@ -18,7 +18,14 @@ import { type Entropy, systemEntropy } from './platform/entropy.ts';
 import { createLog, type Log } from './platform/log.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
 import { buildInfo, storeThreadSource } from './platform/native.ts';
-import { type ListenEndpoint, type Listener, type Network, systemNetwork, type TlsContext } from './platform/net.ts';
+import {
+  type ListenEndpoint,
+  type Listener,
+  type Network,
+  systemNetwork,
+  type TlsContext,
+  trustedProxies,
+} from './platform/net.ts';
 import { systemPeerCredentials } from './platform/peer-credentials.ts';
 import { startThread } from './platform/thread.ts';
 import { tlsContext } from './platform/tls.ts';
@@ -197,17 +204,18 @@ class StandaloneBroker {
   /** The addresses of all listeners, as URLs. */
   async #openListeners(broker: Broker): Promise<readonly string[]> {
     const bound: string[] = [];
-    for (const { text, url } of this.#ground.config.listeners) {
-      const listener = await broker.listen(text, this.#endpointOf(url));
+    for (const { text, url, isProxied } of this.#ground.config.listeners) {
+      const listener = await broker.listen(text, this.#endpointOf(url, isProxied));
       bound.push(urlOf(url.scheme, listener));
     }
     return bound;
   }
 
-  #endpointOf(url: BrokerConfig['listeners'][number]['url']): ListenEndpoint {
-    if (url.scheme === 'unix') return { kind: 'unix', path: url.path, mode: everyoneMode };
+  #endpointOf(url: BrokerConfig['listeners'][number]['url'], isProxied: boolean): ListenEndpoint {
+    const proxied = isProxied ? { proxyProtocol: trustedProxies(this.#ground.config.trustedProxies) } : {};
+    if (url.scheme === 'unix') return { kind: 'unix', path: url.path, mode: everyoneMode, ...proxied };
     const { scheme, host, port } = url;
-    const layers = scheme === 'ws' || scheme === 'wss' ? { websocket: true } : {};
+    const layers = { ...proxied, ...(scheme === 'ws' || scheme === 'wss' ? { websocket: true } : {}) };
     if (scheme === 'tcp' || scheme === 'ws') return { kind: 'tcp', host, port, ...layers };
     const current = (): TlsContext => this.#tls as TlsContext;
     // Read anew for each accepted connection, so that a renewed certificate needs no new listener.

@@ -33,6 +33,7 @@ import { RateQueue, TokenBucket } from './message-rate.ts';
 import type { OutboxShare, TurnOutput } from './outbox.ts';
 import type { Authenticator, Authoriser, SessionStore, TopicProtocol } from './ports.ts';
 import { PublishScan } from './publish-scan.ts';
+import { Refusals } from './refusals.ts';
 import { restoreFrom } from './restore.ts';
 import type { Session } from './session.ts';
 import { SessionTable } from './session-table.ts';
@@ -72,6 +73,7 @@ export class Broker {
   readonly #sessions: SessionTable;
   readonly #wills: Wills;
   readonly #rates: RateQueue;
+  readonly #refusals: Refusals;
   readonly #share: ConnectionShare;
   readonly #load = { bytes: 0, written: 0, controls: 0 };
   readonly #queued = { bytes: 0, messages: 0 };
@@ -126,6 +128,7 @@ export class Broker {
       track: (work) => this.#track(work),
     });
     this.#rates = new RateQueue(ports.clock);
+    this.#refusals = new Refusals(ports);
     this.#share = this.#shareOf(ports);
     this.#registerGauges(ports.metrics);
   }
@@ -143,7 +146,8 @@ export class Broker {
     const { connectionsPerSecondMax } = this.#policy;
     const rate =
       connectionsPerSecondMax === 0 ? undefined : new TokenBucket(connectionsPerSecondMax, clock.monotonicMs());
-    const listener = await network.listen(endpoint, (connection) => this.#accept(connection, name, rate));
+    const accept = (connection: Connection): ConnectionSink => this.#accept(connection, name, rate);
+    const listener = await network.listen(endpoint, accept, (refusal) => this.#refusals.add(name, refusal));
     const owned: Listener = {
       address: listener.address,
       close: () => {

@@ -12,7 +12,7 @@ import type { Disk } from '../platform/disk.ts';
 import type { LogLevel } from '../platform/log.ts';
 import { ConfigError, type ConfigNote } from './errors.ts';
 import { keyPositions } from './key-positions.ts';
-import { isLocalListener, type ListenUrl, listenUrlForms, parseListenUrl } from './listen-url.ts';
+import { isLocalListener, isNetwork, type ListenUrl, listenUrlForms, parseListenUrl } from './listen-url.ts';
 import { parseToml, readText } from './load.ts';
 import { looksLikeMosquittoConf, translateMosquittoConf } from './mosquitto-conf.ts';
 import { SettingsReader } from './reader.ts';
@@ -23,14 +23,18 @@ export interface BrokerListener {
   /** As written: its name in logs and rules. */
   readonly text: string;
   readonly url: ListenUrl;
-  /** Only this machine reaches it. */
+  /** Only this machine reaches it, and no proxy brings others. */
   readonly isLocal: boolean;
+  /** Each connection begins with a PROXY protocol header. */
+  readonly isProxied: boolean;
 }
 
 export interface BrokerConfig {
   /** The file, when there is one. */
   readonly path: string | undefined;
   readonly listeners: readonly BrokerListener[];
+  /** Addresses and networks whose PROXY headers are believed. */
+  readonly trustedProxies: readonly string[];
   /** Undefined: nothing was said, and local clients come in as long as there is no password file. */
   readonly allowAnonymous: boolean | undefined;
   readonly passwordFile: string | undefined;
@@ -54,6 +58,8 @@ export interface BrokerConfig {
 /** What the command line says; undefined where it is silent. */
 export interface BrokerOptions extends Partial<Omit<BrokerConfig, 'path' | 'limits' | 'listeners'>> {
   readonly listen?: readonly string[] | undefined;
+  /** Which of them. */
+  readonly proxyProtocol?: readonly string[] | undefined;
 }
 
 export interface BrokerConfigSource {
@@ -65,6 +71,7 @@ export interface BrokerConfigSource {
 }
 
 const defaultListener = 'tcp://127.0.0.1:1883';
+const loopbackNetworks = ['127.0.0.0/8', '::1'];
 const defaultSysIntervalMs = 10_000;
 const page = 'docs/broker.md';
 
@@ -74,6 +81,18 @@ const brokerSettings: readonly SettingDescription[] = [
     allowed: `a list of URLs: ${listenUrlForms}`,
     fallback: '["tcp://127.0.0.1:1883"]',
     meaning: 'Where clients connect. Each URL is a listener.',
+  },
+  {
+    key: 'proxy_protocol',
+    allowed: 'a list of URLs that stand in listen, as they stand there',
+    fallback: 'none',
+    meaning: 'Listeners behind a proxy: each connection begins with a PROXY protocol header, version 2.',
+  },
+  {
+    key: 'trusted_proxies',
+    allowed: 'a list of addresses and networks, such as ["10.0.0.7", "fd00::/8"]',
+    fallback: '["127.0.0.0/8", "::1"]',
+    meaning: 'Who is a proxy; connections of others to such a listener are closed.',
   },
   {
     key: 'allow_anonymous',
@@ -190,6 +209,7 @@ function assemble(reader: SettingsReader, source: BrokerConfigSource): Omit<Brok
   };
   return {
     listeners: readListeners(reader, source),
+    trustedProxies: readProxies(reader, source),
     allowAnonymous: options.allowAnonymous ?? reader.flag('allow_anonymous'),
     passwordFile: options.passwordFile ?? file('password_file'),
     aclFile: options.aclFile ?? file('acl_file'),
@@ -215,12 +235,30 @@ function assemble(reader: SettingsReader, source: BrokerConfigSource): Omit<Brok
 
 function readListeners(reader: SettingsReader, source: BrokerConfigSource): readonly BrokerListener[] {
   const texts = source.options.listen ?? reader.texts('listen') ?? [defaultListener];
+  const proxied = source.options.proxyProtocol ?? reader.texts('proxy_protocol') ?? [];
+  for (const text of proxied) {
+    if (texts.includes(text)) continue;
+    const { mark } = placeOf('proxy_protocol', { reader, source });
+    reader.problem('proxy_protocol', `${mark}${text} is not among the listeners.`);
+  }
   return texts.flatMap((text) => {
     const url = parseListenUrl(text);
-    if (url !== undefined) return [{ text, url, isLocal: isLocalListener(url) }];
+    const isProxied = proxied.includes(text);
+    // Whoever comes through a proxy may be anybody.
+    if (url !== undefined) return [{ text, url, isLocal: isLocalListener(url) && !isProxied, isProxied }];
     reader.problem('listen', `${placeOf('listen', { reader, source }).mark}${text} is not understood.`);
     return [];
   });
+}
+
+function readProxies(reader: SettingsReader, source: BrokerConfigSource): readonly string[] {
+  const texts = source.options.trustedProxies ?? reader.texts('trusted_proxies') ?? loopbackNetworks;
+  for (const text of texts) {
+    if (isNetwork(text)) continue;
+    const { mark } = placeOf('trusted_proxies', { reader, source });
+    reader.problem('trusted_proxies', `${mark}${text} is neither an address nor a network such as 10.0.0.0/8.`);
+  }
+  return texts;
 }
 
 /** A bare number counts in the unit that stands in the name; bytes and times may carry one. */

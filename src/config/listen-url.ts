@@ -23,6 +23,9 @@ const schemes: Readonly<Record<string, keyof typeof usualPorts>> = {
   wss: 'wss',
 };
 const portMax = 65_535;
+const byteMax = 255;
+const ipv4Bits = 32;
+const ipv6Bits = 128;
 
 /** Undefined when `text` is none of listenUrlForms. */
 export function parseListenUrl(text: string): ListenUrl | undefined {
@@ -35,6 +38,17 @@ export function parseListenUrl(text: string): ListenUrl | undefined {
   const port = match[3] === undefined ? usualPorts[scheme] : Number(match[3]);
   if (port > portMax) return undefined;
   return { scheme, host: (match[2] ?? '').replace(/^\[|\]$/g, ''), port };
+}
+
+/** An address, or a network in CIDR notation. */
+export function isNetwork(text: string): boolean {
+  const [address = '', prefix = '0', ...rest] = text.split('/');
+  if (rest.length > 0 || !/^\d{1,3}$/.test(prefix)) return false;
+  if (/^\d{1,3}(\.\d{1,3}){3}$/.test(address)) {
+    return Number(prefix) <= ipv4Bits && address.split('.').every((byte) => Number(byte) <= byteMax);
+  }
+  const isIpv6 = /^[0-9A-Fa-f:.]+$/.test(address) && URL.canParse(`tcp://[${address}]`);
+  return isIpv6 && Number(prefix) <= ipv6Bits;
 }
 
 /** Whether only this machine reaches it. A name other than localhost may mean any address. */

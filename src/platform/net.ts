@@ -14,6 +14,7 @@ import type { TLSSocket } from 'node:tls';
 import { dial } from './transport/dialling.ts';
 import { handleAccess } from './transport/handle-access.ts';
 import { listen } from './transport/listening.ts';
+import { proxyList } from './transport/proxied-socket.ts';
 
 /**
  * Keys and certificates ready for use; opaque, so that no private key travels with it as text. It wraps sockets
@@ -112,8 +113,20 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** A connection that was closed before it became one: who it was, as far as known, and why. */
+export interface EntryRefusal {
+  readonly remote: string;
+  readonly reason: 'proxy-not-trusted' | 'proxy-header-bad' | 'proxy-header-late';
+  readonly detail?: string | undefined;
+}
+
 export interface Network {
-  listen(endpoint: ListenEndpoint, accept: (connection: Connection) => ConnectionSink): Promise<Listener>;
+  /** `refused` is told of each connection whose PROXY header did not let it in. */
+  listen(
+    endpoint: ListenEndpoint,
+    accept: (connection: Connection) => ConnectionSink,
+    refused?: (refusal: EntryRefusal) => void,
+  ): Promise<Listener>;
   dial(endpoint: DialEndpoint, sink: ConnectionSink): Connection;
 }
 
@@ -124,14 +137,19 @@ export interface NetworkOptions {
   readonly peerCredentials?: ((fd: number) => PeerCredentials) | undefined;
 }
 
+/** The proxies of ListenLayers from addresses and networks (`10.0.0.0/8`, `fd00::/8`); throws over anything else. */
+export function trustedProxies(networks: readonly string[]): BlockList {
+  return proxyList(networks);
+}
+
 const readBufferBytes = 65_536;
 
 export function systemNetwork(options: NetworkOptions = {}): Network {
   const readBuffer = Buffer.allocUnsafeSlow(readBufferBytes);
   const handles = options.fastPath === false ? undefined : handleAccess();
   return {
-    listen: (endpoint, accept) =>
-      listen(endpoint, { accept, readBuffer, handles, peerCredentials: options.peerCredentials }),
+    listen: (endpoint, accept, refused) =>
+      listen(endpoint, { accept, refused, readBuffer, handles, peerCredentials: options.peerCredentials }),
     dial: (endpoint, sink) => dial(endpoint, { sink, readBuffer }),
   };
 }

@@ -186,3 +186,21 @@ t.test('docs/broker.md describes every key', (t) => {
     t.ok(page.includes(`| \`${key}\` | ${allowed} | ${fallback} | ${meaning} |`), `${key} is described as it is`);
   t.end();
 });
+
+t.test('a listener behind a proxy is named as it stands in listen, and brings anybody', async (t) => {
+  const config = await load(
+    t,
+    'listen = ["tcp://127.0.0.1:1883", "tcp://127.0.0.1:1884"]\nproxy_protocol = ["tcp://127.0.0.1:1884"]\npassword_file = "p"',
+  );
+  t.match(config.listeners, [
+    { isLocal: true, isProxied: false },
+    { isLocal: false, isProxied: true },
+  ]);
+  t.same(config.trustedProxies, ['127.0.0.0/8', '::1']);
+  const named = { proxyProtocol: ['tcp://127.0.0.1:1883'], trustedProxies: ['10.0.0.0/8', 'fd00::1'] };
+  await t.rejects(load(t, undefined, named), { message: /would let everybody in/ });
+  t.match(await load(t, undefined, { ...named, allowAnonymous: true }), { trustedProxies: named.trustedProxies });
+  await t.rejects(load(t, 'proxy_protocol = ["tcp://127.0.0.1:9"]'), { message: /is not among the listeners/ });
+  for (const wrong of ['10.0.0.0/33', '10.0.0.256', 'proxy.example', '::1/129', '1::2::3', '10.0.0.1/8/8'])
+    await t.rejects(load(t, `trusted_proxies = ["${wrong}"]`), { message: /neither an address nor a network/ }, wrong);
+});

@@ -15,6 +15,8 @@ import { UsageError } from '../errors.ts';
 
 export interface BrokerStartOptions extends GlobalOptions {
   readonly listen: readonly string[] | undefined;
+  readonly proxyProtocol: readonly string[] | undefined;
+  readonly trustedProxies: readonly string[] | undefined;
   readonly allowAnonymous: boolean | undefined;
   readonly passwordFile: string | undefined;
   readonly aclFile: string | undefined;
@@ -44,6 +46,18 @@ export function brokerOptions(yargs: Argv<GlobalOptions>): Argv<BrokerStartOptio
       array: true,
       requiresArg: true,
       describe: 'tcp://, tls://, ws://, wss://HOST:PORT or unix:///PATH; repeatable [tcp://127.0.0.1:1883]',
+    })
+    .option('proxy-protocol', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'which of --listen stand behind a proxy that sends PROXY headers, version 2; repeatable',
+    })
+    .option('trusted-proxies', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'addresses and networks of those proxies; repeatable [127.0.0.0/8 ::1]',
     })
     .option('allow-anonymous', { type: 'boolean', describe: 'clients without a user name may come in' })
     .option('password-file', path('who may come in, as weir broker passwd and mosquitto_passwd write it'))
@@ -120,10 +134,23 @@ async function serve(
 }
 
 function settingsOf(options: BrokerStartOptions) {
-  const { listen, allowAnonymous, passwordFile, aclFile, dataDir, tlsCert, tlsKey, tlsCa } = options;
+  const {
+    listen,
+    proxyProtocol,
+    trustedProxies,
+    allowAnonymous,
+    passwordFile,
+    aclFile,
+    dataDir,
+    tlsCert,
+    tlsKey,
+    tlsCa,
+  } = options;
   const { requireCertificate, useIdentityAsUsername, deniedPublish, logLevel } = options;
   const given = {
     listen,
+    proxyProtocol,
+    trustedProxies,
     allowAnonymous,
     passwordFile,
     aclFile,

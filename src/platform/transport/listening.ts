@@ -12,7 +12,15 @@ import { chmod } from 'node:fs/promises';
 import { type BlockList, createServer, type Server, type Socket } from 'node:net';
 import { proxyHeaderMsMax, tlsHandshakeMsMax } from '../../limits.ts';
 import { errorCode, WeirError } from '../../model/errors.ts';
-import type { Connection, ConnectionSink, ListenEndpoint, Listener, PeerCredentials, TlsContext } from '../net.ts';
+import type {
+  Connection,
+  ConnectionSink,
+  EntryRefusal,
+  ListenEndpoint,
+  Listener,
+  PeerCredentials,
+  TlsContext,
+} from '../net.ts';
 import { Entry } from './entry.ts';
 import { type HandleAccess, type StreamHandle, serverHandle } from './handle-access.ts';
 import { HandleConnection, type HandleShare, handleShare } from './handle-connection.ts';
@@ -24,6 +32,7 @@ type Accept = (connection: Connection) => ConnectionSink;
 
 export interface Listening {
   readonly accept: Accept;
+  readonly refused?: ((refusal: EntryRefusal) => void) | undefined;
   readonly readBuffer: Buffer;
   /** Undefined: public interfaces only. */
   readonly handles: HandleAccess | undefined;
@@ -110,21 +119,23 @@ class Hall {
       this.#wrap(socket, remote);
       return;
     }
-    const drop = (): void => {
+    const refuse = (reason: EntryRefusal['reason'], detail?: string): void => {
       socket.destroy();
+      this.#listening.refused?.({ remote, reason, detail });
     };
     if (!isTrustedProxy(socket, proxies)) {
-      drop();
+      refuse('proxy-not-trusted');
       return;
     }
-    const leave = this.#entry.begin(proxyHeaderMsMax, drop);
+    const leave = this.#entry.begin(proxyHeaderMsMax, () => refuse('proxy-header-late'));
     if (leave === undefined) return;
     socket.once('close', leave);
-    readProxied(socket, (source) => {
+    const done = (source: string | undefined): void => {
       socket.off('close', leave);
       leave();
       this.#wrap(socket, source ?? remote);
-    });
+    };
+    readProxied(socket, { done, bad: (detail) => refuse('proxy-header-bad', detail) });
   }
 
   #enterHandle(handle: StreamHandle, share: HandleShare): void {

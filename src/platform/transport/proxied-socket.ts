@@ -9,10 +9,18 @@ import { readProxyHeader } from './proxy-header.ts';
 
 /** This machine. */
 export function loopbackProxies(): BlockList {
+  return proxyList(['127.0.0.0/8', '::1']);
+}
+
+/** Addresses and networks in CIDR notation; throws over anything else. */
+export function proxyList(networks: readonly string[]): BlockList {
   const list = new BlockList();
-  const loopbackBits = 8;
-  list.addSubnet('127.0.0.0', loopbackBits);
-  list.addAddress('::1', 'ipv6');
+  for (const text of networks) {
+    const [address = '', prefix] = text.split('/');
+    const family = address.includes(':') ? 'ipv6' : 'ipv4';
+    if (prefix === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(prefix), family);
+  }
   return list;
 }
 
@@ -25,8 +33,15 @@ export function isTrustedProxy(socket: Socket, trusted: BlockList): boolean {
   return trusted.check(remoteAddress, remoteFamily === 'IPv6' ? 'ipv6' : 'ipv4');
 }
 
-/** Calls `done` once, with the client's address where the proxy tells it. Destroys the socket over anything else. */
-export function readProxied(socket: Socket, done: (source: string | undefined) => void): void {
+export interface ProxiedSteps {
+  /** Once, with the client's address where the proxy tells it. */
+  readonly done: (source: string | undefined) => void;
+  /** Instead: what is wrong with the header. The socket is destroyed. */
+  readonly bad: (detail: string) => void;
+}
+
+/** Reads the header and nothing behind it. */
+export function readProxied(socket: Socket, { done, bad }: ProxiedSteps): void {
   let head: Buffer = Buffer.alloc(0);
   let wanted = 1;
   const onReadable = (): void => {
@@ -36,7 +51,9 @@ export function readProxied(socket: Socket, done: (source: string | undefined) =
       head = head.length === 0 ? piece : Buffer.concat([head, piece]);
       const header = readProxyHeader(head, proxyHeaderBytesMax);
       if (header.kind === 'bad') {
+        socket.off('readable', onReadable);
         socket.destroy();
+        bad(header.detail);
         return;
       }
       if (header.kind === 'whole') {
