@@ -39,7 +39,7 @@ export class AckedRun {
 
   /**
    * Measures the run at `buffer[at..end)` of packets with the first byte of the first one, whose topics have the
-   * length-prefixed bytes `topic`.
+   * length-prefixed bytes `topic`; at most `room` of them.
    */
   measure(
     buffer: Buffer,
@@ -48,17 +48,25 @@ export class AckedRun {
       end,
       topic,
       version,
-    }: { readonly at: number; readonly end: number; readonly topic: Buffer; readonly version: MqttVersion },
+      room,
+    }: {
+      readonly at: number;
+      readonly end: number;
+      readonly topic: Buffer;
+      readonly version: MqttVersion;
+      readonly room: number;
+    },
   ): void {
     const { starts, idsAt } = this;
     const firstByte = buffer[at] as number;
     const emptyProperties = version === version5;
     const headBytes = topic.length + packetIdBytes + (emptyProperties ? 1 : 0);
+    const countMax = Math.min(room, runPacketsMax);
     let next = at;
     let count = 0;
     let largest = 0;
     let heads = 0;
-    while (next < end && count < runPacketsMax && buffer[next] === firstByte) {
+    while (next < end && count < countMax && buffer[next] === firstByte) {
       const field = minimalFieldBytes(buffer, next + 1, end);
       if (field < 1) break;
       const bodyAt = next + 1 + field;

@@ -16,6 +16,7 @@ import {
   topicLevelsMax,
 } from '../limits.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { MqttVersion } from '../protocol/mqtt/frame.ts';
 import { type PublishView, publishBytes } from '../protocol/mqtt/publish.ts';
 import { canonicalBytes } from '../protocol/mqtt/publish-view.ts';
 import { isValidTopicName, parseShare } from '../protocol/mqtt/topic.ts';
@@ -62,6 +63,13 @@ export interface ExchangePorts extends FanOutShare {
   readonly authoriser: Authoriser;
   readonly store: SessionStore | undefined;
   readonly outcome: { receivers: number; durable: boolean; pressing: Session | undefined };
+}
+
+/** What a run of QoS 1 or 2 is made of, and by whom. */
+export interface RunOrigin {
+  readonly qos: 1 | 2;
+  readonly version: MqttVersion;
+  readonly from: Session;
 }
 
 const neverResolved = -1;
@@ -162,23 +170,29 @@ export class Exchange {
   }
 
   /**
-   * How many packets of `run`, from its first, can go to everybody who subscribed as they are, so that forwardAcked()
-   * takes them. The others, and those that nobody gets, are for publish().
+   * How many packets of QoS `qos` from `from`, of `version`, can go as they came to everybody who subscribed: so many
+   * may be in a run. None when nobody did.
    */
-  acceptable(run: AckedRun, route: TopicRoute, from: Session | undefined): number {
+  runRoom(route: TopicRoute, { qos, version, from }: RunOrigin): number {
     const { targets, shared, count } = this.#listOf(route);
     if (count === 0 || shared.length > 0) return 0;
-    let room = run.count;
+    let room = Number.MAX_SAFE_INTEGER;
     for (const { session, delivery, own } of targets) {
-      if (delivery.qos < run.qos || delivery.subscriptionIds.length > 0) return 0;
+      if (delivery.qos < qos || delivery.subscriptionIds.length > 0) return 0;
       if (session === from && own !== delivery) return 0;
-      room = Math.min(room, session.runRoom(run));
+      room = Math.min(room, session.runRoom(qos, version));
       if (room === 0) return 0;
     }
     return room;
   }
 
-  /** Gives the packets of `run`, which are acceptable(), to everybody who subscribed. */
+  /** Whether everybody who subscribed has room for the bytes of `run`. */
+  takesRun(run: AckedRun, route: TopicRoute): boolean {
+    for (const { session } of this.#listOf(route).targets) if (!session.takesRun(run)) return false;
+    return true;
+  }
+
+  /** Gives the packets of `run`, for which there is room, to everybody who subscribed. */
   forwardAcked(run: AckedRun, route: TopicRoute): void {
     for (const { session } of this.#listOf(route).targets) session.sendAckedRun(run);
   }

@@ -10,7 +10,7 @@
 
 import type { Buffer } from 'node:buffer';
 import type { Clock } from '../platform/clock.ts';
-import { packetType, typeShift } from '../protocol/mqtt/frame.ts';
+import { type MqttVersion, packetType, typeShift } from '../protocol/mqtt/frame.ts';
 import { type PublishView, publishBytes, type Qos } from '../protocol/mqtt/publish.ts';
 import type { AckedRun } from './acked-run.ts';
 import { AcknowledgedFlow } from './acknowledged-flow.ts';
@@ -235,19 +235,23 @@ export class Session {
   }
 
   /**
-   * How many packets of `run`, from its first, can go as they are: to a client that is there, takes their form and
-   * has a free window, in a session that ends with its connection and so keeps none of them.
+   * How many packets of QoS `qos` from a publisher of `version` can go as they came: to a client that is there, takes
+   * their form and has a free window, in a session that ends with its connection and so keeps none of them.
    */
-  runRoom(run: AckedRun): number {
-    const outbox = this.#outbox;
-    const { version, topicAliasMax, packetBytesMax } = this.wire;
-    if (outbox === undefined || !this.clean || topicAliasMax > 0 || run.packetBytesMax > packetBytesMax) return 0;
-    if ((version === version5) !== (run.version === version5)) return 0;
+  runRoom(qos: 1 | 2, version: MqttVersion): number {
+    const { version: own, topicAliasMax } = this.wire;
+    if (this.#outbox === undefined || !this.clean || topicAliasMax > 0) return 0;
+    if ((own === version5) !== (version === version5)) return 0;
     const flow = this.#flowOf();
-    return flow.isFree(run.qos) && outbox.hasRoom(run.to - run.from) ? flow.window.room : 0;
+    return flow.isFree(qos) ? flow.window.room : 0;
   }
 
-  /** Sends `run`, for which there is runRoom(). */
+  /** Whether the bytes of `run` can go now. */
+  takesRun(run: AckedRun): boolean {
+    return run.packetBytesMax <= this.wire.packetBytesMax && this.#outbox?.hasRoom(run.to - run.from) === true;
+  }
+
+  /** Sends `run`, for which there is runRoom() and which it takes. */
   sendAckedRun(run: AckedRun): void {
     this.#outbox?.publishRun(run, this.#flowOf().window, run.qos === 1 ? volatilePuback : volatilePubrec);
     this.#share.traffic.sent(run.count, run.payloadBytes);
