@@ -205,6 +205,11 @@ export const connectBytesMax = mqttStringBytesMax + 32_768;
 export const clientIdBytesMax = 1024;
 /** Open connections of one broker; more are closed at once. */
 export const brokerConnectionsMax = 32_768;
+/**
+ * Bytes of all wills, of clients that are there and of those that wait for their delay. A client whose will does not
+ * fit is not admitted (5.0: 0x97; 3.x: return code 3): each may have as much as a CONNECT holds.
+ */
+export const brokerWillBytesMax = 67_108_864;
 /** Persistent sessions whose client is away; the one away longest is dropped. */
 export const brokerSessionsAwayMax = 4096;
 /** From accept to CONNECT and its answer. */
@@ -285,6 +290,7 @@ assert(packetBytesMax <= brokerQueueBytesMax, 'whatever fits a packet fits a que
 assert(packetBytesMax <= brokerOutputBytesMax, 'whatever fits a packet fits the output of a client');
 assert(packetBytesMax <= brokerRetainedBytesMax, 'whatever fits a packet can be retained');
 assert(connectBytesMax <= packetBytesMax, 'a CONNECT is a packet');
+assert(connectBytesMax <= brokerWillBytesMax, 'any will fits');
 assert(brokerInflightOutboundMax < packetIdMax, 'the outbound window fits the packet ids');
 assert(
   brokerQueueBytesMax <= brokerQueueBytesTotalMax && brokerOutputBytesMax <= brokerOutputBytesTotalMax,

@@ -27,7 +27,12 @@ allow_foreign() {
   fi
 }
 
-unit_files() { find test -name '*.test.ts' ! -path 'test/e2e/*' ! -path 'test/board/*' | sort; }
+# These run the executable of this machine.
+WHOLE="test/e2e test/interop test/hostile"
+unit_files() {
+  find test -name '*.test.ts' ! -path 'test/e2e/*' ! -path 'test/interop/*' ! -path 'test/hostile/*' \
+    ! -path 'test/board/*' | sort
+}
 
 check_failed=0
 case $mode in
@@ -44,7 +49,7 @@ unit)
   ;;
 e2e)
   make_quietly build-x64 dev || give_up "the build failed"
-  files=$(find test/e2e -name '*.test.ts' | sort)
+  files=$(find $WHOLE -name '*.test.ts' | sort)
   ;;
 board)
   make_quietly build-arm64 build-armv7 dev || give_up "the build failed"

@@ -216,6 +216,10 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     const { sessions, policy, wills, exchange, limits } = this.#share;
     const { clientId, principal, data } = admittance;
     const { wire, will, cleanStart } = request;
+    if (will !== undefined && !wills.hasRoom(will)) {
+      this.end('quota-exceeded', 'the wills of all clients together are too large');
+      return;
+    }
     const expirySeconds = Math.min(request.expirySeconds, policy.sessionExpirySecondsMax);
     const keepAliveSeconds = keepAliveOf(request, policy.keepAliveSecondsMax);
     this.#share.entered(this, clientId);
@@ -225,6 +229,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     const keepAliveMs = keepAliveSeconds * millisecondsPerSecond;
     const conversation = new Conversation({ session, request, admittance, keepAliveMs }, this, this.#share);
     this.#conversation = conversation;
+    if (will !== undefined) wills.entered(will);
     const open = (safe: boolean): void => {
       if (!safe || this.#state !== 'authenticating') return;
       const { inflightInboundMax: receiveMaximum } = limits;
@@ -283,6 +288,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     const { service, sessions, wills, clock } = this.#share;
     const { session, client } = conversation;
     conversation.close();
+    if (conversation.will !== undefined) wills.left(conversation.will);
     this.#share.left(this, session.clientId);
     // A client that took its leave has no will [MQTT-3.14.4-3]; neither has one that never got its CONNACK.
     const will = reason === 'client-disconnect' || !wasOpen ? undefined : conversation.will;

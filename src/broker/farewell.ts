@@ -52,6 +52,7 @@ const returnCodes: Readonly<Partial<Record<EndReason, number>>> = {
   'unsupported-protocol': 1,
   'identifier-rejected': 2,
   unavailable: 3,
+  'quota-exceeded': 3,
   closing: 3,
   'bad-credentials': 4,
   'not-authorized': 5,

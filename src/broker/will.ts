@@ -6,10 +6,11 @@
 //                           └─client is back in the same session──► forgotten [MQTT-3.1.3-9]
 //
 // A will that waits belongs to its session: the session store keeps both. Whether it may be published was decided
-// when the client connected; a topic that the topic service owns is the service's to refuse. One will a session:
-// what waits is bounded by the sessions.
+// when the client connected; a topic that the topic service owns is the service's to refuse. One will a session, and
+// all of them together are bounded by their bytes.
 
 import { Buffer } from 'node:buffer';
+import { brokerWillBytesMax } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
@@ -78,6 +79,8 @@ export function willFromStored({ canonical, qos, retain, delaySeconds, expirySec
 export class Wills {
   readonly #share: WillShare;
   readonly #waiting = new Map<string, Waiting>();
+  /** Of the wills that wait, and of the clients that are there. */
+  #bytes = 0;
 
   constructor(share: WillShare) {
     this.#share = share;
@@ -86,6 +89,21 @@ export class Wills {
   /** Wills that wait for their time. */
   get length(): number {
     return this.#waiting.size;
+  }
+
+  /** Whether the will of a client that wants to enter fits. */
+  hasRoom({ view }: Will): boolean {
+    return this.#bytes + view.buffer.length <= brokerWillBytesMax;
+  }
+
+  /** Its client entered: the will counts until left(). */
+  entered({ view }: Will): void {
+    this.#bytes += view.buffer.length;
+  }
+
+  /** The connection ended of the client whose will it is; before leave(). */
+  left({ view }: Will): void {
+    this.#bytes -= view.buffer.length;
   }
 
   /**
@@ -110,19 +128,24 @@ export class Wills {
 
   /** The will of a client that is away is published in `delayMs`. */
   wait(will: Will, keeper: WillKeeper, delayMs: number): void {
+    this.forget(keeper.clientId);
+    this.entered(will);
     this.#waiting.set(keeper.clientId, { will, keeper, dueMs: this.#share.clock.monotonicMs() + delayMs });
   }
 
   /** The client is back in its session. */
   forget(clientId: string): void {
+    const waiting = this.#waiting.get(clientId);
+    if (waiting === undefined) return;
     this.#waiting.delete(clientId);
+    this.left(waiting.will);
   }
 
   /** The session is over: its will waits no longer. */
   sessionEnded(clientId: string): void {
     const waiting = this.#waiting.get(clientId);
     if (waiting === undefined) return;
-    this.#waiting.delete(clientId);
+    this.forget(clientId);
     this.#publish(waiting.will);
   }
 
@@ -130,7 +153,7 @@ export class Wills {
   sweep(monotonicMs: number): void {
     for (const [clientId, { will, keeper, dueMs }] of this.#waiting) {
       if (monotonicMs < dueMs) continue;
-      this.#waiting.delete(clientId);
+      this.forget(clientId);
       this.#publish(will);
       keeper.will = undefined;
     }

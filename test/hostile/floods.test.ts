@@ -9,6 +9,7 @@ import {
   brokerRetainedBytesMax,
   brokerRetainedLevelsMax,
   brokerTopicAliasBytesMax,
+  brokerWillBytesMax,
   messageBytesMax,
   packetBytesMax,
   topicLevelsMax,
@@ -153,9 +154,9 @@ t.test('long topics are not worth remembering', async (t) => {
     copy.write(String(index).padStart(7, '0'), 6);
     return copy;
   };
-  for (let from = 0; from < 6000; from += 100) await flood(flooder, 100, (index) => make(from + index));
+  for (let from = 0; from < 4000; from += 100) await flood(flooder, 100, (index) => make(from + index));
   await siege.witness.exchanged();
-  siege.grewAtMost(16 * mebibyte, 'six thousand topics of 60 kB');
+  siege.grewAtMost(16 * mebibyte, 'four thousand topics of 60 kB');
   await siege.lift();
 });
 
@@ -235,6 +236,34 @@ t.test('a storm of wills is delivered', async (t) => {
   t.comment(`${seen.size} came, ${lost()} were dropped`);
   t.ok(seen.size + lost() >= count || seen.size * payload.length >= brokerQueueBytesMax);
   siege.grewAtMost(2 * count * payload.length + brokerQueueBytesMax, 'wills');
+  await siege.lift();
+});
+
+t.test('hoarded wills stop at their bytes, whether their clients are there or gone', async (t) => {
+  const siege = await Siege.lay(t);
+  const payload = Buffer.alloc(60_000, 'w');
+  const most = Math.floor(brokerWillBytesMax / payload.length);
+  const count = most + 200;
+  const properties = { willDelayInterval: 600 };
+  const enter = async (index: number): Promise<RawClient | undefined> => {
+    const client = await siege.stream();
+    const will = { topic: `hoard/${index}`, payload, qos: 1, retain: false, properties } as const;
+    const session = { clean: false, properties: { sessionExpiryInterval: 600 } };
+    const { reasonCode } = await client.connect({ clientId: `will-${index}`, will, ...session });
+    if (reasonCode === 0) return client;
+    if (reasonCode !== quotaExceeded) t.fail(`refused with ${reasonCode}`);
+    return undefined;
+  };
+  const entered = (await siege.many(count, enter)).filter((client) => client !== undefined);
+  t.ok(entered.length <= most && entered.length > most - 50, `${entered.length} of ${count} entered`);
+  await Promise.all(entered.map((client) => client.drop()));
+  await siege.witness.sys('clients/disconnected', (away) => away === entered.length);
+  t.equal(await enter(count), undefined, 'wills that wait for their delay count');
+  // Who comes back without one, and without its session, makes room.
+  for (let index = 0; index < 50; index++)
+    await (await siege.client({ clientId: `will-${index}`, clean: true })).leave();
+  t.ok(await enter(count + 1), 'there is room again');
+  siege.grewAtMost(3 * brokerWillBytesMax, 'wills');
   await siege.lift();
 });
 
