@@ -54,7 +54,7 @@ for (const { name, transport, port, listen } of ways) {
     t.teardown(() => void hub.end(true));
     await hub.subscribeAsync(['devices/d1/messages/events/#', '$iothub/methods/res/#'], { qos: 1 });
     const device = await openDevice(t, broker, transport);
-    t.match(broker.log, /client=d1 .*version=4/);
+    await broker.logged(/client=d1 .*version=4/);
 
     let seen = next(hub);
     const message = new deviceSdk.Message('{"degrees":21.5}');

@@ -264,5 +264,5 @@ t.test('a client certificate is who the client is', async (t) => {
       await client.has(1);
       await client.leave();
     }
-  t.match(broker.log, /principal=plc-1/);
+  await broker.logged(/principal=plc-1/);
 });

@@ -10,7 +10,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { Program } from './program.ts';
+import { Program, until } from './program.ts';
 import { readyMs, weirBinary } from './world.ts';
 
 export type Transport = 'tcp' | 'tls' | 'ws' | 'wss' | 'unix';
@@ -84,6 +84,11 @@ export class StandaloneBroker {
 
   get log(): string {
     return this.#program?.stderr ?? '';
+  }
+
+  /** Resolves when the log has it: lines come a moment after what they tell of. */
+  async logged(pattern: RegExp): Promise<string> {
+    return until(`${pattern} in the log`, readyMs, () => pattern.exec(this.log)?.[0]);
   }
 
   /** Of the first listener with that scheme. */
@@ -197,7 +202,10 @@ function makeCertificates(cwd: string, { clientName }: CertificateFiles): void {
   };
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test authority', '-days', '2');
-  const names = { localhost: 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.78', [clientName]: 'extendedKeyUsage=clientAuth' };
+  const names = {
+    localhost: 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.78',
+    [clientName]: 'extendedKeyUsage=clientAuth',
+  };
   for (const [name, extension] of Object.entries(names)) {
     writeFileSync(join(cwd, `${name}.ext`), `${extension}\n`);
     openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
