@@ -6,7 +6,6 @@
 // its targets are out of date. Routes of topics that the topic service owns are not kept: their topics differ from
 // message to message. Does not know connections, packets' acknowledgements, or who may publish what.
 
-import type { Buffer } from 'node:buffer';
 import {
   brokerFilterCharactersMax,
   brokerFilterCharactersPerSessionMax,
@@ -154,18 +153,18 @@ export class Exchange {
     return this.#ports.store?.full !== true && this.retained.fits(topic, canonicalBytes(view));
   }
 
-  /** The same for neighbouring plain QoS 0 packets of one topic: whole packets in `buffer`, not looked into again. */
-  forwardRun(buffer: Buffer, run: PacketRun, route: TopicRoute, from: Session | undefined): void {
+  /** The same for neighbouring plain QoS 0 packets of one topic: whole packets, not looked into again. */
+  forwardRun(run: PacketRun, route: TopicRoute, from: Session | undefined): void {
     const list = this.#listOf(route);
     if (list.count === 0) return;
     const forms = this.#forms;
-    forms.start(buffer, run);
+    forms.start(run);
     const { groups, singles } = list.plain;
     for (const group of groups) group.append(forms.as(group.form));
     for (const { session, own, form } of singles) {
       if (session !== from || own !== undefined) session.sendRun(forms.as(form));
     }
-    if (list.shared.length > 0) this.#forwardShared(buffer, run, list.shared);
+    if (list.shared.length > 0) this.#forwardShared(run, list.shared);
     forms.end();
   }
 
@@ -314,10 +313,10 @@ export class Exchange {
   }
 
   /** Packet by packet: members take turns. */
-  #forwardShared(buffer: Buffer, run: PacketRun, targets: readonly SharedTarget[]): void {
+  #forwardShared(run: PacketRun, targets: readonly SharedTarget[]): void {
     const forms = this.#forms;
-    for (const packet of packetsOf({ ...run, buffer })) {
-      forms.start(buffer, { ...packet, version: run.version });
+    for (const packet of packetsOf(run)) {
+      forms.start({ ...packet, version: run.version });
       for (const { shared, members } of targets) {
         const chosen = shared.choose(members, 0, packet.to - packet.from);
         if (chosen === undefined) this.#ports.traffic.dropped('share-unserved', 1);

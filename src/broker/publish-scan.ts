@@ -6,13 +6,17 @@
 // A run is forwarded as one range: no packet of it is decoded, none is an object. What a run holds was checked:
 // the topic by the packet it was learnt from, each length here.
 
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import { messageBytesMax } from '../limits.ts';
 import { lengthFieldValue, type MqttVersion, minimalFieldBytes } from '../protocol/mqtt/frame.ts';
 import { plainPublishByte } from '../protocol/mqtt/publish.ts';
 
+const nothing = Buffer.alloc(0);
+
 /** One scan's result; reused, so that scanning allocates nothing. */
 export class PublishScan {
+  /** Where the run lies; borrowed. */
+  buffer: Buffer = nothing;
   /** Offset of the run's first byte. */
   from = 0;
   /** Offset of the first byte that is not in the run. */
@@ -48,6 +52,7 @@ export class PublishScan {
       count++;
       bytes += payloadBytes;
     }
+    this.buffer = buffer;
     this.from = at;
     this.to = next;
     this.count = count;

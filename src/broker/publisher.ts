@@ -124,7 +124,7 @@ export class Publisher {
     received.packets += count;
     traffic.received(count, scan.payloadBytes);
     scan.version = this.#source.version;
-    exchange.forwardRun(buffer, scan, topic.route, this.#source.session);
+    exchange.forwardRun(scan, topic.route, this.#source.session);
     this.#connection.came(count);
     return to;
   }

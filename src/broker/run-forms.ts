@@ -17,16 +17,6 @@ import {
 import { plainPublishByte, readUint16 } from '../protocol/mqtt/publish.ts';
 import type { WireForm } from './fan-out.ts';
 
-/** Neighbouring plain QoS 0 packets of one topic. */
-export interface PacketRun {
-  readonly from: number;
-  readonly to: number;
-  readonly count: number;
-  readonly payloadBytes: number;
-  /** Of the publisher: 5 has an empty property field in each packet. */
-  readonly version: MqttVersion;
-}
-
 export interface PacketRange {
   readonly buffer: Buffer;
   readonly from: number;
@@ -34,6 +24,12 @@ export interface PacketRange {
   readonly count: number;
   /** Of all packets together. */
   readonly payloadBytes: number;
+}
+
+/** Neighbouring plain QoS 0 packets of one topic. */
+export interface PacketRun extends PacketRange {
+  /** Of the publisher: 5 has an empty property field in each packet. */
+  readonly version: MqttVersion;
 }
 
 const version5 = 5;
@@ -57,7 +53,7 @@ export class RunForms implements PacketRange {
   #scratch: Buffer = nothing;
 
   /** From now on as() is about these packets. */
-  start(buffer: Buffer, { from, to, count, payloadBytes, version }: PacketRun): void {
+  start({ buffer, from, to, count, payloadBytes, version }: PacketRun): void {
     this.#source = buffer;
     this.#sourceFrom = from;
     this.#sourceTo = to;
