@@ -1,8 +1,9 @@
 // The last retained message of each topic, found by topic at once and by filter through a tree of levels.
 //
-// Bounded by messages, by bytes and by the levels of their topics: when full, a topic that has none yet stays without (`reject`, counted by the
-// caller); a topic that has one may change it as far as the bytes allow. Replay to a new subscriber is lazy, at
-// the subscriber's pace: match() walks the living tree, and `sequence` tells what is younger than the walk.
+// Bounded by messages, by bytes and by the levels of their topics: when full, a topic that has none yet stays
+// without (`reject`, counted by the caller); a topic that has one may change it as far as the bytes allow. Replay
+// to a new subscriber is lazy, at the subscriber's pace: match() walks the living tree, and `sequence` tells what is
+// younger than the walk.
 //
 // A message lives as its canonical bytes: short ones as a string of one byte a character, which V8 keeps without
 // the four hundred bytes that a buffer of its own costs. Its view is made when somebody reads it. One whose expiry

@@ -1,8 +1,9 @@
 // The native parts in a development tree: each addon loads once and does its work.
 
 import { once } from 'node:events';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
@@ -24,7 +25,10 @@ t.test('an addon is loaded once', async (t) => {
 });
 
 t.test('peerCredentials tells who connected to a unix socket', async (t) => {
-  const path = join(t.testdir(), 's');
+  // Short, because a unix socket's path is limited to 107 bytes; a longer one would be cut, outside the directory.
+  const directory = mkdtempSync(join(tmpdir(), 'weir-peer-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const path = join(directory, 's');
   const server = createServer();
   server.listen(path);
   await once(server, 'listening');
