@@ -359,7 +359,7 @@ class Device {
     const attachInputs = (queues: readonly string[]): void => {
       for (const queue of queues) this.#attachInput({ router, front, deviceId }, queue);
     };
-    attachInputs((await store.queues()).map((facts) => facts.queue));
+    attachInputs((await store.lanes()).map((facts) => facts.queue));
     const routing = new Routing({
       twin: ownTwin(edgeHubId),
       memory: store,
@@ -390,7 +390,7 @@ class Device {
     const device: AdminDevice = {
       status: async () => {
         const [queues, facts, memoryPssBytes] = await Promise.all([
-          store.queues(),
+          store.lanes(),
           store.facts(),
           processes.pssBytes(processes.pid),
         ]);

@@ -21,6 +21,7 @@
 import { strict as assert } from 'node:assert';
 import { drainBackoffMsMax, drainBatchBytesMax, drainBatchMessagesMax } from '../limits.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
+import { type Lane, priorityUnset } from '../model/lane.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
 import type { Log } from '../platform/log.ts';
@@ -50,6 +51,7 @@ interface Batch {
 export class Drain {
   readonly #ports: DrainPorts;
   readonly #queue: string;
+  readonly #lane: Lane;
   readonly #stop = new AbortController();
   readonly #sent: Counter;
   readonly #failed: Counter;
@@ -67,6 +69,7 @@ export class Drain {
   constructor(ports: DrainPorts, queue: string) {
     this.#ports = ports;
     this.#queue = queue;
+    this.#lane = { queue, priority: priorityUnset, live: false };
     this.#sent = ports.metrics.counter('router_messages_sent_total', { queue });
     this.#failed = ports.metrics.counter('router_send_failures_total', { queue });
   }
@@ -127,7 +130,7 @@ export class Drain {
     const { store } = this.#ports;
     const { epoch } = store;
     const limits = { messagesMax: drainBatchMessagesMax, bytesMax: drainBatchBytesMax };
-    const messages = await store.read(this.#queue, { afterOffset, ...limits });
+    const messages = await store.read(this.#lane, { afterOffset, ...limits });
     // The file was replaced while it was read: these offsets may be of either.
     if (store.epoch !== epoch) return this.#read(0);
     return messages.length === 0 ? undefined : { epoch, messages };
@@ -156,7 +159,7 @@ export class Drain {
     const { messages } = batch;
     let accepted: number | undefined;
     try {
-      accepted = await this.#withinClose(this.#ports.endpoint.send(messages, batch.epoch));
+      accepted = await this.#withinClose(this.#ports.endpoint.send(messages));
     } catch (error) {
       this.#ahead = undefined;
       throw error;
@@ -183,7 +186,7 @@ export class Drain {
     if (store.epoch !== epoch) return;
     assert(last.offset > this.#positionIn(epoch), 'what arrived is confirmed once, in order');
     this.#position = { epoch, offset: last.offset };
-    store.confirm(this.#queue, last.offset).catch((error: unknown) => {
+    store.confirm(this.#lane, last.offset).catch((error: unknown) => {
       // Not durable: after a restart it is sent again, and recognised.
       log.debug('a confirmation was not stored', { queue: this.#queue, code: errorCode(error) });
     });

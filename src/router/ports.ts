@@ -1,40 +1,66 @@
 // What the router needs from outside, in its own words.
 //
-// RouterStore keeps messages in named queues; the gateway plugs in store/, tests a store in memory. Endpoint is
-// where a queue leads to: the link to the cloud, or an input of a module.
+// RouterStore keeps messages in lanes, one order each (model/lane.ts); the gateway plugs in store/, tests a store
+// in memory. Endpoint is where a queue leads to: the link to the cloud, or an input of a module.
 
-import type { Message } from '../model/message.ts';
+import type { Lane } from '../model/lane.ts';
+import type { Message, StreamPosition } from '../model/message.ts';
+
+export interface StoreTarget extends Lane {
+  /** From its acceptance on; undefined: for ever. */
+  readonly timeToLiveMs: number | undefined;
+}
 
 export interface StoredMessage {
+  /** Counts within its lane: 1, 2, 3 …, never reused in one epoch. */
   readonly offset: number;
+  /** `enqueuedMs` is right as far as the time is known by now. */
   readonly message: Message;
+  /** What the next receiver recognises a repetition by. Not the message's own hop, which is that of its sender. */
+  readonly hop: StreamPosition;
+}
+
+export interface LaneFacts extends Lane {
+  readonly messages: number;
+  /** Bytes of its messages, with what the disk needs beside them. */
+  readonly bytes: number;
+  /** When the oldest message was accepted, wall time in milliseconds; undefined for an empty lane. */
+  readonly oldestEnqueuedMs: number | undefined;
+  /** Messages that left without being delivered in this epoch, by reason. */
+  readonly dropped: Readonly<Record<string, number>>;
 }
 
 export interface RouterStore {
-  /** Offsets mean something only together with it. It changes when a fresh file had to take the place of a damaged one. */
+  /** Offsets mean something only together with it. It changes when a fresh outbox had to take the place of a damaged one. */
   readonly epoch: string;
-  /** Resolves after the message is on stable storage in every target queue. `duplicate`: it was there already. */
+  /**
+   * Resolves after the message is on stable storage in every target lane. `duplicate`: it was there already.
+   * `durable: 'now'` does not wait for company: an alarm.
+   */
   append(
     message: Message,
-    targets: readonly { readonly queue: string; readonly expiresAtMs: number | undefined }[],
+    targets: readonly StoreTarget[],
+    options?: { readonly durable?: 'now' },
   ): Promise<'stored' | 'duplicate'>;
   /** Oldest first; never what was confirmed or has expired. Empty: nothing is there. */
   read(
-    queue: string,
+    lane: Lane,
     from: { readonly afterOffset: number; readonly messagesMax: number; readonly bytesMax: number },
   ): Promise<readonly StoredMessage[]>;
   /** Everything up to `offset` has arrived. Reads skip it at once; resolves when that is durable. */
-  confirm(queue: string, offset: number): Promise<void>;
-  /** Called after each commit that put something into a queue. Answers how to stop listening. */
-  onAppended(listener: (queue: string) => void): () => void;
+  confirm(lane: Lane, offset: number): Promise<void>;
+  /** Called after each commit that put something into a lane. Answers how to stop listening. */
+  onAppended(listener: (lane: Lane) => void): () => void;
+  /** All lanes that ever held something in this epoch. */
+  lanes(): Promise<readonly LaneFacts[]>;
 }
 
 export interface Endpoint {
   /**
    * Sends in order. Resolves with the number of messages from the front that the destination has acknowledged:
-   * all, or fewer when it failed midway. Rejects when none was. `epoch` is that of the file the offsets count in.
+   * all, or fewer when it failed midway. Rejects when none was.
    */
-  send(batch: readonly StoredMessage[], epoch: string): Promise<number>;
+  send(batch: readonly StoredMessage[]): Promise<number>;
   /** Resolves when sending may be tried; at once when it may be now. May reject or stay silent after `signal`. */
   ready(signal: AbortSignal): Promise<void>;
 }

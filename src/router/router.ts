@@ -17,6 +17,7 @@
 
 import { strict as assert } from 'node:assert';
 import { routedSourcesMax, routesMax } from '../limits.ts';
+import { priorityUnset } from '../model/lane.ts';
 import { type Message, messageSource } from '../model/message.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
@@ -116,12 +117,13 @@ export class Router {
       this.#unrouted.add();
       return;
     }
-    const nowMs = this.#ports.clock.wallMs();
     const outcome = await this.#ports.store.append(
       message,
       targets.map(({ queue, timeToLiveSecs }) => ({
         queue,
-        expiresAtMs: timeToLiveSecs === 0 ? undefined : nowMs + timeToLiveSecs * msPerSecond,
+        priority: priorityUnset,
+        live: false,
+        timeToLiveMs: timeToLiveSecs === 0 ? undefined : timeToLiveSecs * msPerSecond,
       })),
     );
     assert(outcome === 'stored' || outcome === 'duplicate', 'the store has it, whichever way');
@@ -146,7 +148,7 @@ export class Router {
   start(): void {
     assert(this.#state === 'idle', 'a router is started once');
     this.#state = 'started';
-    this.#stopListening = this.#ports.store.onAppended((queue) => this.#drains.get(queue)?.wake());
+    this.#stopListening = this.#ports.store.onAppended(({ queue }) => this.#drains.get(queue)?.wake());
     for (const drain of this.#drains.values()) drain.start();
   }
 

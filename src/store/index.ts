@@ -3,15 +3,17 @@
 // `Store` is the main thread's side, `serveStore` the store thread's. Nothing else of this folder is needed
 // outside: what a queue leads to, who fills it and who empties it is decided elsewhere.
 
-export type { AppendOutcome, AppendTarget } from './commit-batch.ts';
+export type { AppendOutcome } from './commit-batch.ts';
 export { StoreError } from './errors.ts';
 export { serveStore } from './serve.ts';
 export {
+  type LaneFacts,
   type ReadFrom,
   Store,
   type StoredMessage,
   type StoreOptions,
   type StorePorts,
+  type StoreTarget,
   type TwinRecord,
 } from './store.ts';
-export type { FileFacts, QueueFacts } from './thread-protocol.ts';
+export type { FileFacts } from './thread-protocol.ts';

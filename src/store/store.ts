@@ -21,14 +21,15 @@ import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
 import { storeQuotaBytesMin, storeStateBytesMax } from '../limits.ts';
 import { errorCode } from '../model/errors.ts';
-import type { Message } from '../model/message.ts';
+import { type Lane, laneKey, laneOfKey, priorityUnset } from '../model/lane.ts';
+import type { Message, StreamPosition } from '../model/message.ts';
 import type { Twin } from '../model/twin.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counter, Metrics } from '../platform/metrics.ts';
 import type { Thread } from '../platform/thread.ts';
 import { ByteReader } from './byte-buffer.ts';
-import type { AppendOutcome, AppendTarget } from './commit-batch.ts';
+import type { AppendOutcome } from './commit-batch.ts';
 import { DropLog } from './drop-log.ts';
 import { StoreError } from './errors.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -41,7 +42,6 @@ import {
   type FileFacts,
   type Opened,
   outcome,
-  type QueueFacts,
   type ReadResult,
 } from './thread-protocol.ts';
 import { readTwinDocument, twinDocument } from './twin-document.ts';
@@ -73,9 +73,27 @@ export interface StoreOptions {
 
 const defaults = { commitDelayMs: 20, commitMessages: 256, commitBytes: 65_536 };
 
+export interface StoreTarget extends Lane {
+  /** From its acceptance on; undefined: for ever. */
+  readonly timeToLiveMs: number | undefined;
+}
+
 export interface StoredMessage {
+  /** Counts within its lane. */
   readonly offset: number;
   readonly message: Message;
+  /** What the next receiver recognises a repetition by. */
+  readonly hop: StreamPosition;
+}
+
+export interface LaneFacts extends Lane {
+  readonly messages: number;
+  /** Bytes of its messages, with what the disk needs beside them. */
+  readonly bytes: number;
+  /** When the oldest message was accepted, wall time in milliseconds; undefined for an empty lane. */
+  readonly oldestEnqueuedMs: number | undefined;
+  /** Messages that left without being delivered in this epoch, by reason. */
+  readonly dropped: Readonly<Record<string, number>>;
 }
 
 export interface ReadFrom {
@@ -101,7 +119,7 @@ export class Store {
   readonly #commits: GroupCommit;
   readonly #drops: DropLog;
   readonly #floors = new Map<string, number>();
-  readonly #listeners = new Set<(queue: string) => void>();
+  readonly #listeners = new Set<(lane: Lane) => void>();
   readonly #committed: Counter;
   readonly #stored: Counter;
   readonly #duplicates: Counter;
@@ -166,12 +184,24 @@ export class Store {
    * Resolves after the commit. `duplicate`: the message's hop was not higher than the last of its stream; it is
    * there already and may be acknowledged. Rejects with a StoreError; then the message is in no queue.
    */
-  append(message: Message, targets: readonly AppendTarget[]): Promise<AppendOutcome> {
-    return this.#commits.append(message, targets);
+  append(
+    message: Message,
+    targets: readonly StoreTarget[],
+    _options: { readonly durable?: 'now' } = {},
+  ): Promise<AppendOutcome> {
+    const nowMs = this.#ports.clock.wallMs();
+    return this.#commits.append(
+      message,
+      targets.map((target) => ({
+        queue: nameOf(target),
+        expiresAtMs: target.timeToLiveMs === undefined ? undefined : nowMs + target.timeToLiveMs,
+      })),
+    );
   }
 
   /** Oldest first. Expired messages are skipped, removed and counted. Empty: nothing is there. */
-  async read(queue: string, from: ReadFrom): Promise<readonly StoredMessage[]> {
+  async read(lane: Lane, from: ReadFrom): Promise<readonly StoredMessage[]> {
+    const queue = nameOf(lane);
     let { afterOffset } = from;
     for (;;) {
       const result = await this.#link.request('read', {
@@ -188,22 +218,25 @@ export class Store {
   }
 
   /** Everything up to `offset` has arrived: reads skip it from now on; it leaves the disk with a later commit, and then this resolves. */
-  confirm(queue: string, offset: number): Promise<void> {
+  confirm(lane: Lane, offset: number): Promise<void> {
+    const queue = nameOf(lane);
     this.#floors.set(queue, Math.max(offset, this.#floors.get(queue) ?? 0));
     return this.#commits.confirm(queue, offset);
   }
 
-  /** Called after each commit that put something into a queue. Answers how to stop listening. */
-  onAppended(listener: (queue: string) => void): () => void {
+  /** Called after each commit that put something into a lane. Answers how to stop listening. */
+  onAppended(listener: (lane: Lane) => void): () => void {
     this.#listeners.add(listener);
     return () => {
       this.#listeners.delete(listener);
     };
   }
 
-  async queues(): Promise<readonly QueueFacts[]> {
+  /** All lanes that ever held something in this epoch. */
+  async lanes(): Promise<readonly LaneFacts[]> {
     await this.#commits.flush();
-    return this.#link.request('queues', null);
+    const facts = await this.#link.request('queues', null);
+    return facts.map(({ queue, ...rest }) => ({ ...laneOf(queue), ...rest }));
   }
 
   async twins(): Promise<readonly TwinRecord[]> {
@@ -276,7 +309,7 @@ export class Store {
       assert(offset > lastOffset, 'offsets of one queue grow');
       lastOffset = offset;
       try {
-        messages.push({ offset, message: readRecord(record) });
+        messages.push({ offset, message: readRecord(record), hop: { stream: this.epoch, sequence: offset } });
       } catch (error) {
         // Its checksum was right, so it is not the disk: say so and keep the queue moving.
         this.#unreadable.add();
@@ -296,7 +329,7 @@ export class Store {
     this.#duplicates.add(duplicates);
     this.#stored.add(countOf(result.outcomes, outcome.stored));
     this.#drops.add(result.dropped);
-    for (const queue of result.appended) for (const listener of this.#listeners) listener(queue);
+    for (const queue of result.appended) for (const listener of this.#listeners) listener(laneOf(queue));
   }
 
   #opened({ epoch, quarantined }: Opened): void {
@@ -337,6 +370,15 @@ export class Store {
     }
     this.#sweepLater();
   }
+}
+
+/** A lane without a priority has its queue's plain name, as it always had. */
+function nameOf({ queue, priority, live }: Lane): string {
+  return priority === priorityUnset && !live ? queue : laneKey({ queue, priority, live });
+}
+
+function laneOf(name: string): Lane {
+  return laneOfKey(name) ?? { queue: name, priority: priorityUnset, live: false };
 }
 
 function buffersOf({ bytes, journal }: CommitSpec): readonly ArrayBuffer[] {

@@ -156,12 +156,12 @@ export class UpstreamLink {
     });
   }
 
-  /** Sends in order; resolves with how many from the front the hub acknowledged. Rejects when none was. `epoch` names the stream the offsets count in. */
-  async send(batch: readonly OutgoingMessage[], epoch: string): Promise<number> {
+  /** Sends in order; resolves with how many from the front the hub acknowledged. Rejects when none was. */
+  async send(batch: readonly OutgoingMessage[]): Promise<number> {
     const session = this.#session;
     if (session === undefined || !this.connected) throw offlineError('Sending messages');
     const results = await Promise.allSettled(
-      batch.map((outgoing) => session.client.publish({ ...wire(outgoing, epoch), qos: 1 })),
+      batch.map((outgoing) => session.client.publish({ ...wire(outgoing), qos: 1 })),
     );
     const failedAt = results.findIndex((result) => result.status === 'rejected');
     const accepted = failedAt === -1 ? results.length : failedAt;
@@ -374,15 +374,12 @@ export class UpstreamLink {
   }
 }
 
-function wire(
-  { offset, message }: OutgoingMessage,
-  epoch: string,
-): { readonly topic: string; readonly payload: Uint8Array } {
+function wire({ message, hop }: OutgoingMessage): { readonly topic: string; readonly payload: Uint8Array } {
   const bag = encodePropertyBag({
     system: originOf(message),
     properties: message.properties,
     output: message.output,
-    hop: { stream: epoch, sequence: offset },
+    hop,
   });
   return { topic: telemetryTopic(message.sender, bag), payload: message.body };
 }

@@ -2,15 +2,15 @@
 
 import type { Identity } from '../model/address.ts';
 import type { JsonObject, JsonValue } from '../model/json.ts';
-import type { Message } from '../model/message.ts';
+import type { Message, StreamPosition } from '../model/message.ts';
 
 /** Signs `resource` until `expirySeconds` (Unix time) with the device's key: a SharedAccessSignature. */
 export type TokenSigner = (resource: string, expirySeconds: number) => string;
 
-/** A message and its place in the queue it comes from. */
+/** A message and what the hub recognises its repetition by. */
 export interface OutgoingMessage {
-  readonly offset: number;
   readonly message: Message;
+  readonly hop: StreamPosition;
 }
 
 export interface DesiredChange {

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { type Lane, priorityUnset } from '../../src/model/lane.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import { systemSqlite } from '../../src/platform/sqlite.ts';
 import type { RouterStore } from '../../src/router/ports.ts';
@@ -43,7 +44,8 @@ const subjects: Record<string, (t: Test) => Promise<Subject>> = {
 };
 
 const limits = { afterOffset: 0, messagesMax: 100, bytesMax: 100_000 };
-const into = (...queues: string[]) => queues.map((queue) => ({ queue, expiresAtMs: undefined }));
+const lane = (queue: string, priority = priorityUnset): Lane => ({ queue, priority, live: false });
+const into = (...queues: string[]) => queues.map((queue) => ({ ...lane(queue), timeToLiveMs: undefined }));
 
 /** Lets time pass until `work` has settled. */
 async function within<T>(clock: SimClock, work: Promise<T>): Promise<T> {
@@ -66,18 +68,18 @@ for (const [name, create] of Object.entries(subjects)) {
       await within(clock, Promise.all([1, 2].map((n) => store.append(numberedMessage(n), into('a', 'b')))));
       await within(clock, store.append(numberedMessage(3), into('b')));
       t.same(
-        (await store.read('a', limits)).map(({ offset }) => offset),
+        (await store.read(lane('a'), limits)).map(({ offset }) => offset),
         [1, 2],
       );
       t.same(
-        (await store.read('b', limits)).map(({ offset, message }) => [offset, sequenceOf(message)]),
+        (await store.read(lane('b'), limits)).map(({ offset, message }) => [offset, sequenceOf(message)]),
         [
           [1, 1],
           [2, 2],
           [3, 3],
         ],
       );
-      t.same(await store.read('nothing', limits), []);
+      t.same(await store.read(lane('nothing'), limits), []);
       await close();
     });
 
@@ -89,27 +91,27 @@ for (const [name, create] of Object.entries(subjects)) {
       t.same(outcomes, ['stored', 'stored', 'duplicate', 'stored']);
       t.equal(await within(clock, send('x', 2)), 'duplicate');
       t.equal(await within(clock, send('x', 9)), 'stored', 'higher is new, also with a hole');
-      t.equal((await store.read('a', limits)).length, 4);
+      t.equal((await store.read(lane('a'), limits)).length, 4);
       await close();
     });
 
     t.test('what is confirmed is not read again, from the moment of the call', async (t) => {
       const { store, clock, close } = await create(t);
       await within(clock, Promise.all([1, 2, 3].map((n) => store.append(numberedMessage(n), into('a')))));
-      const confirmed = store.confirm('a', 2);
+      const confirmed = store.confirm(lane('a'), 2);
       t.same(
-        (await store.read('a', limits)).map(({ offset }) => offset),
+        (await store.read(lane('a'), limits)).map(({ offset }) => offset),
         [3],
       );
       await within(clock, confirmed);
       t.same(
-        (await store.read('a', limits)).map(({ offset }) => offset),
+        (await store.read(lane('a'), limits)).map(({ offset }) => offset),
         [3],
       );
-      await within(clock, store.confirm('a', 3));
+      await within(clock, store.confirm(lane('a'), 3));
       await within(clock, store.append(numberedMessage(4), into('a')));
       t.same(
-        (await store.read('a', limits)).map(({ offset }) => offset),
+        (await store.read(lane('a'), limits)).map(({ offset }) => offset),
         [4],
         'an empty queue goes on counting',
       );
@@ -121,7 +123,7 @@ for (const [name, create] of Object.entries(subjects)) {
       const body = Buffer.alloc(1000);
       await within(clock, Promise.all([1, 2, 3, 4].map((n) => store.append(numberedMessage(n, { body }), into('a')))));
       const offsets = async (over: Partial<typeof limits>): Promise<number[]> =>
-        (await store.read('a', { ...limits, ...over })).map(({ offset }) => offset);
+        (await store.read(lane('a'), { ...limits, ...over })).map(({ offset }) => offset);
       t.same(await offsets({ messagesMax: 2 }), [1, 2]);
       t.same(await offsets({ afterOffset: 2, messagesMax: 1 }), [3]);
       t.same(await offsets({ bytesMax: 2600 }), [1, 2]);
@@ -132,19 +134,18 @@ for (const [name, create] of Object.entries(subjects)) {
 
     t.test('expired messages are skipped, also in the middle', async (t) => {
       const { store, clock, close } = await create(t);
-      const soon = clock.wallMs() + 5000;
       await within(
         clock,
         Promise.all(
           [1, 2, 3].map((n) =>
-            store.append(numberedMessage(n), [{ queue: 'a', expiresAtMs: n === 2 ? soon : undefined }]),
+            store.append(numberedMessage(n), [{ ...lane('a'), timeToLiveMs: n === 2 ? 5000 : undefined }]),
           ),
         ),
       );
-      t.equal((await store.read('a', limits)).length, 3);
+      t.equal((await store.read(lane('a'), limits)).length, 3);
       await clock.advance(5000);
       t.same(
-        (await store.read('a', limits)).map(({ offset }) => offset),
+        (await store.read(lane('a'), limits)).map(({ offset }) => offset),
         [1, 3],
       );
       await close();
@@ -153,10 +154,10 @@ for (const [name, create] of Object.entries(subjects)) {
     t.test('listeners hear of each queue after the commit, until they stop', async (t) => {
       const { store, clock, close } = await create(t);
       const heard: string[] = [];
-      const stop = store.onAppended((queue) => heard.push(queue));
+      const stop = store.onAppended(({ queue }) => heard.push(queue));
       await within(clock, store.append(numberedMessage(1), into('a', 'b')));
       t.same(heard.sort(), ['a', 'b']);
-      t.equal((await store.read('b', limits)).length, 1);
+      t.equal((await store.read(lane('b'), limits)).length, 1);
       stop();
       await within(clock, store.append(numberedMessage(2), into('a')));
       t.equal(heard.length, 2);

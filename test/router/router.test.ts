@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap';
+import { priorityUnset } from '../../src/model/lane.ts';
 import type { Message } from '../../src/model/message.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
-import type { StoredMessage } from '../../src/router/ports.ts';
+import type { StoredMessage, StoreTarget } from '../../src/router/ports.ts';
 import { Router, type RouteSpec } from '../../src/router/router.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { numberedMessage, sequenceOf } from '../support/messages.ts';
@@ -11,7 +12,7 @@ import { seededEntropy } from '../support/sim-entropy.ts';
 
 interface Appended {
   readonly message: Message;
-  readonly targets: readonly { readonly queue: string; readonly expiresAtMs: number | undefined }[];
+  readonly targets: readonly StoreTarget[];
 }
 
 function world() {
@@ -30,13 +31,14 @@ function world() {
   return { clock, store, router, appended, value };
 }
 
+const unset = { priority: priorityUnset, live: false };
 const defaults = { timeToLiveSecs: 100 };
 const route = (name: string, text: string, over: Partial<RouteSpec> = {}): RouteSpec => ({ name, text, ...over });
 
 t.test('without routes everything goes upstream and lives for the default time', async (t: Test) => {
-  const { clock, router, appended } = world();
+  const { router, appended } = world();
   await router.accept(numberedMessage(1));
-  t.same(appended[0]?.targets, [{ queue: '$upstream', expiresAtMs: clock.wallMs() + 7_200_000 }]);
+  t.same(appended[0]?.targets, [{ queue: '$upstream', ...unset, timeToLiveMs: 7_200_000 }]);
   t.same(router.queues(), ['$upstream']);
 });
 
@@ -49,7 +51,7 @@ t.test('a message no route takes is acknowledged, dropped and counted', async (t
 });
 
 t.test('one endpoint gets one copy: the smallest priority number decides, with its time to live', async (t: Test) => {
-  const { clock, router, appended } = world();
+  const { router, appended } = world();
   router.setRoutes(
     [
       route('late', 'FROM /* INTO $upstream', { timeToLiveSecs: 1 }),
@@ -66,8 +68,8 @@ t.test('one endpoint gets one copy: the smallest priority number decides, with i
   const message = numberedMessage(1);
   await router.accept(message);
   t.same(appended[0]?.targets, [
-    { queue: '$upstream', expiresAtMs: clock.wallMs() + 100_000 },
-    { queue: 'filter/inputs/in', expiresAtMs: clock.wallMs() + 7000 },
+    { queue: '$upstream', ...unset, timeToLiveMs: 100_000 },
+    { queue: 'filter/inputs/in', ...unset, timeToLiveMs: 7000 },
   ]);
   t.equal(appended[0]?.message, message, 'the message itself, not a copy');
   t.same(router.queues(), ['$upstream', 'filter/inputs/in']);
@@ -77,7 +79,7 @@ t.test('a time to live of zero by default means for ever', async (t: Test) => {
   const { router, appended } = world();
   router.setRoutes([route('r', 'FROM /* INTO $upstream', { timeToLiveSecs: 0 })], { timeToLiveSecs: 0 });
   await router.accept(numberedMessage(1));
-  t.equal(appended[0]?.targets[0]?.expiresAtMs, undefined);
+  t.equal(appended[0]?.targets[0]?.timeToLiveMs, undefined);
 });
 
 t.test('a bad route is named and does not take the others with it', async (t: Test) => {

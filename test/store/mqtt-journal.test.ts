@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import BetterSqlite from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import { brokerJournalBytesMax } from '../../src/limits.ts';
+import { priorityUnset } from '../../src/model/lane.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import { type Sqlite, type SqliteDatabase, systemSqlite } from '../../src/platform/sqlite.ts';
 import { PublishView } from '../../src/protocol/mqtt/publish.ts';
@@ -229,7 +230,10 @@ t.test('messages of the outbox and MQTT state share a commit', async (t: Test) =
   const { clock, sessions, store, commits } = await world(t.testdir());
   await sessions.load();
   sessions.putSession(session('a'));
-  const both = [sessions.flushed(), store.append(numberedMessage(1), [{ queue: 'q', expiresAtMs: undefined }])];
+  const both = [
+    sessions.flushed(),
+    store.append(numberedMessage(1), [{ queue: 'q', priority: priorityUnset, live: false, timeToLiveMs: undefined }]),
+  ];
   await within(clock, Promise.all(both));
   t.equal(commits(), 1);
   await within(clock, store.close());
@@ -287,7 +291,9 @@ t.test('the outbox goes on while MQTT state waits for its next try', async (t: T
   sessions.putSession(session('a'));
   faults = 1;
   await t.rejects(within(clock, sessions.flushed()), { code: 'STORE_DISK_FULL' });
-  const appended = store.append(numberedMessage(1), [{ queue: 'q', expiresAtMs: undefined }]);
+  const appended = store.append(numberedMessage(1), [
+    { queue: 'q', priority: priorityUnset, live: false, timeToLiveMs: undefined },
+  ]);
   t.equal(await within(clock, appended), 'stored');
   await within(clock, sessions.flushed());
   await within(clock, store.close());
@@ -303,7 +309,7 @@ t.test('who asks for the queues while MQTT state waits for its next try does not
   faults = 1;
   await t.rejects(within(clock, sessions.flushed()), { code: 'STORE_DISK_FULL' });
   const before = commits();
-  await store.queues();
+  await store.lanes();
   t.equal(commits(), before, 'not yet');
   await clock.advance(1000);
   await settle();

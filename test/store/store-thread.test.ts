@@ -3,6 +3,7 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { type Lane, priorityUnset } from '../../src/model/lane.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import type { Thread } from '../../src/platform/thread.ts';
@@ -11,7 +12,8 @@ import { numberedMessage, sequenceOf } from '../support/messages.ts';
 import { keptLog } from '../support/quiet-log.ts';
 import { bundleStoreThread } from '../support/store-thread.ts';
 
-const never = { queue: '$upstream', expiresAtMs: undefined };
+const upstream: Lane = { queue: '$upstream', priority: priorityUnset, live: false };
+const never = { ...upstream, timeToLiveMs: undefined };
 const bundleDirectory = t.testdir();
 const starter = bundleStoreThread(bundleDirectory);
 
@@ -37,10 +39,10 @@ async function openStore(directory: string) {
   return { store, threads, lines };
 }
 
-async function readAll(store: Store, queue = '$upstream'): Promise<number[]> {
+async function readAll(store: Store, lane = upstream): Promise<number[]> {
   const found: number[] = [];
   for (let afterOffset = 0; ; ) {
-    const batch = await store.read(queue, { afterOffset, messagesMax: 100, bytesMax: 262_144 });
+    const batch = await store.read(lane, { afterOffset, messagesMax: 100, bytesMax: 262_144 });
     const last = batch.at(-1);
     if (last === undefined) return found;
     found.push(...batch.map(({ message }) => sequenceOf(message)));
@@ -68,9 +70,9 @@ t.test('ten thousand messages are stored, read back in order and confirmed away'
   const read = performance.now();
   const rate = (ms: number): string => `${Math.round(total / (ms / 1000))}/s`;
   t.comment(`appended and committed ${rate(stored - began)}, read ${rate(read - stored)}`);
-  await store.confirm('$upstream', total);
+  await store.confirm(upstream, total);
   t.same(await readAll(store), []);
-  t.match(await store.queues(), [{ queue: '$upstream', messages: 0, bytes: 0 }]);
+  t.match(await store.lanes(), [{ queue: '$upstream', messages: 0, bytes: 0 }]);
   await store.close();
 });
 

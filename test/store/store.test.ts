@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { priorityUnset } from '../../src/model/lane.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import { type Sqlite, systemSqlite } from '../../src/platform/sqlite.ts';
 import { Store, type StoreOptions } from '../../src/store/store.ts';
@@ -9,9 +10,9 @@ import { keptLog } from '../support/quiet-log.ts';
 import { SimClock, settle } from '../support/sim-clock.ts';
 import { seededEntropy } from '../support/sim-entropy.ts';
 
-const upstream = '$upstream';
+const upstream = { queue: '$upstream', priority: priorityUnset, live: false };
 let seed = 0;
-const never = { queue: upstream, expiresAtMs: undefined };
+const never = { ...upstream, timeToLiveMs: undefined };
 
 function world(
   directory: string,
@@ -153,7 +154,7 @@ t.test('confirmations alone wait longer, melt into one, and ride along with mess
   await within(clock, append(store, 10, 10));
   await riding;
   t.equal(count('commit'), commits + 2);
-  t.match(await store.queues(), [{ messages: 6 }]);
+  t.match(await store.lanes(), [{ messages: 6 }]);
   await store.close();
 });
 
@@ -223,7 +224,7 @@ t.test(
       (await store.read(upstream, all)).map(({ offset }) => offset),
       [3, 4, 5],
     );
-    t.match(await store.queues(), [{ messages: 3 }]);
+    t.match(await store.lanes(), [{ messages: 3 }]);
     await store.close();
   },
 );
@@ -264,8 +265,7 @@ t.test('a file that cannot be used at all makes start reject after some attempts
 t.test('losses are counted each and logged in sums', async (t: Test) => {
   const { clock, store, lines, metrics } = world(t.testdir());
   await store.start();
-  const expiring = (n: number) =>
-    store.append(numberedMessage(n), [{ queue: upstream, expiresAtMs: clock.wallMs() + 1000 }]);
+  const expiring = (n: number) => store.append(numberedMessage(n), [{ ...upstream, timeToLiveMs: 1000 }]);
   for (let round = 0; round < 5; round++) {
     await within(clock, Promise.all([expiring(1), expiring(2)]));
     await clock.advance(2000);
@@ -279,7 +279,7 @@ t.test('losses are counted each and logged in sums', async (t: Test) => {
   await settle();
   t.match(warnings()[1], /messages=9/, 'found by the sweep, logged with what was not logged before');
   const counted = metrics.snapshot().find(({ name }) => name === 'store_messages_dropped_total');
-  t.match(counted, { value: 11, labels: { queue: upstream, reason: 'ttl_expiry' } });
+  t.match(counted, { value: 11, labels: { queue: upstream.queue, reason: 'ttl_expiry' } });
   await store.close();
 });
 

@@ -1,24 +1,33 @@
 // A RouterStore in memory with the same contract as the real one (test/contract/router-store.test.ts runs on both).
 //
-// Everything is durable at once; `restart()` is the restart of the process above it: listeners are gone, floors
-// of confirmations that were not "committed" come back when `loseConfirms` is set.
+// Everything is durable at once. Time to live counts by `nowMs`, given at construction.
 
+import { type Lane, laneKey } from '../../src/model/lane.ts';
 import type { Message } from '../../src/model/message.ts';
-import type { RouterStore, StoredMessage } from '../../src/router/ports.ts';
+import type { LaneFacts, RouterStore, StoredMessage, StoreTarget } from '../../src/router/ports.ts';
 
 interface Row extends StoredMessage {
   readonly expiresAtMs: number | undefined;
 }
 
+interface MemoryLane {
+  readonly lane: Lane;
+  readonly id: number;
+  offsetNext: number;
+  rows: Row[];
+  expired: number;
+}
+
 export class MemoryStore implements RouterStore {
   epoch = 'epoch-1';
   readonly #nowMs: () => number;
-  readonly #rows = new Map<string, Row[]>();
-  readonly #next = new Map<string, number>();
+  readonly #lanes = new Map<string, MemoryLane>();
   readonly #streams = new Map<string, number>();
-  #listeners = new Set<(queue: string) => void>();
+  #listeners = new Set<(lane: Lane) => void>();
   /** Thrown by the next call of that name. */
   readonly failures: { name: 'append' | 'read' | 'confirm'; error: Error }[] = [];
+  /** What each append asked for beside its targets. */
+  readonly durable: ('now' | undefined)[] = [];
   reads = 0;
 
   constructor(nowMs: () => number) {
@@ -27,67 +36,87 @@ export class MemoryStore implements RouterStore {
 
   async append(
     message: Message,
-    targets: readonly { readonly queue: string; readonly expiresAtMs: number | undefined }[],
+    targets: readonly StoreTarget[],
+    options: { readonly durable?: 'now' } = {},
   ): Promise<'stored' | 'duplicate'> {
     await this.#failing('append');
+    this.durable.push(options.durable);
     const { hop } = message;
     if (hop !== undefined) {
       if (hop.sequence <= (this.#streams.get(hop.stream) ?? 0)) return 'duplicate';
       this.#streams.set(hop.stream, hop.sequence);
     }
-    for (const { queue, expiresAtMs } of targets) {
-      const offset = this.#next.get(queue) ?? 1;
-      this.#next.set(queue, offset + 1);
-      this.#rows.set(queue, [...(this.#rows.get(queue) ?? []), { offset, message, expiresAtMs }]);
-    }
-    for (const queue of new Set(targets.map((target) => target.queue)))
-      for (const listener of this.#listeners) listener(queue);
+    const lanes = targets.map(({ queue, priority, live, timeToLiveMs }) => {
+      const found = this.#open({ queue, priority, live });
+      const offset = found.offsetNext++;
+      const expiresAtMs = timeToLiveMs === undefined ? undefined : this.#nowMs() + timeToLiveMs;
+      found.rows.push({ offset, message, hop: { stream: `${this.epoch}.${found.id}`, sequence: offset }, expiresAtMs });
+      return found.lane;
+    });
+    for (const lane of new Set(lanes)) for (const listener of this.#listeners) listener(lane);
     return 'stored';
   }
 
   async read(
-    queue: string,
+    lane: Lane,
     from: { readonly afterOffset: number; readonly messagesMax: number; readonly bytesMax: number },
   ): Promise<readonly StoredMessage[]> {
     this.reads++;
     await this.#failing('read');
-    const alive = (this.#rows.get(queue) ?? []).filter(
-      ({ expiresAtMs }) => expiresAtMs === undefined || expiresAtMs > this.#nowMs(),
-    );
-    this.#rows.set(queue, alive);
-    const found: StoredMessage[] = [];
+    const found = this.#lanes.get(laneKey(lane));
+    if (found === undefined) return [];
+    const alive = found.rows.filter(({ expiresAtMs }) => expiresAtMs === undefined || expiresAtMs > this.#nowMs());
+    found.expired += found.rows.length - alive.length;
+    found.rows = alive;
+    const answer: StoredMessage[] = [];
     let bytes = 0;
-    for (const { offset, message } of alive.filter((row) => row.offset > from.afterOffset)) {
-      if (found.length >= from.messagesMax) break;
-      if (found.length > 0 && bytes + message.body.byteLength > from.bytesMax) break;
-      found.push({ offset, message });
+    for (const { offset, message, hop } of alive.filter((row) => row.offset > from.afterOffset)) {
+      if (answer.length >= from.messagesMax) break;
+      if (answer.length > 0 && bytes + message.body.byteLength > from.bytesMax) break;
+      answer.push({ offset, message, hop });
       bytes += message.body.byteLength;
     }
-    return found;
+    return answer;
   }
 
-  async confirm(queue: string, offset: number): Promise<void> {
-    this.#rows.set(
-      queue,
-      (this.#rows.get(queue) ?? []).filter((row) => row.offset > offset),
-    );
+  async confirm(lane: Lane, offset: number): Promise<void> {
+    const found = this.#lanes.get(laneKey(lane));
+    if (found !== undefined) found.rows = found.rows.filter((row) => row.offset > offset);
     await this.#failing('confirm');
   }
 
-  onAppended(listener: (queue: string) => void): () => void {
+  onAppended(listener: (lane: Lane) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
-  /** The file was damaged and a fresh one took its place. */
-  renew(epoch: string): void {
-    this.epoch = epoch;
-    this.#rows.clear();
-    this.#next.clear();
+  async lanes(): Promise<readonly LaneFacts[]> {
+    return [...this.#lanes.values()].map(({ lane, rows, expired }) => ({
+      ...lane,
+      messages: rows.length,
+      bytes: rows.reduce((sum, { message }) => sum + message.body.byteLength, 0),
+      oldestEnqueuedMs: rows[0]?.message.enqueuedMs,
+      dropped: expired === 0 ? {} : { ttl_expiry: expired },
+    }));
   }
 
+  /** The outbox was damaged and a fresh one took its place. */
+  renew(epoch: string): void {
+    this.epoch = epoch;
+    this.#lanes.clear();
+  }
+
+  /** Messages of all lanes of a queue. */
   waiting(queue: string): number {
-    return this.#rows.get(queue)?.length ?? 0;
+    const lanes = [...this.#lanes.values()].filter(({ lane }) => lane.queue === queue);
+    return lanes.reduce((sum, { rows }) => sum + rows.length, 0);
+  }
+
+  #open(lane: Lane): MemoryLane {
+    const key = laneKey(lane);
+    const found = this.#lanes.get(key) ?? { lane, id: this.#lanes.size + 1, offsetNext: 1, rows: [], expired: 0 };
+    this.#lanes.set(key, found);
+    return found;
   }
 
   async #failing(name: 'append' | 'read' | 'confirm'): Promise<void> {
