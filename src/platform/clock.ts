@@ -1,7 +1,17 @@
 // Time as a parameter: the wall clock, the monotonic clock and timers.
 //
 // Everybody who needs time receives a Clock, so that a whole device can run in simulated time. Wall time may
-// jump (no RTC, NTP); durations and deadlines use monotonicMs only.
+// jump (no RTC, NTP, an operator); durations and deadlines use monotonicMs only, and what must survive a restart
+// is kept as a stamp of both (model/time-stamp.ts).
+//
+// Monotonic time counts from the boot of the machine (CLOCK_MONOTONIC), so that stamps of several processes and
+// several lives of one process compare for as long as `bootId` is the same. After a boot they mean nothing.
+//
+// A wall clock without a battery wakes up in 1970, or where it was switched off. `WallFloor` is what this process
+// knows better (wall-trust.ts): wallMs() is never before it, and wallTrusted() says whether to believe the clock.
+
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 
 export interface Timer {
   cancel(): void;
@@ -10,20 +20,41 @@ export interface Timer {
 export interface Clock {
   /** Milliseconds since 1970 UTC; may jump in both directions. */
   wallMs(): number;
-  /** Milliseconds from an arbitrary start, never backwards. */
+  /** False while nobody vouches for the wall clock: what it says must not let anything expire. */
+  wallTrusted(): boolean;
+  /** Milliseconds since the machine was booted, never backwards. */
   monotonicMs(): number;
+  /** Changes with every boot of the machine. */
+  readonly bootId: string;
   /** Runs `callback` once after `delayMs`. The timer keeps the process alive unless `background`. */
   setTimer(delayMs: number, callback: () => void, options?: { readonly background?: boolean }): Timer;
   /** Runs `callback` after the events already pending have been handled (one loop turn). */
   soon(callback: () => void): void;
 }
 
-const timerDelayMsMax = 0x7fffffff;
+/** What a process knows of the time besides its clock. */
+export interface WallFloor {
+  /** The wall time that has certainly passed at `monotonicMs`. */
+  floorMs(monotonicMs: number): number;
+  trusted(): boolean;
+}
 
-export function systemClock(): Clock {
+const timerDelayMsMax = 0x7fffffff;
+const nsPerMs = 1e6;
+const bootIdFile = '/proc/sys/kernel/random/boot_id';
+
+/** A process that keeps nothing beyond its own life needs no floor, and believes its machine. */
+const noFloor: WallFloor = { floorMs: () => 0, trusted: () => true };
+
+export function systemClock(floor: WallFloor = noFloor): Clock {
+  // Both count CLOCK_MONOTONIC, one of them from this thread's birth and without an allocation for each look.
+  const bornMs = Number(process.hrtime.bigint()) / nsPerMs - performance.now();
+  const monotonicMs = (): number => bornMs + performance.now();
   return {
-    wallMs: () => Date.now(),
-    monotonicMs: () => performance.now(),
+    bootId: readBootId(),
+    wallMs: () => Math.max(Date.now(), Math.round(floor.floorMs(monotonicMs()))),
+    wallTrusted: () => floor.trusted(),
+    monotonicMs,
     setTimer(delayMs, callback, options) {
       const timer = setTimeout(callback, Math.min(Math.max(0, delayMs), timerDelayMsMax));
       if (options?.background === true) timer.unref();
@@ -33,6 +64,15 @@ export function systemClock(): Clock {
       setImmediate(callback);
     },
   };
+}
+
+/** Where the kernel does not tell, each process is a boot of its own: its stamps then compare with nobody else's. */
+function readBootId(): string {
+  try {
+    return readFileSync(bootIdFile, 'utf8').trim();
+  } catch {
+    return randomUUID();
+  }
 }
 
 /** Resolves after `delayMs`, or at once when `signal` is aborted. Never rejects. */

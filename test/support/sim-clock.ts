@@ -1,4 +1,7 @@
 // A clock that moves only when told: timers fire in order of their time, each in its own turn.
+//
+// The wall clock can be made to jump and to lose its trust; a reboot lets the monotonic clock begin anew, which is
+// what it looks like to what was written before. Timers belong to the process, so a reboot forgets them.
 
 import type { Clock, Timer } from '../../src/platform/clock.ts';
 
@@ -11,6 +14,8 @@ interface Pending {
 export class SimClock implements Clock {
   #monotonicMs = 0;
   #wallOffsetMs: number;
+  #trusted = true;
+  #boot = 1;
   #order = 0;
   readonly #pending = new Set<Pending>();
 
@@ -22,8 +27,16 @@ export class SimClock implements Clock {
     return this.#wallOffsetMs + this.#monotonicMs;
   }
 
+  wallTrusted(): boolean {
+    return this.#trusted;
+  }
+
   monotonicMs(): number {
     return this.#monotonicMs;
+  }
+
+  get bootId(): string {
+    return `boot-${this.#boot}`;
   }
 
   setTimer(delayMs: number, callback: () => void): Timer {
@@ -56,6 +69,18 @@ export class SimClock implements Clock {
   /** The wall clock jumps; the monotonic clock does not notice. */
   jumpWall(deltaMs: number): void {
     this.#wallOffsetMs += deltaMs;
+  }
+
+  trustWall(trusted: boolean): void {
+    this.#trusted = trusted;
+  }
+
+  /** The power was away for `offMs`: true time and a clock with a battery went on, the monotonic clock begins anew. */
+  reboot(offMs = 0): void {
+    this.#wallOffsetMs += this.#monotonicMs + offMs;
+    this.#monotonicMs = 0;
+    this.#boot++;
+    this.#pending.clear();
   }
 
   get timerCount(): number {
