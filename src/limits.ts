@@ -279,6 +279,12 @@ export const brokerTopicAliasesMax = 64;
 export const brokerTopicAliasBytesMax = 131_072;
 /** Acknowledgements of one client that wait for a commit; then its socket is not read. */
 export const brokerAcksWaitingMax = 1024;
+/**
+ * For how long a publisher waits whose message needs the session store while that has no room. Then a 3.x client is
+ * disconnected, to publish again when it is back; a 5.0 client is refused (0x97), and waits only for commits that are
+ * behind. Longer than a card that stalls, shorter than the usual keep-alive: a client that waits gets no PINGRESP.
+ */
+export const brokerStoreWaitMsMax = 10_000;
 /** Challenges and responses of one enhanced authentication; more end it. */
 export const brokerAuthenticationRoundsMax = 16;
 /** Publishes of one client in a second, if not configured: 0 is no limit. Beyond it the client is not read until its time has come. */

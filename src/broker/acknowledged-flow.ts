@@ -16,6 +16,7 @@
 import { packetType } from '../protocol/mqtt/frame.ts';
 import { PublishView, publishBytes, type Qos } from '../protocol/mqtt/publish.ts';
 import { type Delivery, noSubscriptionIds } from './delivery.ts';
+import { DuePackets } from './due-packets.ts';
 import { clientGone } from './errors.ts';
 import { InflightWindow } from './inflight.ts';
 import { OutboundQueue, type QueuedMessage } from './outbound-queue.ts';
@@ -43,11 +44,7 @@ export class AcknowledgedFlow {
   #queue: OutboundQueue | undefined;
   #replays: Map<string, Replay> | undefined;
   /** Packet ids to write, in this order, as soon as there is room and they are flushed. */
-  #due: number[] | undefined;
-  /** How many of them wait for the session store. */
-  #flushing = 0;
-  /** Packet ids whose flush failed: asked for again by pump(). */
-  #unflushed: number[] | undefined;
+  #due: DuePackets | undefined;
   #ordinal = 0;
   #pressure: Pressure | undefined;
 
@@ -80,8 +77,7 @@ export class AcknowledgedFlow {
   detach(): void {
     this.#pressure?.release();
     this.#replays = undefined;
-    this.#unflushed = undefined;
-    this.#flushing = 0;
+    this.#due?.end();
     for (const packetId of this.#inflight?.ids() ?? []) {
       const message = this.#inflight?.get(packetId);
       if (message !== undefined) message.flushing = false;
@@ -92,12 +88,13 @@ export class AcknowledgedFlow {
     const queued = this.#queue?.removeIf((message) => !this.#stays(message)) ?? [];
     for (const message of queued) this.#end(message);
     this.#due = undefined;
-    for (const packetId of this.#inflight?.ids() ?? []) this.#isDue(packetId);
+    for (const packetId of this.#inflight?.ids() ?? []) this.#dueOf().add(packetId);
   }
 
   /** Everything is forgotten for good. */
   discard(): void {
     this.#pressure?.release();
+    this.#due?.end();
     const { clientId } = this.#session;
     for (const packetId of this.#inflight?.ids() ?? []) {
       this.#inflight?.get(packetId)?.settlement?.reject(clientGone(clientId));
@@ -124,7 +121,7 @@ export class AcknowledgedFlow {
 
   /** Whether nothing stands before a message of `qos`. */
   isFree(qos: number): boolean {
-    return qos === 0 || (this.#due === undefined && this.queueLength === 0 && !this.#isWindowFull());
+    return qos === 0 || (this.#dueLength === 0 && this.queueLength === 0 && !this.#isWindowFull());
   }
 
   /** The store lost everything: tells it all messages again. */
@@ -189,8 +186,11 @@ export class AcknowledgedFlow {
   #sendWaiting(): void {
     const { outbox } = this.#session;
     if (outbox === undefined) return;
-    if (this.#unflushed !== undefined) this.#flushAgain(this.#unflushed);
-    if (this.#due !== undefined && !this.#writeDue(outbox, this.#due) && this.#flushing === 0) return;
+    const due = this.#due;
+    if (due !== undefined) {
+      due.flushAgain();
+      if (!this.#writeDue(outbox, due) && !due.isFlushing) return;
+    }
     const queue = this.#queue;
     if (queue !== undefined) {
       for (let first = queue.first; first !== undefined; first = queue.first) {
@@ -211,7 +211,7 @@ export class AcknowledgedFlow {
   }
 
   hasQueueRoom(bytes: number): boolean {
-    return this.#queueOf().hasRoom(bytes) && !(this.#session.isStored && this.#share.store?.full === true);
+    return this.#queueOf().hasRoom(bytes);
   }
 
   /** Gives queued messages that are `wanted` to another session, as long as that has room. */
@@ -247,16 +247,15 @@ export class AcknowledgedFlow {
     message.written = true;
     if (stored.awaiting === packetType.pubcomp) message.view = undefined;
     this.window.restore(stored.packetId, message);
-    this.#isDue(stored.packetId);
+    this.#dueOf().add(stored.packetId);
   }
 
-  /** Takes a message that may not be forgotten: sends it, or queues it. */
+  /**
+   * Takes a message that may not be forgotten: sends it, or queues it. Whether the store has room was asked by who
+   * publishes, for all receivers at once (Exchange); what moves from one session to another is acknowledged already.
+   */
   #take(message: PendingMessage): void {
     const { store, outcome } = this.#share;
-    if (this.#session.isStored && store?.full === true) {
-      this.#share.traffic.dropped('store-full', 1);
-      return;
-    }
     const transmits = this.queueLength === 0 && this.#mayTransmit(message as QueuedMessage);
     const isTaken = transmits || this.#queueMessage(message as QueuedMessage);
     if (!transmits && this.#isPressing) outcome.pressing = this.#session;
@@ -292,7 +291,7 @@ export class AcknowledgedFlow {
   /** Whether the first of the queue may go out now, or has to be looked at because the client cannot take it. */
   #mayTransmit(message: QueuedMessage): boolean {
     const { outbox } = this.#session;
-    if (outbox === undefined || (this.#due !== undefined && this.#flushing === 0)) return false;
+    if (outbox === undefined || (this.#dueLength > 0 && this.#due?.isFlushing === false)) return false;
     // Behind what is due everything counts, because all of it will be written before.
     if (this.#inflight?.isFull(0) === true) return false;
     return outbox.hasRoom(this.#bytesOf(message, message.view));
@@ -317,18 +316,26 @@ export class AcknowledgedFlow {
       this.#share.store?.sentMessage(this.#session.clientId, message.ordinal, step);
       if (message.qos === 2) {
         message.flushing = true;
-        this.#isDue(packetId);
-        this.#flush(packetId);
+        this.#dueOf().add(packetId);
+        this.#dueOf().flush(packetId);
         return;
       }
     }
-    if (this.#due === undefined) this.#writeMessage(message, view, packetId);
-    else this.#isDue(packetId);
+    if (this.#dueLength === 0) this.#writeMessage(message, view, packetId);
+    else this.#dueOf().add(packetId);
   }
 
-  #isDue(packetId: number): void {
-    this.#due ??= [];
-    this.#due.push(packetId);
+  get #dueLength(): number {
+    return this.#due === undefined ? 0 : this.#due.length;
+  }
+
+  #dueOf(): DuePackets {
+    this.#due ??= new DuePackets(this.#share.store, (packetId) => {
+      const message = this.#inflight?.get(packetId);
+      if (message !== undefined) message.flushing = false;
+      this.pump();
+    });
+    return this.#due;
   }
 
   #writeMessage(message: PendingMessage, view: PublishView, packetId: number): void {
@@ -347,33 +354,6 @@ export class AcknowledgedFlow {
     return publishBytes(view, this.#share.header.fill(view, message, this.#session.wire.version));
   }
 
-  /** Has what is due written when the step of `packetId` is on stable storage. */
-  #flush(packetId: number): void {
-    const { store } = this.#share;
-    const { outbox } = this.#session;
-    if (store === undefined || outbox === undefined) return;
-    this.#flushing++;
-    const flushed = (): void => {
-      if (this.#session.outbox !== outbox) return;
-      this.#flushing--;
-      const message = this.#inflight?.get(packetId);
-      if (message !== undefined) message.flushing = false;
-      this.pump();
-    };
-    const failed = (): void => {
-      if (this.#session.outbox !== outbox) return;
-      this.#flushing--;
-      this.#unflushed ??= [];
-      this.#unflushed.push(packetId);
-    };
-    store.flushed().then(flushed, failed);
-  }
-
-  #flushAgain(packetIds: readonly number[]): void {
-    this.#unflushed = undefined;
-    for (const packetId of packetIds) this.#flush(packetId);
-  }
-
   /** PUBREC: the message itself is not needed any more. */
   #received(packetId: number, message: PendingMessage): void {
     if (message.ordinal === 0 && message.settlement === undefined) {
@@ -387,9 +367,8 @@ export class AcknowledgedFlow {
   }
 
   /** What is due, in order. False while there is no room, or something has to be flushed before. */
-  #writeDue(outbox: Outbox, due: number[]): boolean {
-    while (due.length > 0) {
-      const packetId = due[0] as number;
+  #writeDue(outbox: Outbox, due: DuePackets): boolean {
+    for (let packetId = due.first; packetId !== undefined; packetId = due.first) {
       const message = this.#inflight?.get(packetId);
       if (message?.flushing === true) return false;
       if (message?.awaiting === packetType.pubcomp) {
@@ -408,7 +387,7 @@ export class AcknowledgedFlow {
       }
       due.shift();
     }
-    this.#due = undefined;
+    if (!due.isFlushing) this.#due = undefined;
     return true;
   }
 
@@ -423,6 +402,8 @@ export class AcknowledgedFlow {
         else if (result !== 'sent') return false;
       } else {
         const message = new PendingMessage({ ...outgoing, qos, view });
+        // Nobody is acknowledged for it: it can wait for room in the store.
+        if (this.#session.isStored && this.#share.store?.full === true) return false;
         if (!this.#mayTransmit(message as QueuedMessage)) return false;
         this.#take(message);
       }
@@ -464,7 +445,7 @@ export class AcknowledgedFlow {
   }
 
   #isWindowFull(): boolean {
-    return this.#inflight?.isFull(this.#due?.length ?? 0) === true;
+    return this.#inflight?.isFull(this.#dueLength) === true;
   }
 
   #queueOf(): OutboundQueue {

@@ -37,6 +37,7 @@ import { Refusals } from './refusals.ts';
 import { restoreFrom } from './restore.ts';
 import type { Session } from './session.ts';
 import { SessionTable } from './session-table.ts';
+import { StoreRoom } from './store-room.ts';
 import { Traffic } from './traffic.ts';
 import { Wills } from './will.ts';
 
@@ -74,6 +75,7 @@ export class Broker {
   readonly #wills: Wills;
   readonly #rates: RateQueue;
   readonly #refusals: Refusals;
+  readonly #room: StoreRoom;
   readonly #share: ConnectionShare;
   readonly #load = { bytes: 0, written: 0, controls: 0 };
   readonly #queued = { bytes: 0, messages: 0 };
@@ -129,6 +131,7 @@ export class Broker {
     });
     this.#rates = new RateQueue(ports.clock);
     this.#refusals = new Refusals(ports);
+    this.#room = new StoreRoom({ ...ports, store });
     this.#share = this.#shareOf(ports);
     this.#registerGauges(ports.metrics);
   }
@@ -286,6 +289,7 @@ export class Broker {
       this.#wills.sweep(nowMs);
       this.#sessions.sweep(nowMs);
       this.#exchange.sweep();
+      this.#room.tell();
       this.#outboxes.pool.trim();
       this.#clientsMaximum = Math.max(this.#clientsMaximum, this.#sessions.count);
       this.#sweepLater();
@@ -329,6 +333,7 @@ export class Broker {
       sessions: this.#sessions,
       wills: this.#wills,
       rates: this.#rates,
+      room: this.#room,
       traffic: this.#traffic,
       outboxes: this.#outboxes,
       received: this.#received,

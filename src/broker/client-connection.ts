@@ -11,7 +11,8 @@
 //
 // Invariants
 //   Reading is held while the client is authenticated, while inflightInboundMax publishes are unsettled, while the
-//   client does not take its own output, and while it is over its rate: nothing grows without bound, whoever is slow.
+//   client does not take its own output, while it is over its rate, and while the session store has no room for what
+//   it publishes: nothing grows without bound, whoever is slow.
 //   Whatever a client sends ends at most its own connection, with one reason, counted and logged once.
 
 import type { Buffer } from 'node:buffer';
@@ -33,7 +34,7 @@ import type { Principal } from './ports.ts';
 import { storedWill } from './will.ts';
 
 /** Held for something of ours: the client's silence is not its own. */
-const holdsOurs = holding.service | holding.rate;
+const holdsOurs = holding.service | holding.rate | holding.store;
 const keepAliveShare = 1.5;
 const millisecondsPerSecond = 1000;
 
@@ -207,6 +208,12 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     if (this.#holds === 0 && this.#reader.release()) this.#stream.resume();
   }
 
+  keepPacket(): void {
+    if (this.#state === 'ended') return;
+    this.#share.received.packets--;
+    this.#reader.keepPacket();
+  }
+
   send(bytes: Buffer): void {
     if (this.#state !== 'ended') this.outbox.append(bytes, 0, bytes.length);
   }
@@ -315,6 +322,8 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     const fields = { client: this.clientId, remote: this.remote, listener: this.listener, reason, detail };
     const ordinary = reason === 'client-disconnect' || reason === 'connection-lost' || reason === 'closing';
     if (ordinary) log.info('client disconnected', fields);
+    else if (reason === 'store-full')
+      log.debug('connection closed', fields); // StoreRoom tells of all together
     else log.warn('connection closed', fields);
   }
 }

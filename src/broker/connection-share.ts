@@ -15,6 +15,7 @@ import type { OutboxShare } from './outbox.ts';
 import type { Authenticator, Authoriser, SessionStore, TopicProtocol } from './ports.ts';
 import type { PublishScan } from './publish-scan.ts';
 import type { SessionTable } from './session-table.ts';
+import type { StoreRoom } from './store-room.ts';
 import type { Traffic } from './traffic.ts';
 import type { Wills } from './will.ts';
 
@@ -29,6 +30,7 @@ export interface ConnectionShare {
   readonly sessionStore: SessionStore | undefined;
   readonly exchange: Exchange;
   readonly sessions: SessionTable;
+  readonly room: StoreRoom;
   readonly wills: Wills;
   readonly rates: RateQueue;
   readonly traffic: Traffic;

@@ -17,6 +17,7 @@ import { plainPublishByte } from '../protocol/mqtt/publish.ts';
 import { isFailure, reasonCode } from '../protocol/mqtt/reason-codes.ts';
 import { type AckedRun, plainQos1Byte, plainQos2Byte } from './acked-run.ts';
 import { ConnectedClient } from './broker-client.ts';
+import type { ClientWire } from './client-wire.ts';
 import type { ConnectionShare } from './connection-share.ts';
 import type { EnhancedAuthentication } from './enhanced-authentication.ts';
 import type { Admittance } from './entrance.ts';
@@ -33,7 +34,7 @@ import { malformedFilter, replayRetained, subscribe, unsubscribe } from './subsc
 import type { Will } from './will.ts';
 
 /** Why reading is held, one bit each. */
-export const holding = { authentication: 1, service: 2, output: 4, rate: 8 } as const;
+export const holding = { authentication: 1, service: 2, output: 4, rate: 8, store: 16 } as const;
 
 /** The connection, as far as the conversation needs it. */
 interface ConversationConnection {
@@ -43,6 +44,8 @@ interface ConversationConnection {
   /** Stops reading, until release() with the same bit of `holding`. */
   hold(reason: number): void;
   release(reason: number): void;
+  /** The packet at hand is not done with: it comes again when nothing holds any more. */
+  keepPacket(): void;
   end(reason: EndReason, detail?: string): void;
 }
 
@@ -79,7 +82,7 @@ export class Conversation {
   readonly #publisher: Publisher;
   readonly #authentication: EnhancedAuthentication | undefined;
   readonly #rate: MessageRate | undefined;
-  readonly #packetBytesMax: number;
+  readonly #wire: ClientWire;
   /** Session expiry as CONNECT asked for it. */
   readonly #expiryAsked: number;
 
@@ -99,7 +102,7 @@ export class Conversation {
     this.#share = share;
     this.#publisher = new Publisher(this, this, share);
     this.#authentication = admittance.authentication;
-    this.#packetBytesMax = request.wire.packetBytesMax;
+    this.#wire = request.wire;
     this.#expiryAsked = request.expirySeconds;
     if (policy.messagesPerSecondMax > 0) {
       const bucket = new TokenBucket(policy.messagesPerSecondMax, clock.monotonicMs());
@@ -185,9 +188,11 @@ export class Conversation {
     this.end('disconnected', reason);
   }
 
-  ack(type: number, packetId: number, reason: number): void {
+  /** `because` says to people what `reason` says to programs, if the client wants that [MQTT-3.1.2-29]. */
+  ack(type: number, packetId: number, reason: number, because?: string): void {
     if (reason === reasonCode.success) this.outbox.ack(type, packetId);
-    else this.#connection.send(encodeAck(type, packetId, reason));
+    else if (because === undefined || !this.#explain(type, packetId, { reason, because }))
+      this.#connection.send(encodeAck(type, packetId, reason));
   }
 
   ackRun(type: number, run: AckedRun): void {
@@ -212,6 +217,31 @@ export class Conversation {
 
   release(): void {
     this.#connection.release(holding.service);
+  }
+
+  /** Stops reading: the PUBLISH at hand comes again when goOn() is called. */
+  waitWithPacket(): void {
+    this.#connection.hold(holding.store);
+    this.#connection.keepPacket();
+  }
+
+  goOn(): void {
+    this.#connection.release(holding.store);
+  }
+
+  /** A refusal in words; false when the client wants none or takes none as long. */
+  #explain(
+    type: number,
+    messageId: number,
+    { reason, because }: { readonly reason: number; readonly because: string },
+  ): boolean {
+    if (!this.#wire.wantsProblems) return false;
+    const cmd = type === packetType.puback ? 'puback' : 'pubrec';
+    const properties = { reasonString: because };
+    const bytes = encodePacket({ cmd, messageId, reasonCode: reason, properties }, 5);
+    if (bytes.length > this.#wire.packetBytesMax) return false; // [MQTT-3.4.2-2], [MQTT-3.5.2-2]
+    this.#connection.send(bytes);
+    return true;
   }
 
   #acknowledgedRun(buffer: Buffer, at: number, end: number): number {
@@ -291,7 +321,8 @@ export class Conversation {
 
   /** An answer that may be larger than the client takes [MQTT-3.1.2-24]. */
   #answer(bytes: Buffer): void {
-    if (bytes.length > this.#packetBytesMax) this.end('packet-too-large', 'the answer is larger than the client takes');
+    if (bytes.length > this.#wire.packetBytesMax)
+      this.end('packet-too-large', 'the answer is larger than the client takes');
     else this.#connection.send(bytes);
   }
 

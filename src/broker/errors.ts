@@ -19,6 +19,7 @@ export type EndReason =
   | 'bad-authentication-method'
   | 'service-rejected'
   | 'storage-failed'
+  | 'store-full'
   | 'input-overrun'
   | 'quota-exceeded'
   | 'receive-maximum-exceeded'

@@ -28,7 +28,7 @@ import { Replay } from './replay.ts';
 import { RetainedMessages } from './retained.ts';
 import { type PacketRun, packetsOf, RunForms } from './run-forms.ts';
 import type { Session } from './session.ts';
-import { SharedSubscription } from './shared-subscription.ts';
+import { type SharedMember, SharedSubscription } from './shared-subscription.ts';
 import { StoredViews } from './stored-views.ts';
 import { SubscriptionTree } from './subscription-tree.ts';
 import { isSysTopic } from './sys-topics.ts';
@@ -128,29 +128,52 @@ export class Exchange {
 
   /** Gives the message to everybody who subscribed, and retains it when it says so. */
   publish(view: PublishView, route: TopicRoute, from: Session | undefined): PublishOutcome {
-    const { outcome } = this.#ports;
+    const { outcome, traffic } = this.#ports;
     outcome.durable = false;
     outcome.pressing = undefined;
     if (view.retain) this.#retain(route.topic, view);
     const list = this.#listOf(route);
     outcome.receivers = list.count;
     if (list.count === 0) return outcome;
+    const full = view.qos > 0 && this.#ports.store?.full === true;
     const split = view.qos === 0 ? list.plain : list.acknowledged;
     // The retain flag may differ from receiver to receiver: no group for a message that has it.
     if (!view.retain) for (const group of split.groups) group.publish(view);
     for (const { session, delivery, own } of view.retain ? list.targets : split.singles) {
       const facts = session === from ? own : delivery;
       if (facts === undefined) outcome.receivers--;
+      else if (full && facts.qos > 0 && session.wouldStore(canonicalBytes(view))) traffic.dropped('store-full', 1);
       else session.send(view, facts);
     }
-    for (const target of list.shared) this.#publishShared(view, target);
+    for (const target of list.shared) this.#publishShared(view, target, full);
     return outcome;
   }
 
-  /** Whether publish() could retain the message, if it says that it is to be retained. */
+  /** Whether there is room to retain the message, if it says that it is to be retained. */
   mayRetain(view: PublishView, { topic }: TopicRoute): boolean {
-    if (!view.retain || view.payloadBytes === 0) return true;
-    return this.#ports.store?.full !== true && this.retained.fits(topic, canonicalBytes(view));
+    return !view.retain || view.payloadBytes === 0 || this.retained.fits(topic, canonicalBytes(view));
+  }
+
+  /**
+   * Whether publish() would put a QoS 1 or 2 message from `from` into the session store, for a session or retained.
+   * While that is full its publisher must not be told that it was taken; asked before anybody got it, for all
+   * receivers together, so that the repetition reaches nobody twice.
+   */
+  needsStore(view: PublishView, route: TopicRoute, from: Session): boolean {
+    const bytes = canonicalBytes(view);
+    if (view.retain && view.payloadBytes > 0 && !isSysTopic(route.topic) && this.retained.fits(route.topic, bytes)) {
+      return true;
+    }
+    const { targets, shared } = this.#listOf(route);
+    for (const { session, delivery, own } of targets) {
+      const facts = session === from ? own : delivery;
+      if (facts !== undefined && facts.qos > 0 && session.wouldStore(bytes)) return true;
+    }
+    return shared.some(({ members }) => {
+      const others = members.filter(needsNoStore);
+      if (others.some(({ session }) => session.outbox !== undefined)) return false;
+      return members.some((member) => !needsNoStore(member) && member.session.wouldStore(bytes));
+    });
   }
 
   /** The same for neighbouring plain QoS 0 packets of one topic: whole packets, not looked into again. */
@@ -306,9 +329,11 @@ export class Exchange {
     if (store !== undefined) outcome.durable = true;
   }
 
-  #publishShared(view: PublishView, { shared, members }: SharedTarget): void {
-    const chosen = shared.choose(members, view.qos, publishBytes(view, view.qos));
-    if (chosen === undefined) this.#ports.traffic.dropped('share-unserved', 1);
+  /** While the session store is full, members that would need it are passed over. */
+  #publishShared(view: PublishView, { shared, members }: SharedTarget, full: boolean): void {
+    const able = full ? members.filter(needsNoStore) : members;
+    const chosen = shared.choose(able, view.qos, publishBytes(view, view.qos));
+    if (chosen === undefined) this.#ports.traffic.dropped(full ? 'store-full' : 'share-unserved', 1);
     else chosen.session.send(view, chosen.delivery);
   }
 
@@ -393,4 +418,9 @@ export class Exchange {
     route.rulesEpoch = rulesEpoch;
     return route.list;
   }
+}
+
+/** Whatever this member is given, it is not stored. */
+function needsNoStore({ session, delivery }: SharedMember): boolean {
+  return delivery.qos === 0 || !session.isStored;
 }

@@ -37,6 +37,7 @@ const reasonCodes: Readonly<Record<OwnReason, number | undefined>> = {
   'not-authorized': reasonCode.notAuthorized,
   'service-rejected': reasonCode.implementationSpecificError,
   'storage-failed': reasonCode.implementationSpecificError,
+  'store-full': reasonCode.quotaExceeded,
   'input-overrun': reasonCode.quotaExceeded,
   'quota-exceeded': reasonCode.quotaExceeded,
   'receive-maximum-exceeded': reasonCode.receiveMaximumExceeded,

@@ -2,11 +2,13 @@
 //
 //   feed() ──► whole packets ──► sink.packet()        and runs of like ones ──► sink.run()
 //      │ cut: PacketCarry, until the next read
-//      └ held: kept here, and the socket paused, until release()
+//      └ held: kept here, and the socket paused, until release(); the packet at hand too when its receiver cannot
+//        take it yet: keepPacket()
 //
 // Held is the one way to wait: while a client is being authenticated, while the topic service has too much to
 // settle, while the client does not take its own output. Bounded: a paused socket gives at most what one read
-// had left; more than brokerHeldBytesMax is an overrun. What is held is copied once, however often it is held again.
+// had left; more than brokerHeldBytesMax, a packet that comes again apart, is an overrun. What is held is copied once,
+// however often it is held again.
 
 import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
@@ -37,6 +39,10 @@ export class PacketReader {
   #heldAt = 0;
   #heldEnd = 0;
   #consumingHeld = false;
+  /** The packet at hand is not done with. */
+  #keepsPacket = false;
+  /** Of the packet that is kept to come again. */
+  #keptPacketBytes = 0;
   /** One for all packets: they allocate nothing. */
   readonly #range = { at: 0, bodyAt: 0, end: 0 };
   #holding = false;
@@ -72,6 +78,12 @@ export class PacketReader {
   /** From now on bytes are kept. The owner pauses the socket. */
   hold(): void {
     this.#holding = true;
+  }
+
+  /** From within the sink's packet(), while holding: that packet is kept too, and comes again after release(). */
+  keepPacket(): void {
+    assert(this.#holding, 'a packet is kept while holding');
+    this.#keepsPacket = true;
   }
 
   /** Goes on with what was kept. True when nothing holds any more: the owner resumes the socket. */
@@ -117,8 +129,14 @@ export class PacketReader {
         this.#range.at = at;
         this.#range.bodyAt = bodyAt;
         this.#range.end = packetEnd;
+        this.#keptPacketBytes = 0;
         this.#sink.packet(buffer, this.#range);
-        at = packetEnd;
+        if (this.#keepsPacket) {
+          this.#keepsPacket = false;
+          this.#keptPacketBytes = packetEnd - at;
+        } else {
+          at = packetEnd;
+        }
         continue;
       }
       // Cut, malformed or too large: the carry tells, byte by byte of the header.
@@ -131,7 +149,7 @@ export class PacketReader {
   #keep(buffer: Buffer, from: number, end: number): void {
     const bytes = end - from;
     const kept = this.#held === undefined ? 0 : this.#heldEnd - this.#heldAt;
-    if (kept + bytes > brokerHeldBytesMax) {
+    if (kept + bytes > brokerHeldBytesMax + this.#keptPacketBytes) {
       this.#sink.problem('input-overrun');
       return;
     }

@@ -203,8 +203,13 @@ export interface SessionStore {
   load(): Promise<StoredState>;
   /** Called when the storage was lost and begins empty: put everything that is alive again, at once and synchronously. */
   onLost(listener: () => void): void;
-  /** True: no room for more messages; reject new ones for sessions and retained topics until it is false again. */
+  /** True: no room for more messages; refuse new ones for sessions and retained topics until it is false again. */
   readonly full: boolean;
+  /**
+   * Of a store that is full: there is space, but the commits are behind. It is over as soon as they have caught up,
+   * so whoever can wait had better wait. Absent: never.
+   */
+  readonly isBehind?: boolean;
   /** Also changes one that is there. */
   putSession(session: StoredSession): void;
   /** With all that belongs to it. */

@@ -4,6 +4,9 @@
 //                    └─ owned ─────► service.publish()   ack when its promise resolved, in its turn
 //   PUBREL  ────────────────────────────────────────────► PUBCOMP, after the commit that frees the packet id
 //
+// A QoS 1 or 2 message that the session store would have to keep while it has no room reaches nobody and is not
+// acknowledged: 5.0 is refused with 0x97, 3.x waits (store-wait.ts).
+//
 // Invariants
 //   Acknowledgements leave in the order of arrival [MQTT-4.6.0-2], whatever is settled first.
 //   At most inflightInboundMax publishes are unsettled: a 3.x client is not read beyond, a 5.0 client was told the
@@ -32,6 +35,8 @@ import type { PacketRange } from './packet-reader.ts';
 import type { Authoriser, BrokerClient, InboundPublish, Principal, TopicProtocol } from './ports.ts';
 import { type PublishScan, startsWith } from './publish-scan.ts';
 import type { Session } from './session.ts';
+import type { StoreRoom } from './store-room.ts';
+import { StoreWait } from './store-wait.ts';
 import type { Traffic } from './traffic.ts';
 
 export interface PublishSource {
@@ -46,7 +51,7 @@ export interface PublishSource {
 /** The connection, as far as publishing needs it. */
 interface PublishConnection {
   readonly isOpen: boolean;
-  ack(type: number, packetId: number, reason: number): void;
+  ack(type: number, packetId: number, reason: number, because?: string): void;
   /** Acknowledgements of a whole run. */
   ackRun(type: number, run: AckedRun): void;
   /** Answers to the acknowledgements of four bytes in `buffer[from..to)`. */
@@ -56,6 +61,9 @@ interface PublishConnection {
   /** Stops reading, until release(). */
   hold(): void;
   release(): void;
+  /** Stops reading, until goOn(): then the packet at hand comes again. */
+  waitWithPacket(): void;
+  goOn(): void;
   end(reason: EndReason, detail?: string): void;
 }
 
@@ -66,6 +74,7 @@ interface PublishShare {
   readonly authoriser: Authoriser;
   readonly service: TopicProtocol | undefined;
   readonly exchange: Exchange;
+  readonly room: StoreRoom;
   readonly traffic: Traffic;
   readonly view: PublishView;
   readonly scan: PublishScan;
@@ -87,6 +96,10 @@ interface KnownTopic {
 }
 
 const millisecondsPerSecond = 1000;
+const noStoreRoom = 'the session store is full';
+const noRetainedRoom = 'there is no room for more retained messages';
+const notAllowed = 'publishing to this topic is not allowed';
+const notText = 'the payload is not the UTF-8 that its format indicator says';
 
 export class Publisher {
   readonly #source: PublishSource;
@@ -102,6 +115,10 @@ export class Publisher {
   #servingIds: Set<number> | undefined;
   /** A receiver holds it back. */
   #waits = false;
+  /** The session store holds it back; made when that was full. */
+  #storeWait: StoreWait | undefined;
+  /** Why the packets of these ids are refused, for people, until their acknowledgement leaves. */
+  #because: Map<number, string> | undefined;
 
   constructor(source: PublishSource, connection: PublishConnection, share: PublishShare) {
     this.#source = source;
@@ -109,7 +126,9 @@ export class Publisher {
     this.#share = share;
     this.#acks = new AckOrder((type, packetId, reason) => {
       if (type === packetType.puback || isFailure(reason)) this.#owed--;
-      connection.ack(type, packetId, reason);
+      const because = isFailure(reason) ? this.#because?.get(packetId) : undefined;
+      if (because !== undefined) this.#because?.delete(packetId);
+      connection.ack(type, packetId, reason, because);
     });
   }
 
@@ -138,6 +157,7 @@ export class Publisher {
     const { run, exchange, traffic, received, authoriser } = this.#share;
     const { session, version } = this.#source;
     if (topic?.allowed !== true || topic.epoch !== (authoriser.epoch ?? 0) || this.#acks.open > 0) return at;
+    if (this.#storeWait?.isOn === true) return at;
     const qos = buffer[at] === plainQos1Byte ? 1 : 2;
     const room = Math.min(exchange.runRoom(topic.route, { qos, version, from: session }), this.#quotaLeft(qos));
     if (room === 0) return at;
@@ -173,7 +193,7 @@ export class Publisher {
 
   /** One whole PUBLISH packet. */
   publish(buffer: Buffer, { at, bodyAt, end }: PacketRange): void {
-    const { view, traffic } = this.#share;
+    const { view, traffic, room } = this.#share;
     const { session, version } = this.#source;
     const problem = view.read(buffer, { firstByte: buffer[at] as number, from: bodyAt, to: end }, version);
     if (problem !== undefined || view.payloadBytes > messageBytesMax) {
@@ -182,15 +202,16 @@ export class Publisher {
     }
     const topic = this.#topicOf(view);
     if (topic === undefined) return;
-    traffic.received(1, view.payloadBytes);
     const { qos, packetId } = view;
+    if (qos > 0 && (room.isFull || this.#storeWait?.isOn === true) && this.#isLeft(view, topic)) return;
+    traffic.received(1, view.payloadBytes);
     if (!topic.allowed) {
       this.#denied(view, topic);
       return;
     }
     if (view.declaresText && !view.isPayloadAsDeclared()) {
       traffic.dropped('payload-format', 1);
-      this.#refuse(qos, packetId, reasonCode.payloadFormatInvalid); // §3.3.2.3.2
+      this.#refuse(view, reasonCode.payloadFormatInvalid, notText); // §3.3.2.3.2
       return;
     }
     if (qos === 2 && !session.receive(packetId)) {
@@ -226,6 +247,7 @@ export class Publisher {
    * served again instead of acknowledged: rather twice than never.
    */
   close(): void {
+    this.#storeWait?.close();
     for (const packetId of this.#servingIds ?? []) this.#source.session.release(packetId);
     this.#servingIds?.clear();
   }
@@ -320,7 +342,7 @@ export class Publisher {
   }
 
   /** A publish that is not allowed. 5.0 says so and goes on; 3.x cannot say no [MQTT-3.3.5-2 of 3.1.1]. */
-  #denied({ qos, packetId }: PublishView, { route }: KnownTopic): void {
+  #denied(view: PublishView, { route }: KnownTopic): void {
     const { policy, traffic } = this.#share;
     const { version } = this.#source;
     if (version !== 5 && policy.deniedPublish === 'disconnect') {
@@ -328,20 +350,46 @@ export class Publisher {
       return;
     }
     traffic.dropped('not-authorized', 1);
-    this.#refuse(qos, packetId, version === 5 ? reasonCode.notAuthorized : reasonCode.success);
+    if (version === 5) this.#refuse(view, reasonCode.notAuthorized, notAllowed);
+    else this.#refuse(view, reasonCode.success);
   }
 
   /** Acknowledges, with what `reason` says, a message that goes nowhere. */
-  #refuse(qos: 0 | 1 | 2, packetId: number, reason: number): void {
+  #refuse({ qos, packetId }: PublishView, reason: number, because?: string): void {
     if (qos === 0) return;
     // Of QoS 2, a success is owed until PUBREL; its id is not kept, because a repetition does no harm.
     if (qos === 1 || isFailure(reason)) this.#owed++;
-    this.#acks.pass(qos === 1 ? packetType.puback : packetType.pubrec, packetId, reason);
+    this.#answerRefused(packetId, { type: qos === 1 ? packetType.puback : packetType.pubrec, reason, because });
+  }
+
+  #answerRefused(
+    packetId: number,
+    { type, reason, because }: { readonly type: number; readonly reason: number; readonly because: string | undefined },
+  ): void {
+    if (because !== undefined) {
+      this.#because ??= new Map();
+      this.#because.set(packetId, because);
+    }
+    this.#acks.pass(type, packetId, reason);
+  }
+
+  /** Whether a QoS 1 or 2 message is left, neither passed on nor acknowledged, for want of room in the session store. */
+  #isLeft(view: PublishView, topic: KnownTopic): boolean {
+    this.#storeWait ??= new StoreWait(this.#source, this.#connection, this.#share);
+    const decision = this.#storeWait.decide(view, topic);
+    if (decision === 'wait') {
+      this.#connection.waitWithPacket();
+    } else if (decision === 'withhold') {
+      this.#share.traffic.received(1, view.payloadBytes);
+      this.#share.traffic.dropped('store-full', 1);
+      this.#connection.came(1);
+    }
+    return decision !== 'take';
   }
 
   /** A message that is allowed and new. */
   #take(view: PublishView, { route }: KnownTopic): void {
-    const { exchange, clock } = this.#share;
+    const { exchange, clock, room } = this.#share;
     const { session, version } = this.#source;
     const { qos, packetId, expirySeconds } = view;
     if (qos > 0) this.#owed++;
@@ -352,9 +400,16 @@ export class Publisher {
     if (expirySeconds !== undefined) {
       view.expiresAtMs = Math.max(1, clock.monotonicMs() + expirySeconds * millisecondsPerSecond);
     }
-    if (version === 5 && qos > 0 && view.retain && !exchange.mayRetain(view, route)) {
-      this.#full(view);
-      return;
+    if (version === 5 && qos > 0) {
+      if (room.isFull && exchange.needsStore(view, route, session)) {
+        room.refused();
+        this.#full(view, 'store-full');
+        return;
+      }
+      if (view.retain && !exchange.mayRetain(view, route)) {
+        this.#full(view, 'retained-full');
+        return;
+      }
     }
     const { receivers, durable, pressing } = exchange.publish(view, route, session);
     if (qos === 0) return;
@@ -376,11 +431,15 @@ export class Publisher {
     });
   }
 
-  /** A message that is to be retained and cannot: its publisher is told, and nobody gets it. */
-  #full({ qos, packetId }: PublishView): void {
-    this.#share.traffic.dropped('retained-full', 1);
+  /** A message that cannot be kept where it has to be: its publisher is told, and nobody gets it. */
+  #full({ qos, packetId }: PublishView, full: 'store-full' | 'retained-full'): void {
+    this.#share.traffic.dropped(full, 1);
     if (qos === 2) this.#source.session.release(packetId);
-    this.#acks.pass(qos === 1 ? packetType.puback : packetType.pubrec, packetId, reasonCode.quotaExceeded);
+    this.#answerRefused(packetId, {
+      type: qos === 1 ? packetType.puback : packetType.pubrec,
+      reason: reasonCode.quotaExceeded,
+      because: full === 'store-full' ? noStoreRoom : noRetainedRoom,
+    });
   }
 
   #ackWhenSafe(place: AckPlace, reason: number): void {

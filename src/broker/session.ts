@@ -333,6 +333,16 @@ export class Session {
     this.#flow?.expire();
   }
 
+  /** A QoS 1 or 2 message of about `bytes` for it would go to the session store, rather than be dropped. */
+  wouldStore(bytes: number): boolean {
+    return this.isStored && this.hasQueueRoom(bytes);
+  }
+
+  /** An inbound QoS 2 message of this id was taken and is not released yet. */
+  hasReceived(packetId: number): boolean {
+    return this.#receiving?.has(packetId) === true;
+  }
+
   /** An inbound QoS 2 message of this id was taken; false when it was before. */
   receive(packetId: number): boolean {
     this.#receiving ??= new PacketIdSet();

@@ -17,7 +17,8 @@
 //   When a fresh file takes the place of a damaged one the broker puts everything again (onLost).
 //
 // When full: beyond brokerJournalBytesMax, or beyond its half of the store's quota, `full` tells the broker to
-// reject new messages. Nobody who asked flushed() is answered early, so publishers stop at their own bound before.
+// refuse new messages; `isBehind` tells the two apart. Nobody who asked flushed() is answered early, so publishers
+// stop at their own bound before.
 
 import { brokerJournalBytesMax } from '../limits.ts';
 import { errorCode } from '../model/errors.ts';
@@ -99,6 +100,12 @@ export class MqttJournal {
   get full(): boolean {
     const waiting = this.#pendingBytes + this.#sealedBytes;
     return waiting > brokerJournalBytesMax || this.#storedBytes + waiting > this.#quotaBytes;
+  }
+
+  /** Full of what waits for a commit, which the quota has room for. */
+  get isBehind(): boolean {
+    const waiting = this.#pendingBytes + this.#sealedBytes;
+    return waiting > brokerJournalBytesMax && this.#storedBytes + waiting <= this.#quotaBytes;
   }
 
   /** Once, before anything is put. Rejects STORE_UNAVAILABLE, STORE_DAMAGED, STORE_CLOSED. */
