@@ -303,6 +303,8 @@ export interface HarnessOptions {
   /** Enhanced authentication. */
   readonly exchange?: NonNullable<Authenticator['exchange']>;
   readonly sessionStore?: SessionStore;
+  /** One that somebody else has, too. */
+  readonly clock?: TurnClock;
 }
 
 export const everybody: Authoriser = { mayPublish: () => true, maySubscribe: () => true };
@@ -312,7 +314,7 @@ export function admit(name: string, expiresAtMs?: number): Admission {
 }
 
 export class Harness {
-  readonly clock = new TurnClock();
+  readonly clock: TurnClock;
   readonly metrics = createMetrics();
   readonly lines: string[] = [];
   readonly broker: Broker;
@@ -320,6 +322,7 @@ export class Harness {
   #wires = 0;
 
   constructor(t: Test, options: HarnessOptions = {}) {
+    this.clock = options.clock ?? new TurnClock();
     const network: Network = {
       listen: async (_endpoint, accept) => {
         this.#accept = accept;

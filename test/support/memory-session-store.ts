@@ -29,6 +29,7 @@ export class MemoryDisk {
 
 export class MemorySessionStore implements SessionStore {
   full = false;
+  isBehind = false;
   readonly #disk: MemoryDisk;
   readonly #waiting: (() => void)[] = [];
   readonly #listeners: (() => void)[] = [];
