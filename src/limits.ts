@@ -23,12 +23,21 @@ assert(messageBytesMax <= httpBodyBytesMax, 'whatever fits a message fits a requ
 
 // ── upstream: the link to the hub ──
 
-/** Messages under way to the hub without acknowledgement: fills a slow link, bounds what a loss repeats. */
-export const upstreamInflightMax = 256;
+/** Publishes under way to the hub without acknowledgement, telemetry and commands together. */
+export const upstreamInflightMax = 1024;
+/** Those of telemetry: fills 10 000 messages a second over 100 ms; the rest of the places is for commands only. */
+export const upstreamWindowMessages = 960;
+/** Bytes of telemetry under way: fills 10 MB/s over 100 ms, and bounds what a loss of the link repeats. */
+export const upstreamWindowBytes = 1_048_576;
+/** For how long the hub may acknowledge nothing of what is under way, before the link is dialled anew, milliseconds. */
+export const upstreamAckMsMax = 120_000;
 /** Twin requests that wait for the hub; beyond it a request is refused at once. */
 export const upstreamRequestsPendingMax = 256;
 /** Time for the hub to answer one twin request, milliseconds. */
 export const upstreamRequestTimeoutMs = 30_000;
+
+assert(upstreamWindowMessages < upstreamInflightMax, 'a command finds a place however long the backlog is');
+assert(messageBytesMax <= upstreamWindowBytes, 'the window holds any message');
 
 // ── configuration file: what an operator may set, and between which bounds ──
 
@@ -40,6 +49,13 @@ export const configQuotaBytesMin = 1_048_576;
 export const configQuotaBytesMax = 1_099_511_627_776;
 /** A sender waits this long for its acknowledgement; clients of 3.1.1 start to repeat at some ten seconds. */
 export const configCommitDelayMsMax = 1_000;
+/** Messages of one commit: beyond that a commit gets slower and flash gains nothing. */
+export const configCommitMessagesMax = 16_384;
+/** Bytes of one commit: from one block of flash to where it gains nothing. */
+export const configCommitBytesMin = 4_096;
+export const configCommitBytesMax = 4_194_304;
+/** Space kept free beside the store: one tebibyte, beyond every flash card. */
+export const configReserveBytesMax = 1_099_511_627_776;
 /** Ten years, in seconds: IoT Edge's manifests use 2147483647 as "for ever", larger than any use. */
 export const configTimeToLiveSecsMax = 2_147_483_647;
 /** Time between SIGTERM and SIGKILL of a module. */
@@ -226,6 +242,12 @@ export const brokerQueueMessagesMax = 10_000;
 export const brokerQueueBytesMax = 4_194_304;
 /** Bytes of these messages, all sessions together. */
 export const brokerQueueBytesTotalMax = 67_108_864;
+/** One block of queued messages: few enough allocations, and little that a short queue wastes at its end. */
+export const brokerQueueBlockBytesMax = 65_536;
+/** The first block of a queue. */
+export const brokerQueueBlockBytesMin = 1024;
+/** Blocks kept for reuse, in bytes together; an idle broker keeps none. */
+export const brokerQueuePoolBytesMax = 4_194_304;
 /** For how long a receiver whose queue is more than half full may hold back its publishers, before messages are dropped … */
 export const brokerPressMsMax = 3000;
 /** … and how long while it acknowledges nothing. */
@@ -367,12 +389,35 @@ export const routeTextCharactersMax = 4096;
 export const routesMax = 1024;
 /** Message sources whose targets are remembered; when more appear the memory starts anew. */
 export const routedSourcesMax = 1024;
-/** Messages that a drain has in hand at a time: one batch being sent, one read ahead. */
+/** Messages of one batch: what a drain reads, and hands to an endpoint, at a time. */
 export const drainBatchMessagesMax = 100;
 /** Bytes of one such batch; a single larger message still goes. */
 export const drainBatchBytesMax = 262_144;
+/** The same for an endpoint that takes one batch at a time: few, so that a higher priority soon has its turn. */
+export const drainSerialBatchMessagesMax = 16;
 /** Longest pause of a drain whose endpoint refuses: as IoT Edge's. */
 export const drainBackoffMsMax = 60_000;
+/** Fairness guard: a lane that could have been sent for this long … */
+export const drainStarvationMsMax = 10_000;
+/** … while so many batches of other lanes passed it gets one batch before all of them. On a slow link that is later. */
+export const drainStarvationBatches = 8;
+/** As many failures of one lane in a row, without a message accepted, let the other lanes of its queue go first. */
+export const drainLaneFailuresMax = 3;
+/** What was read ahead and not sent within this time is read again: it may have expired, or been dropped. */
+export const drainReadAgeMsMax = 1000;
+/** Bytes under way on the slowest link: what a command waits for at 10 kB/s is under two seconds. */
+export const drainWindowBytesMin = 16_384;
+/** Bytes under way at first, before the link has shown how fast it is. */
+export const drainWindowBytesStart = 65_536;
+/** What a drain may add to the time that the link needs anyway: above it less is kept under way. */
+export const drainQueueingMsMax = 500;
+/** A longer time for an acknowledgement is never taken for the link's own: a geostationary satellite needs 700. */
+export const drainRoundTripMsMax = 1500;
+/** `live_first`: behind a backlog of more messages, fresh ones take the lane beside it. */
+export const liveFirstBacklogMessages = 256;
+
+assert(drainWindowBytesMin <= drainWindowBytesStart, 'a window begins within its bounds');
+assert(drainSerialBatchMessagesMax <= drainBatchMessagesMax, 'a short batch is a batch');
 
 // ── workload ──
 

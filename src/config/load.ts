@@ -10,7 +10,10 @@
 import { isAbsolute } from 'node:path';
 import { parse, TomlError, type TomlTableWithoutBigInt } from 'smol-toml';
 import {
+  configCommitBytesMax,
+  configCommitBytesMin,
   configCommitDelayMsMax,
+  configCommitMessagesMax,
   configFileBytesMax,
   configGraceMsMax,
   configLogBytesMax,
@@ -18,6 +21,7 @@ import {
   configLogFilesMax,
   configQuotaBytesMax,
   configQuotaBytesMin,
+  configReserveBytesMax,
 } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Disk } from '../platform/disk.ts';
@@ -27,7 +31,10 @@ import { isHostname, readProvisioning } from './provisioning.ts';
 import { SettingsReader } from './reader.ts';
 import {
   type Config,
+  defaultCommitBytes,
   defaultCommitDelayMs,
+  defaultCommitDelayMsMin,
+  defaultCommitMessages,
   defaultConfigPath,
   defaultDataDir,
   defaultGraceMs,
@@ -195,6 +202,25 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
         max: configCommitDelayMsMax,
         fallback: defaultCommitDelayMs,
       }),
+      commitDelayMsMin: reader.durationMs('store.commit_delay_min', {
+        min: 0,
+        max: configCommitDelayMsMax,
+        fallback: defaultCommitDelayMsMin,
+      }),
+      commitMessages: reader.integer('store.commit_messages', {
+        min: 1,
+        max: configCommitMessagesMax,
+        fallback: defaultCommitMessages,
+      }),
+      commitBytes: reader.bytes('store.commit_bytes', {
+        min: configCommitBytesMin,
+        max: configCommitBytesMax,
+        fallback: defaultCommitBytes,
+      }),
+      reserveBytes:
+        reader.value('store.reserve') === undefined
+          ? undefined
+          : reader.bytes('store.reserve', { min: 0, max: configReserveBytesMax, fallback: 0 }),
       timeToLiveSecs: Math.floor(
         reader.durationMs('store.time_to_live', {
           min: msPerSecond,

@@ -32,6 +32,10 @@ export function redactedConfig(config: Config): JsonObject {
     store: {
       quota: formatBytes(config.store.quotaBytes),
       commit_delay: formatDurationMs(config.store.commitDelayMs),
+      commit_delay_min: formatDurationMs(config.store.commitDelayMsMin),
+      commit_messages: config.store.commitMessages,
+      commit_bytes: formatBytes(config.store.commitBytes),
+      ...(config.store.reserveBytes === undefined ? {} : { reserve: formatBytes(config.store.reserveBytes) }),
       time_to_live: formatDurationMs(config.store.timeToLiveSecs * msPerSecond),
     },
     modules: withoutUndefined({

@@ -8,13 +8,17 @@
 // docs/configuration.md describes exactly this list; a test compares them.
 
 import {
+  configCommitBytesMax,
+  configCommitBytesMin,
   configCommitDelayMsMax,
+  configCommitMessagesMax,
   configGraceMsMax,
   configLogBytesMax,
   configLogBytesMin,
   configLogFilesMax,
   configQuotaBytesMax,
   configQuotaBytesMin,
+  configReserveBytesMax,
   configTimeToLiveSecsMax,
 } from '../limits.ts';
 import type { LogLevel } from '../platform/log.ts';
@@ -58,7 +62,13 @@ export interface Config {
   };
   readonly store: {
     readonly quotaBytes: number;
+    /** The longest and the shortest a message waits for company. */
     readonly commitDelayMs: number;
+    readonly commitDelayMsMin: number;
+    readonly commitMessages: number;
+    readonly commitBytes: number;
+    /** Undefined: by the size of the file system. */
+    readonly reserveBytes: number | undefined;
     readonly timeToLiveSecs: number;
   };
   /** Time between two rounds of $SYS topics; 0: there are none. */
@@ -82,7 +92,11 @@ export const logLevelNames = ['debug', 'info', 'warn', 'error'] as const satisfi
 
 export const defaultLogLevel: LogLevel = 'info';
 export const defaultQuotaBytes = 536_870_912;
-export const defaultCommitDelayMs = 20;
+/** Sixteen messages come together in it at a hundred a second: what keeps the bytes written below three for each payload byte. */
+export const defaultCommitDelayMs = 200;
+export const defaultCommitDelayMsMin = 5;
+export const defaultCommitMessages = 256;
+export const defaultCommitBytes = 65_536;
 /** Two hours, in milliseconds: what IoT Edge's timeToLiveSecs is when a manifest does not say. */
 export const defaultTimeToLiveMs = 7_200_000;
 export const defaultGraceMs = 10_000;
@@ -222,9 +236,35 @@ export const settings: readonly SettingDescription[] = [
   },
   {
     key: 'store.commit_delay',
-    allowed: `a duration with its unit ${range('0ms', formatDurationMs(configCommitDelayMsMax))}, such as "20ms"`,
+    allowed: `a duration with its unit ${range('0ms', formatDurationMs(configCommitDelayMsMax))}, such as "200ms"`,
     fallback: formatDurationMs(defaultCommitDelayMs),
-    meaning: 'How long a message may wait for others to share one flush to disk. Longer spares flash.',
+    meaning:
+      'The longest a message waits for others to share one flush to disk, when others come. Longer spares flash.',
+  },
+  {
+    key: 'store.commit_delay_min',
+    allowed: `a duration with its unit ${range('0ms', formatDurationMs(configCommitDelayMsMax))}, such as "5ms"`,
+    fallback: formatDurationMs(defaultCommitDelayMsMin),
+    meaning: 'The shortest wait: what a lone sender, which waits for each answer, is delayed by.',
+  },
+  {
+    key: 'store.commit_messages',
+    allowed: `a whole number ${range('1', String(configCommitMessagesMax))}`,
+    fallback: String(defaultCommitMessages),
+    meaning: 'As many messages do not wait any longer.',
+  },
+  {
+    key: 'store.commit_bytes',
+    allowed: `a size with its unit ${range(formatBytes(configCommitBytesMin), formatBytes(configCommitBytesMax))}, such as "64KiB"`,
+    fallback: formatBytes(defaultCommitBytes),
+    meaning: 'As many bytes do not wait any longer.',
+  },
+  {
+    key: 'store.reserve',
+    allowed: `a size with its unit ${range('0B', formatBytes(configReserveBytesMax))}, such as "64MiB"`,
+    fallback: 'a tenth of the file system, from 64MiB to 1GiB and at most a quarter of it',
+    meaning:
+      'Space of the file system that messages never take: for configuration, logs and updates. Less being free counts as a full quota.',
   },
   {
     key: 'store.time_to_live',

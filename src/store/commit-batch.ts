@@ -39,13 +39,15 @@ const initialBytes = 16_384;
 export class CommitBatch {
   readonly appends: Waiter<AppendOutcome>[] = [];
   readonly documents = new Map<string, PendingDocument>();
-  /** Monotonic time at which the oldest message or document began to wait. */
-  urgentSinceMs: number | undefined;
   readonly #writer = new ByteWriter(initialBytes);
   readonly #queues = new Map<string, number>();
 
   get bytes(): number {
     return this.#writer.length;
+  }
+
+  get empty(): boolean {
+    return this.appends.length === 0 && this.documents.size === 0;
   }
 
   /** Throws what writeRecord throws; the batch is then as it was. */

@@ -1,15 +1,11 @@
 // Group commit: when what waits is sent to the thread, so that one fsync serves many and nobody waits in vain.
 //
-// Owns the pace and the promises. At most one commit is under way; what arrives meanwhile is the next. With none
-// under way the next one goes when the first of these is true:
-//   · commitMessages messages or commitBytes bytes wait;
-//   · at least as many messages wait as the last commit had, if those were crowdMin or more: everybody who was
-//     just answered is back, waiting longer would only make them slower;
-//   · the oldest message has waited for commitDelayMs (also while another commit was under way);
-//   · nothing but confirmations waits, for confirmDelayMs: nobody is kept waiting by them, and alone they would
-//     cost a commit each. A lost confirmation is a repetition that the receiver ignores.
-// Sending at once whenever nothing is under way would be quicker for a lone sender and would wear out the card:
-// a hundred messages a second would be a hundred commits.
+// Owns the timer and the promises. At most one commit is under way; what arrives meanwhile is the next. With none
+// under way the next one goes
+//   · at once, when anything in it is urgent (`durable: 'now'`);
+//   · when pace.ts says so, as long as somebody waits for it;
+//   · after confirmDelayMs, when nothing but confirmations waits: nobody is kept waiting by them, and alone they
+//     would cost a commit each. A lost confirmation is a repetition that the receiver ignores.
 //
 // The broker's MQTT state (mqtt-journal.ts) rides along: whoever waits for it counts like a message.
 //
@@ -33,19 +29,14 @@ import {
 } from './commit-batch.ts';
 import { StoreError } from './errors.ts';
 import type { MqttJournal } from './mqtt-journal.ts';
+import { Pace, type PaceOptions } from './pace.ts';
 import { type CommitResult, type CommitSpec, type DocumentChange, outcome } from './thread-protocol.ts';
 
-/** Below this many messages a full crowd says nothing about the load. */
-const crowdMin = 16;
-const confirmDelayMs = 250;
+const confirmDelayMs = 1000;
+/** Arrivals behind so many that wait say nothing more about the pace. */
+const observedMessagesMax = 32;
 /** Between tries to get confirmations alone through, when commits fail. */
 const retryDelayMs = 1000;
-
-export interface GroupCommitOptions {
-  readonly commitDelayMs: number;
-  readonly commitMessages: number;
-  readonly commitBytes: number;
-}
 
 export interface GroupCommitPorts {
   readonly clock: Clock;
@@ -60,7 +51,7 @@ export type Rider = Pick<MqttJournal, 'idle' | 'crowd' | 'bytes' | 'dueMs' | 'se
 
 export class GroupCommit {
   readonly #ports: GroupCommitPorts;
-  readonly #options: GroupCommitOptions;
+  readonly #pacing: Pace;
   #batch = new CommitBatch();
   #confirms = new Map<string, PendingConfirm>();
   #confirmsSinceMs: number | undefined;
@@ -68,23 +59,31 @@ export class GroupCommit {
   #underWay: Promise<void> | undefined;
   #timer: Timer | undefined;
   #timerDueMs = 0;
-  #crowd = 0;
+  /** How many waited for a commit when last looked at, and since when. */
+  #seen = 0;
+  #seenSinceMs = 0;
+  #urgent = false;
   /** A message was refused for lack of room in this turn of the loop. */
   #refusing = false;
   #closed = false;
 
-  constructor(ports: GroupCommitPorts, options: GroupCommitOptions) {
+  constructor(ports: GroupCommitPorts, options: PaceOptions) {
     this.#ports = ports;
-    this.#options = options;
+    this.#pacing = new Pace(options);
   }
 
-  append(message: Message, targets: readonly AppendTarget[]): Promise<AppendOutcome> {
+  append(
+    message: Message,
+    targets: readonly AppendTarget[],
+    { durable }: { readonly durable?: 'now' } = {},
+  ): Promise<AppendOutcome> {
     assert(targets.length > 0 && targets.length <= storeTargetsMax, 'a stored message goes somewhere');
     return new Promise((resolve, reject) => {
       this.#refuseWhenClosed();
       this.#refuseWhenFull(message.body.byteLength);
       this.#batch.append(message, targets, { resolve, reject });
-      this.#urgent();
+      if (durable === 'now') this.#urgent = true;
+      this.#pace();
     });
   }
 
@@ -92,7 +91,7 @@ export class GroupCommit {
     return new Promise((resolve, reject) => {
       this.#refuseWhenClosed();
       this.#batch.save(change, { resolve, reject });
-      this.#urgent();
+      this.#pace();
     });
   }
 
@@ -137,55 +136,68 @@ export class GroupCommit {
   }
 
   get #waiting(): boolean {
-    return this.#batch.urgentSinceMs !== undefined || this.#confirms.size > 0 || !this.#ports.journal.idle;
-  }
-
-  #urgent(): void {
-    this.#batch.urgentSinceMs ??= this.#ports.clock.monotonicMs();
-    this.#pace();
+    return !this.#batch.empty || this.#confirms.size > 0 || !this.#ports.journal.idle;
   }
 
   /** Sends now, or sets the timer for the moment at which to look again. */
   #pace(): void {
+    const { clock } = this.#ports;
+    const crowd = this.#crowd;
+    if (crowd > this.#seen && this.#seen < observedMessagesMax) this.#observe(crowd);
     if (this.#underWay !== undefined || !this.#waiting) return;
-    const { commitMessages, commitBytes } = this.#options;
-    const { journal } = this.#ports;
-    const count = this.#batch.appends.length + journal.crowd;
-    const crowded = count >= commitMessages || (this.#crowd >= crowdMin && count >= this.#crowd);
-    const dueMs = this.#dueMs();
-    if (crowded || this.#batch.bytes + journal.bytes >= commitBytes || dueMs <= this.#ports.clock.monotonicMs()) {
+    const dueMs = this.#urgent ? 0 : this.#dueMs(crowd);
+    const nowMs = clock.monotonicMs();
+    if (dueMs <= nowMs) {
       this.#send();
       return;
     }
     if (this.#timer !== undefined && this.#timerDueMs <= dueMs) return;
     this.#timer?.cancel();
     this.#timerDueMs = dueMs;
-    this.#timer = this.#ports.clock.setTimer(dueMs - this.#ports.clock.monotonicMs(), () => {
+    this.#timer = clock.setTimer(dueMs - nowMs, () => {
       this.#timer = undefined;
       this.#pace();
     });
   }
 
-  #dueMs(): number {
-    const { urgentSinceMs } = this.#batch;
-    const urgentMs =
-      urgentSinceMs === undefined ? Number.POSITIVE_INFINITY : urgentSinceMs + this.#options.commitDelayMs;
+  /** Who waits for the next commit, by number. */
+  get #crowd(): number {
+    return this.#batch.appends.length + this.#batch.documents.size + this.#ports.journal.crowd;
+  }
+
+  #observe(crowd: number): void {
+    const nowMs = this.#ports.clock.monotonicMs();
+    if (this.#seen === 0) this.#seenSinceMs = nowMs;
+    this.#pacing.arrived(nowMs, crowd - this.#seen, this.#seen > 0);
+    this.#seen = crowd;
+  }
+
+  #dueMs(crowd: number): number {
+    const { journal } = this.#ports;
+    const pacedMs = this.#pacing.dueMs({
+      messages: crowd,
+      bytes: this.#batch.bytes + journal.bytes,
+      sinceMs: this.#seenSinceMs,
+    });
+    const batchMs = this.#batch.empty ? Number.POSITIVE_INFINITY : pacedMs;
     const lazyMs =
       this.#confirmsSinceMs === undefined ? Number.POSITIVE_INFINITY : this.#confirmsSinceMs + confirmDelayMs;
-    return Math.min(urgentMs, lazyMs, this.#ports.journal.dueMs(this.#options.commitDelayMs));
+    return Math.min(batchMs, lazyMs, journal.dueMs(Math.max(0, pacedMs - this.#seenSinceMs)));
   }
 
   /** `held`: streams of which a message was refused just now. */
   #send(held: readonly string[] = []): void {
     assert(this.#underWay === undefined, 'one commit at a time');
     const { journal } = this.#ports;
-    const crowd = this.#batch.appends.length + journal.crowd;
+    const crowd = this.#crowd;
     const sealed = journal.seal({ force: this.#closed });
     // Nothing of it is left, or its time has not come: the timer stays.
-    if (sealed === undefined && this.#batch.urgentSinceMs === undefined && this.#confirms.size === 0) return;
+    if (sealed === undefined && this.#batch.empty && this.#confirms.size === 0) return;
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#crowd = crowd;
+    this.#pacing.committed(crowd);
+    this.#seen = 0;
+    this.#urgent = false;
     const batch = this.#batch;
     const confirms = this.#confirms;
     this.#batch = new CommitBatch();
@@ -254,7 +266,6 @@ export class GroupCommit {
     this.#batch = new CommitBatch();
     for (const { change, waiters } of gathered.documents.values()) {
       for (const waiter of waiters) this.#batch.save(change, waiter);
-      this.#batch.urgentSinceMs = gathered.urgentSinceMs;
     }
     for (const { reject } of gathered.appends) reject(error);
   }

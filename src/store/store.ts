@@ -63,15 +63,16 @@ export interface StoreOptions {
   readonly quarantine: string;
   /** Bytes of all queues together. */
   readonly quotaBytes: number;
-  /** The longest a message waits for company before it is committed. */
+  /** The longest and the shortest a message waits for company before it is committed. */
   readonly commitDelayMs?: number;
+  readonly commitDelayMsMin?: number;
   /** As many messages do not wait any longer. */
   readonly commitMessages?: number;
   /** As many bytes do not wait any longer. */
   readonly commitBytes?: number;
 }
 
-const defaults = { commitDelayMs: 20, commitMessages: 256, commitBytes: 65_536 };
+const defaults = { commitDelayMs: 200, commitDelayMsMin: 5, commitMessages: 256, commitBytes: 65_536 };
 
 export interface StoreTarget extends Lane {
   /** From its acceptance on; undefined: for ever. */
@@ -134,6 +135,7 @@ export class Store {
     assert(options.quotaBytes >= storeQuotaBytesMin, `the quota is at least ${storeQuotaBytesMin} bytes`);
     const { startThread, clock, log, metrics } = ports;
     const { path, quarantine, quotaBytes } = options;
+    const pace = { ...defaults, ...options };
     this.#ports = ports;
     this.#options = options;
     this.#drops = new DropLog({ clock, log, metrics });
@@ -159,7 +161,12 @@ export class Store {
         send: (spec) => this.#link.request('commit', spec, buffersOf(spec)),
         onCommitted: (result) => this.#onCommitted(result),
       },
-      { ...defaults, ...options },
+      {
+        delayMsMin: pace.commitDelayMsMin,
+        delayMsMax: pace.commitDelayMs,
+        messagesMax: pace.commitMessages,
+        bytesMax: pace.commitBytes,
+      },
     );
     this.#committed = metrics.counter('store_commits_total');
     this.#stored = metrics.counter('store_messages_total', { outcome: 'stored' });
@@ -187,7 +194,7 @@ export class Store {
   append(
     message: Message,
     targets: readonly StoreTarget[],
-    _options: { readonly durable?: 'now' } = {},
+    options: { readonly durable?: 'now' } = {},
   ): Promise<AppendOutcome> {
     const nowMs = this.#ports.clock.wallMs();
     return this.#commits.append(
@@ -196,6 +203,7 @@ export class Store {
         queue: nameOf(target),
         expiresAtMs: target.timeToLiveMs === undefined ? undefined : nowMs + target.timeToLiveMs,
       })),
+      options,
     );
   }
 

@@ -32,7 +32,15 @@ t.test('an empty file gives the defaults', async (t) => {
     trustBundleCert: undefined,
     log: { level: 'info' },
     listeners: { unix: true, tcp: undefined, tls: undefined },
-    store: { quotaBytes: 536_870_912, commitDelayMs: 20, timeToLiveSecs: 7_200 },
+    store: {
+      quotaBytes: 536_870_912,
+      commitDelayMs: 200,
+      commitDelayMsMin: 5,
+      commitMessages: 256,
+      commitBytes: 65_536,
+      reserveBytes: undefined,
+      timeToLiveSecs: 7_200,
+    },
     modules: { graceMs: 10_000, logBytesMax: 1_048_576, logFiles: 4, user: undefined },
   });
   t.ok(config.hostname.length > 0, 'the host name is that of the machine');
@@ -64,7 +72,11 @@ tls = "tls://[::]:8883"
 sys_interval = "30s"
 [store]
 quota = "64MiB"
-commit_delay = "200ms"
+commit_delay = "100ms"
+commit_delay_min = "1ms"
+commit_messages = 64
+commit_bytes = "16KiB"
+reserve = "32MiB"
 time_to_live = "7d"
 [modules]
 grace = "3s"
@@ -95,7 +107,15 @@ user = "weir"
     log: { level: 'debug' },
     listeners: { unix: true, tcp: { host: '127.0.0.1', port: 1883 }, tls: { host: '::', port: 8883 } },
     broker: { sysIntervalMs: 30_000 },
-    store: { quotaBytes: 67_108_864, commitDelayMs: 200, timeToLiveSecs: 604_800 },
+    store: {
+      quotaBytes: 67_108_864,
+      commitDelayMs: 100,
+      commitDelayMsMin: 1,
+      commitMessages: 64,
+      commitBytes: 16_384,
+      reserveBytes: 33_554_432,
+      timeToLiveSecs: 604_800,
+    },
     modules: { graceMs: 3_000, logBytesMax: 65_536, logFiles: 2, user: 'weir' },
   });
 });
@@ -140,6 +160,8 @@ const bad: readonly BadRow[] = [
   { toml: '[store]\nquota = "64"', at: ':2:1', key: 'store.quota', says: /"64" is not a size/ },
   { toml: '[store]\nquota = "1KiB"', at: ':2:1', key: 'store.quota', says: /less than 1MiB/ },
   { toml: '[store]\n  commit_delay = "2s"', at: ':2:3', key: 'store.commit_delay', says: /more than 1s/ },
+  { toml: '[store]\ncommit_messages = 0', at: ':2:1', key: 'store.commit_messages', says: /from 1 to 16384/ },
+  { toml: '[store]\nreserve = "2TiB"', at: ':2:1', key: 'store.reserve', says: /more than 1TiB/ },
   { toml: 'store = 3', at: ':1:1', key: 'store', says: /table/ },
   { toml: '[modules]\nlog_files = 100', at: ':2:1', key: 'modules.log_files', says: /from 1 to 99/ },
   { toml: '[modules]\nlog_files = 1.5', at: ':2:1', key: 'modules.log_files', says: /not within/ },

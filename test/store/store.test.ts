@@ -35,7 +35,15 @@ function world(
         return thread;
       },
     },
-    { path: join(directory, 'weir.db'), quarantine: join(directory, 'quarantine'), quotaBytes: 4_194_304, ...over },
+    {
+      path: join(directory, 'weir.db'),
+      quarantine: join(directory, 'quarantine'),
+      quotaBytes: 4_194_304,
+      // One delay for all: what the pace makes of different loads has tests of its own.
+      commitDelayMs: 20,
+      commitDelayMsMin: 20,
+      ...over,
+    },
   );
   const count = (name: string): number => threads.flatMap((thread) => thread.requests).filter((r) => r === name).length;
   return { clock, lines, metrics, threads, store, count };
@@ -139,13 +147,28 @@ t.test('when everybody who was answered is back, the commit goes without delay',
   await store.close();
 });
 
+t.test('what must be durable now does not wait, and takes along what waited', async (t: Test) => {
+  const { clock, store, count } = world(t.testdir());
+  await store.start();
+  const waiting = append(store, 1, 3);
+  await store.append(numberedMessage(4), [never], { durable: 'now' });
+  await waiting;
+  t.equal(clock.monotonicMs(), 0);
+  t.equal(count('commit'), 1);
+  const lone = append(store, 5, 5);
+  await settle();
+  t.equal(count('commit'), 1, 'the next one waits again');
+  await within(clock, lone);
+  await store.close();
+});
+
 t.test('confirmations alone wait longer, melt into one, and ride along with messages', async (t: Test) => {
   const { clock, store, count } = world(t.testdir());
   await store.start();
   await within(clock, append(store, 1, 9));
   const commits = count('commit');
   const confirmed = Promise.all([1, 2, 3].map((offset) => store.confirm(upstream, offset)));
-  await clock.advance(240);
+  await clock.advance(990);
   t.equal(count('commit'), commits);
   await clock.advance(10);
   await confirmed;
