@@ -19,9 +19,15 @@ import { type Delivery, noSubscriptionIds } from './delivery.ts';
 import { DuePackets } from './due-packets.ts';
 import { clientGone } from './errors.ts';
 import { InflightWindow } from './inflight.ts';
-import { OutboundQueue, type QueuedMessage } from './outbound-queue.ts';
+import { OutboundQueue } from './outbound-queue.ts';
 import type { Outbox } from './outbox.ts';
-import { PendingMessage, type Settlement, volatileMessage, volatilePubcomp } from './pending-message.ts';
+import {
+  PendingMessage,
+  type QueuedMessage,
+  type Settlement,
+  volatileMessage,
+  volatilePubcomp,
+} from './pending-message.ts';
 import type { SessionStore, StoredDelivery } from './ports.ts';
 import { Pressure } from './pressure.ts';
 import type { Replay } from './replay.ts';
@@ -85,8 +91,11 @@ export class AcknowledgedFlow {
       this.#inflight?.delete(packetId);
       this.#end(message);
     }
-    const queued = this.#queue?.removeIf((message) => !this.#stays(message)) ?? [];
-    for (const message of queued) this.#end(message);
+    this.#queue?.removeIf((message) => {
+      if (this.#stays(message)) return false;
+      this.#end(message);
+      return true;
+    });
     this.#due = undefined;
     for (const packetId of this.#inflight?.ids() ?? []) this.#dueOf().add(packetId);
   }
@@ -100,17 +109,18 @@ export class AcknowledgedFlow {
       this.#inflight?.get(packetId)?.settlement?.reject(clientGone(clientId));
     }
     let lost = 0;
-    for (const message of this.#queue?.removeIf(() => true) ?? []) {
+    this.#queue?.removeIf((message) => {
       message.settlement?.reject(clientGone(clientId));
       if (message.share?.redeliver(message, this.#session) !== true) lost++;
-    }
+      return true;
+    });
     if (lost > 0) this.#share.traffic.dropped('session-dropped', lost);
   }
 
   send(view: PublishView, { qos, retain, delivery }: Sending): void {
     const { share, subscriptionIds } = delivery;
     if (this.#session.clean && share === undefined && this.#sendVolatile(view, { qos, retain, delivery })) return;
-    this.#take(new PendingMessage({ view: view.kept(), qos, retain, subscriptionIds, share }));
+    this.#take(new PendingMessage({ view, qos, retain, subscriptionIds, share }));
   }
 
   /** Where the messages under way are. */
@@ -216,14 +226,14 @@ export class AcknowledgedFlow {
 
   /** Gives queued messages that are `wanted` to another session, as long as that has room. */
   handOver(to: Session, wanted: (message: QueuedMessage) => boolean): void {
-    const taken = this.#queue?.removeIf((message) => {
+    this.#queue?.removeIf((message) => {
       const delivery = message.share?.members.get(to);
       if (delivery === undefined || delivery.qos === 0 || !wanted(message)) return false;
-      if (!to.hasQueueRoom(message.view.buffer.length)) return false;
+      if (!to.hasQueueRoom(message.view.keptBytes)) return false;
       to.send(message.view, delivery);
+      this.#forget(message);
       return true;
     });
-    for (const message of taken ?? []) this.#forget(message);
   }
 
   /** Drops queued messages whose time is over, as far as they are the oldest. */
@@ -255,7 +265,13 @@ export class AcknowledgedFlow {
    * publishes, for all receivers at once (Exchange); what moves from one session to another is acknowledged already.
    */
   #take(message: PendingMessage): void {
-    const { store, outcome } = this.#share;
+    const { outcome } = this.#share;
+    const store = this.#session.isStored ? this.#share.store : undefined;
+    if (store !== undefined) {
+      // The queue packs what it is given: it must have its ordinal by then.
+      message.view = message.view?.kept();
+      message.ordinal = ++this.#ordinal;
+    }
     const transmits = this.queueLength === 0 && this.#mayTransmit(message as QueuedMessage);
     const isTaken = transmits || this.#queueMessage(message as QueuedMessage);
     if (!transmits && this.#isPressing) outcome.pressing = this.#session;
@@ -263,8 +279,7 @@ export class AcknowledgedFlow {
       this.#share.traffic.dropped('queue-full', 1);
       return;
     }
-    if (store !== undefined && this.#session.isStored) {
-      message.ordinal = ++this.#ordinal;
+    if (store !== undefined) {
       this.#put(store, message);
       outcome.durable = true;
     }
@@ -310,6 +325,7 @@ export class AcknowledgedFlow {
     }
     message.awaiting = message.qos === 1 ? packetType.puback : packetType.pubrec;
     const keeps = !this.#session.clean || message.share !== undefined || message.settlement !== undefined;
+    if (keeps) message.view = view.kept();
     const packetId = this.window.open(keeps ? message : volatileMessage(message.qos));
     if (message.ordinal > 0) {
       const step = { packetId, awaiting: message.awaiting };

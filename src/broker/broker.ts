@@ -12,7 +12,7 @@
 // broker with other ports.
 
 import { strict as assert } from 'node:assert';
-import { brokerLingerMsMax, messageBytesMax } from '../limits.ts';
+import { brokerLingerMsMax, brokerQueueBlockBytesMin, brokerQueuePoolBytesMax, messageBytesMax } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Metrics } from '../platform/metrics.ts';
@@ -79,6 +79,7 @@ export class Broker {
   readonly #share: ConnectionShare;
   readonly #load = { bytes: 0, written: 0, controls: 0 };
   readonly #queued = { bytes: 0, messages: 0 };
+  readonly #blocks = new BufferPool({ bytesMin: brokerQueueBlockBytesMin, bytesMax: brokerQueuePoolBytesMax });
   readonly #outboxes: OutboxShare;
   readonly #received = { bytes: 0, packets: 0 };
   #sockets = 0;
@@ -115,7 +116,7 @@ export class Broker {
     };
     this.#exchange = new Exchange({ ...outbound, service, authoriser }, this.#limits);
     this.#sessions = new SessionTable(
-      { ...outbound, queued: this.#queued, limits: this.#limits },
+      { ...outbound, queued: this.#queued, blocks: this.#blocks, limits: this.#limits },
       {
         awayMax: this.#limits.sessionsAwayMax,
         forget: (session) => this.#forget(session),
@@ -291,6 +292,7 @@ export class Broker {
       this.#exchange.sweep();
       this.#room.tell();
       this.#outboxes.pool.trim();
+      this.#blocks.trim();
       this.#clientsMaximum = Math.max(this.#clientsMaximum, this.#sessions.count);
       this.#sweepLater();
     });

@@ -1,4 +1,5 @@
-// Batch buffers between turns: a connection holds one only while it has something to send.
+// Buffers that are used again: batches between turns, for a connection holds one only while it has something to
+// send, and the blocks of queues.
 //
 // One stack per size, powers of two; last in, first out, so that few buffers serve all and stay in the processor's
 // cache. What would exceed the bound is left to the garbage collector, and so is what nobody wanted for a while:
@@ -8,8 +9,13 @@ import { Buffer } from 'node:buffer';
 import { brokerPoolBytesMax } from '../limits.ts';
 
 const batchBytesMin = 4096;
-const sizeBitsMin = 12;
-const bitsOfInteger = 32;
+
+export interface PoolOptions {
+  /** Of the smallest buffers: a power of two. */
+  readonly bytesMin: number;
+  /** Of all that are kept. */
+  readonly bytesMax: number;
+}
 
 interface Stack {
   readonly free: Buffer[];
@@ -19,7 +25,14 @@ interface Stack {
 
 export class BufferPool {
   readonly #stacks: Stack[] = [];
+  readonly #bytesMin: number;
+  readonly #bytesMax: number;
   #bytes = 0;
+
+  constructor({ bytesMin, bytesMax }: PoolOptions = { bytesMin: batchBytesMin, bytesMax: brokerPoolBytesMax }) {
+    this.#bytesMin = bytesMin;
+    this.#bytesMax = bytesMax;
+  }
 
   /** Of the buffers that are free. */
   get bytes(): number {
@@ -28,10 +41,10 @@ export class BufferPool {
 
   /** A buffer of at least `bytes`, with anything in it. */
   take(bytes: number): Buffer {
-    const kind = kindOf(bytes);
+    const kind = this.#kindOf(bytes);
     const stack = this.#stacks[kind];
     const free = stack?.free.pop();
-    if (stack === undefined || free === undefined) return Buffer.allocUnsafeSlow(batchBytesMin << kind);
+    if (stack === undefined || free === undefined) return Buffer.allocUnsafeSlow(this.#bytesMin << kind);
     if (stack.free.length < stack.unused) stack.unused = stack.free.length;
     this.#bytes -= free.length;
     return free;
@@ -39,8 +52,8 @@ export class BufferPool {
 
   /** The buffer, which take() gave, may be handed to anybody from now on. */
   give(buffer: Buffer): void {
-    if (this.#bytes + buffer.length > brokerPoolBytesMax) return;
-    const kind = kindOf(buffer.length);
+    if (this.#bytes + buffer.length > this.#bytesMax) return;
+    const kind = this.#kindOf(buffer.length);
     while (this.#stacks.length <= kind) this.#stacks.push({ free: [], unused: 0 });
     this.#stacks[kind]?.free.push(buffer);
     this.#bytes += buffer.length;
@@ -51,13 +64,14 @@ export class BufferPool {
     for (const [kind, stack] of this.#stacks.entries()) {
       // The oldest lie at the bottom.
       stack.free.splice(0, stack.unused);
-      this.#bytes -= stack.unused * (batchBytesMin << kind);
+      this.#bytes -= stack.unused * (this.#bytesMin << kind);
       stack.unused = stack.free.length;
     }
   }
-}
 
-/** How often batchBytesMin is doubled to hold `bytes`. */
-function kindOf(bytes: number): number {
-  return bytes <= batchBytesMin ? 0 : bitsOfInteger - Math.clz32(bytes - 1) - sizeBitsMin;
+  /** How often the smallest size is doubled to hold `bytes`. */
+  #kindOf(bytes: number): number {
+    const bytesMin = this.#bytesMin;
+    return bytes <= bytesMin ? 0 : Math.clz32(bytesMin - 1) - Math.clz32(bytes - 1);
+  }
 }

@@ -15,7 +15,6 @@ export interface Settlement {
 }
 
 export interface PendingFacts {
-  /** Kept: nobody changes it. */
   readonly view: PublishView;
   readonly qos: 1 | 2;
   readonly retain: boolean;
@@ -25,7 +24,9 @@ export interface PendingFacts {
 }
 
 export class PendingMessage {
-  /** Undefined once the receiver has it (PUBREC), and for what is never sent again. */
+  /**
+   * Kept, or borrowed until the queue or the publisher has use for its bytes; who keeps the message keeps its view.
+   * Undefined once the receiver has it (PUBREC), and for what is never sent again. */
   view: PublishView | undefined;
   readonly qos: 1 | 2;
   readonly retain: boolean;
@@ -64,6 +65,9 @@ export class PendingMessage {
     return expiresAtMs > 0 && monotonicMs >= expiresAtMs;
   }
 }
+
+/** A message in the queue has its bytes. */
+export type QueuedMessage = PendingMessage & { readonly view: PublishView };
 
 /** What stands for the messages that nobody needs again, by the step they wait for. */
 export const volatilePuback = new PendingMessage({ awaiting: packetType.puback });

@@ -23,10 +23,16 @@ import {
   type SubscriptionOptions,
 } from './delivery.ts';
 import { OutboundAliases } from './outbound-aliases.ts';
-import type { QueuedMessage, QueueShare } from './outbound-queue.ts';
+import type { QueueShare } from './outbound-queue.ts';
 import type { Outbox } from './outbox.ts';
 import { PacketIdSet } from './packet-id-set.ts';
-import { type Settlement, volatilePuback, volatilePubcomp, volatilePubrec } from './pending-message.ts';
+import {
+  type QueuedMessage,
+  type Settlement,
+  volatilePuback,
+  volatilePubcomp,
+  volatilePubrec,
+} from './pending-message.ts';
 import type { LoadedSession, Principal, SessionStore, StoredWill } from './ports.ts';
 import type { Replay } from './replay.ts';
 import { type PacketRange, packetsOf } from './run-forms.ts';
@@ -47,7 +53,7 @@ export interface SessionShare extends QueueShare {
   readonly store: SessionStore | undefined;
   readonly header: DeliveryHeader;
   /** What is being published: a session says here that it went to the store, and that it is behind. */
-  readonly outcome: { durable: boolean; pressing: Session | undefined };
+  readonly outcome: QueueShare['outcome'] & { durable: boolean; pressing: Session | undefined };
   readonly limits: QueueShare['limits'] & { readonly inflightOutboundMax: number };
 }
 

@@ -60,7 +60,7 @@ export class SharedSubscription {
       if (session === from || !this.#mayReceive(session, view)) continue;
       if (session.outbox !== undefined || from.clean) others.push({ session, delivery });
     }
-    const chosen = this.choose(others, message.qos, view.buffer.length);
+    const chosen = this.choose(others, message.qos, view.keptBytes);
     if (chosen === undefined) return false;
     chosen.session.send(view, chosen.delivery);
     return true;

@@ -168,31 +168,62 @@ export class PublishView {
   kept(): PublishView {
     if (this.#copy !== undefined) return this.#copy;
     const copy = new PublishView();
-    if (this.bodyVersion === 0) {
-      copy.buffer = Buffer.allocUnsafeSlow(canonicalBytes(this) + this.idBytes);
-      writeBody(this, copy.buffer, this.idBytes);
-    } else {
-      copy.buffer = Buffer.allocUnsafeSlow(this.to - this.from);
-      this.buffer.copy(copy.buffer, 0, this.from, this.to);
-    }
-    copy.to = copy.buffer.length;
-    copy.bodyVersion = this.bodyVersion === 0 ? version5 : this.bodyVersion;
-    copy.topicBytes = this.topicBytes;
-    copy.idBytes = this.idBytes;
-    copy.qos = this.qos;
-    copy.retain = this.retain;
-    copy.expirySeconds = this.expirySeconds;
-    copy.expiresAtMs = this.expiresAtMs;
-    copy.declaresText = this.declaresText;
-    copy.#settle(this.propertiesBytes);
+    const buffer = Buffer.allocUnsafeSlow(this.keptBytes);
+    this.writeKept(buffer, 0);
+    copy.readKept(buffer, { from: 0, to: buffer.length }, this);
+    copy.#copy = copy;
     this.#copy = copy;
     return copy;
+  }
+
+  /** Bytes of the body that kept() copies. */
+  get keptBytes(): number {
+    return this.bodyVersion === 0 ? canonicalBytes(this) + this.idBytes : this.to - this.from;
+  }
+
+  /** Writes that body into `target` at `at`, where there is room for it. Returns the offset behind it. */
+  writeKept(target: Buffer, at: number): number {
+    if (this.bodyVersion === 0) return writeBody(this, { target, at, idBytes: this.idBytes });
+    copyBytes(this, target, at);
+    return at + this.to - this.from;
+  }
+
+  /** Takes for its own what writeKept() wrote to `buffer[from..to)`, and the facts that are not in the bytes. */
+  readKept(
+    buffer: Buffer,
+    { from, to }: { readonly from: number; readonly to: number },
+    facts: Pick<
+      PublishView,
+      | 'bodyVersion'
+      | 'topicBytes'
+      | 'propertiesBytes'
+      | 'idBytes'
+      | 'qos'
+      | 'retain'
+      | 'expirySeconds'
+      | 'expiresAtMs'
+      | 'declaresText'
+    >,
+  ): void {
+    this.buffer = buffer;
+    this.from = from;
+    this.to = to;
+    this.bodyVersion = facts.bodyVersion === 0 ? version5 : facts.bodyVersion;
+    this.topicBytes = facts.topicBytes;
+    this.idBytes = facts.idBytes;
+    this.qos = facts.qos;
+    this.retain = facts.retain;
+    this.expirySeconds = facts.expirySeconds;
+    this.expiresAtMs = facts.expiresAtMs;
+    this.declaresText = facts.declaresText;
+    this.#settle(facts.propertiesBytes);
+    this.#copy = undefined;
   }
 
   /** Everything but flags, packet id, alias and expiry, in one buffer of its own: the body of a QoS 0 packet of MQTT 5. */
   canonical(): Buffer {
     const bytes = Buffer.allocUnsafeSlow(canonicalBytes(this));
-    writeBody(this, bytes, 0);
+    writeBody(this, { target: bytes, at: 0, idBytes: 0 });
     return bytes;
   }
 
@@ -247,15 +278,15 @@ export class PublishView {
     return view;
   }
 
-  /** The body is whole in `buffer` from 0: finds topic, properties and payload in it, and keeps it as it is. */
+  /** The body is whole in `buffer[from..to)`: finds topic, properties and payload in it, and keeps it as it is. */
   #settle(propertiesBytes: number): void {
     this.topicBuffer = this.buffer;
+    this.topicFrom = this.from;
     this.propertiesBuffer = this.buffer;
     this.propertiesBytes = propertiesBytes;
     const topicEnd = this.topicAt + this.topicBytes + this.idBytes;
     this.propertiesAt = topicEnd + (this.bodyVersion === version5 ? lengthFieldSize(propertiesBytes) : 0);
     this.payloadAt = this.propertiesAt + propertiesBytes;
-    this.#copy = this;
   }
 
   /** The property section at `payloadAt`, which moves behind it. */
@@ -340,14 +371,17 @@ export function canonicalBytes(view: PublishView): number {
   return topicLengthBytes + view.topicBytes + section + view.payloadBytes;
 }
 
-/** Writes the body of MQTT 5 with `idBytes` of room for a packet id into `target`, which has just that size. */
-function writeBody(view: PublishView, target: Buffer, idBytes: number): void {
-  const topicEnd = topicLengthBytes + view.topicBytes;
-  view.topicBuffer.copy(target, 0, view.topicFrom, view.topicFrom + topicEnd);
+/** Writes the body of MQTT 5 with `idBytes` of room for a packet id. Returns the offset behind it. */
+function writeBody(
+  view: PublishView,
+  { target, at, idBytes }: { readonly target: Buffer; readonly at: number; readonly idBytes: number },
+): number {
+  const topicEnd = at + topicLengthBytes + view.topicBytes;
+  view.topicBuffer.copy(target, at, view.topicFrom, view.topicAt + view.topicBytes);
   target.fill(0, topicEnd, topicEnd + idBytes);
   let into = writeLengthField(target, topicEnd + idBytes, view.propertiesBytes);
   into += view.propertiesBuffer.copy(target, into, view.propertiesAt, view.propertiesAt + view.propertiesBytes);
-  view.buffer.copy(target, into, view.payloadAt, view.to);
+  return into + view.buffer.copy(target, into, view.payloadAt, view.to);
 }
 
 /** Copies `buffer[from..to)`; by a loop when it is short. */
