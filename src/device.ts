@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { type AdminDevice, AdminServer, ModuleLog, type ModuleReport } from './admin/index.ts';
 import { Agent, type AgentFacts, Clients, ModuleRegistry, type OwnTwin, Routing } from './agent/index.ts';
 import { Broker, IotHubFront, ModuleInput, SysTopics } from './broker/index.ts';
-import { redactedConfig } from './config/index.ts';
+import { type Config, redactedConfig } from './config/index.ts';
 import { type DeviceOptions, findAccount, type Ground, openGround } from './device-ground.ts';
 import {
   CertificateStore,
@@ -26,7 +26,7 @@ import type { Message } from './model/message.ts';
 import { moduleFileName } from './model/module-file-name.ts';
 import { shortDigest } from './platform/digest.ts';
 import { buildInfo, shimPath, storeThreadSource } from './platform/native.ts';
-import type { Listener } from './platform/net.ts';
+import { type Listener, trustedProxies } from './platform/net.ts';
 import { startThread } from './platform/thread.ts';
 import { tlsContext } from './platform/tls.ts';
 import { Router, upstreamQueue } from './router/index.ts';
@@ -296,8 +296,9 @@ class Device {
     this.#openSysTopics(broker);
     await broker.listen('unix', { kind: 'unix', path: join(config.runDir, 'mqtt.sock'), mode: everyoneMode });
     const { tcp, ws } = config.listeners;
-    if (tcp !== undefined) await broker.listen('tcp', { kind: 'tcp', ...tcp });
-    if (ws !== undefined) await broker.listen('ws', { kind: 'tcp', ...ws, websocket: true });
+    if (tcp !== undefined) await broker.listen('tcp', { kind: 'tcp', ...tcp, ...behindProxy(config, 'tcp') });
+    if (ws !== undefined)
+      await broker.listen('ws', { kind: 'tcp', ...ws, ...behindProxy(config, 'ws'), websocket: true });
     twins.onDesired(({ identity: owner, patch, version }) => front.notifyDesired(owner, patch, version));
     return { broker, front };
   }
@@ -443,11 +444,10 @@ class Device {
     name: 'tls' | 'wss',
     address: { readonly host: string; readonly port: number },
   ): Promise<void> {
-    const { log } = this.#ground;
-    const open = (): Promise<Listener> => {
-      const tls = certificates.serverContext();
-      return broker.listen(name, { kind: 'tcp', ...address, tls, websocket: name === 'wss' });
-    };
+    const { log, config } = this.#ground;
+    const layers = { ...behindProxy(config, name), websocket: name === 'wss' };
+    const open = (): Promise<Listener> =>
+      broker.listen(name, { kind: 'tcp', ...address, ...layers, tls: certificates.serverContext() });
     let listening = open();
     await listening;
     certificates.onRenewed(() => {
@@ -464,6 +464,10 @@ class Device {
     if (moduleId === undefined || input === undefined || router.isAttached(queue)) return;
     router.attach(queue, new ModuleInput(front, { target: { deviceId, moduleId }, input }));
   }
+}
+
+function behindProxy({ listeners }: Config, name: 'tcp' | 'tls' | 'ws' | 'wss') {
+  return { proxyProtocol: listeners.proxied.includes(name) && trustedProxies(listeners.trustedProxies) };
 }
 
 function twinOf(twins: TwinCache, identity: Identity): OwnTwin {

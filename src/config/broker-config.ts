@@ -12,7 +12,14 @@ import type { Disk } from '../platform/disk.ts';
 import type { LogLevel } from '../platform/log.ts';
 import { ConfigError, type ConfigNote } from './errors.ts';
 import { keyPositions } from './key-positions.ts';
-import { isLocalListener, isNetwork, type ListenUrl, listenUrlForms, parseListenUrl } from './listen-url.ts';
+import {
+  isLocalListener,
+  isNetwork,
+  type ListenUrl,
+  listenUrlForms,
+  loopbackNetworks,
+  parseListenUrl,
+} from './listen-url.ts';
 import { parseToml, readText } from './load.ts';
 import { looksLikeMosquittoConf, translateMosquittoConf } from './mosquitto-conf.ts';
 import { SettingsReader } from './reader.ts';
@@ -71,7 +78,6 @@ export interface BrokerConfigSource {
 }
 
 const defaultListener = 'tcp://127.0.0.1:1883';
-const loopbackNetworks = ['127.0.0.0/8', '::1'];
 const defaultSysIntervalMs = 10_000;
 const page = 'docs/broker.md';
 

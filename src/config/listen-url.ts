@@ -13,6 +13,9 @@ export type ListenUrl =
 export const listenUrlForms =
   'tcp://HOST:PORT, tls://HOST:PORT, ws://HOST:PORT, wss://HOST:PORT or unix:///PATH, such as tcp://127.0.0.1:1883';
 
+/** Proxies that are believed when nobody says otherwise. */
+export const loopbackNetworks: readonly string[] = ['127.0.0.0/8', '::1'];
+
 const usualPorts = { tcp: 1883, tls: 8883, ws: 80, wss: 443 } as const;
 const schemes: Readonly<Record<string, keyof typeof usualPorts>> = {
   tcp: 'tcp',

@@ -26,6 +26,7 @@ import {
 import { errorMessage } from '../model/errors.ts';
 import type { Disk } from '../platform/disk.ts';
 import { ConfigError, type ConfigNote } from './errors.ts';
+import { readGatewayListeners } from './gateway-listeners.ts';
 import { keyPositions } from './key-positions.ts';
 import { isHostname, readProvisioning } from './provisioning.ts';
 import { SettingsReader } from './reader.ts';
@@ -184,13 +185,7 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
     provisioning: await readProvisioning(reader, source.disk),
     trustBundleCert: await readTrustBundle(reader, source.disk),
     log: { level: reader.choice('log.level', logLevelNames) ?? defaultLogLevel },
-    listeners: {
-      unix: true,
-      tcp: reader.address('listeners.tcp', 'tcp'),
-      tls: reader.address('listeners.tls', 'tls'),
-      ws: reader.address('listeners.ws', 'ws'),
-      wss: reader.address('listeners.wss', 'wss'),
-    },
+    listeners: readGatewayListeners(reader),
     store: {
       quotaBytes: reader.bytes('store.quota', {
         min: configQuotaBytesMin,

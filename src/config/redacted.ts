@@ -5,7 +5,7 @@
 
 import { stringify } from 'smol-toml';
 import type { JsonObject } from '../model/json.ts';
-import type { Config, Provisioning, TcpAddress } from './schema.ts';
+import type { Config, ListenerName, Provisioning, TcpAddress } from './schema.ts';
 import { formatBytes, formatDurationMs } from './units.ts';
 
 export const maskedSecret = '********';
@@ -27,6 +27,7 @@ export function redactedConfig(config: Config): JsonObject {
       tls: addressText('tls', config.listeners.tls),
       ws: addressText('ws', config.listeners.ws),
       wss: addressText('wss', config.listeners.wss),
+      ...redactedProxies(config.listeners),
     }),
     broker: { sys_interval: formatDurationMs(config.broker.sysIntervalMs) },
     store: {
@@ -63,7 +64,15 @@ function redactedProvisioning(provisioning: Provisioning): JsonObject {
   };
 }
 
-function addressText(scheme: 'tcp' | 'tls' | 'ws' | 'wss', address: TcpAddress | undefined): string | undefined {
+/** Nobody is trusted as a proxy where there is no listener behind one. */
+function redactedProxies(listeners: Config['listeners']): JsonObject {
+  const { proxied, trustedProxies } = listeners;
+  if (proxied.length === 0) return {};
+  const urls = proxied.map((name) => addressText(name, listeners[name]) ?? '');
+  return { proxy_protocol: urls, trusted_proxies: [...trustedProxies] };
+}
+
+function addressText(scheme: ListenerName, address: TcpAddress | undefined): string | undefined {
   if (address === undefined) return undefined;
   return `${scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
 }

@@ -30,6 +30,11 @@ export interface TcpAddress {
   readonly port: number;
 }
 
+/** Listeners that an address may be given for. */
+export const listenerNames = ['tcp', 'tls', 'ws', 'wss'] as const;
+
+export type ListenerName = (typeof listenerNames)[number];
+
 export interface ManualProvisioning {
   readonly source: 'manual';
   readonly hubHostname: string;
@@ -59,6 +64,10 @@ export interface Config {
     readonly tls: TcpAddress | undefined;
     readonly ws: TcpAddress | undefined;
     readonly wss: TcpAddress | undefined;
+    /** Which of these begin each connection with a PROXY protocol header. */
+    readonly proxied: readonly ListenerName[];
+    /** Addresses and networks whose PROXY headers are believed. */
+    readonly trustedProxies: readonly string[];
   };
   readonly store: {
     readonly quotaBytes: number;
@@ -221,6 +230,18 @@ export const settings: readonly SettingDescription[] = [
     allowed: '"wss://host:port" with an IP address or host name, such as "wss://0.0.0.0:443"',
     fallback: 'off',
     meaning: 'MQTT over WebSocket and TLS, on any path: for leaf devices behind firewalls that only let HTTPS out.',
+  },
+  {
+    key: 'listeners.proxy_protocol',
+    allowed: 'a list of URLs that stand in listeners.tcp, tls, ws or wss, as they stand there',
+    fallback: 'none',
+    meaning: 'Listeners behind a proxy: each connection begins with a PROXY protocol header, version 2.',
+  },
+  {
+    key: 'listeners.trusted_proxies',
+    allowed: 'a list of addresses and networks, such as ["10.0.0.7", "fd00::/8"]',
+    fallback: '["127.0.0.0/8", "::1"]',
+    meaning: 'Who is a proxy; connections of others to such a listener are closed.',
   },
   {
     key: 'broker.sys_interval',

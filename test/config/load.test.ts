@@ -31,7 +31,15 @@ t.test('an empty file gives the defaults', async (t) => {
     provisioning: { source: 'none' },
     trustBundleCert: undefined,
     log: { level: 'info' },
-    listeners: { unix: true, tcp: undefined, tls: undefined },
+    listeners: {
+      unix: true,
+      tcp: undefined,
+      tls: undefined,
+      ws: undefined,
+      wss: undefined,
+      proxied: [],
+      trustedProxies: ['127.0.0.0/8', '::1'],
+    },
     store: {
       quotaBytes: 536_870_912,
       commitDelayMs: 200,
@@ -68,6 +76,8 @@ level = "debug"
 [listeners]
 tcp = "tcp://127.0.0.1:1883"
 tls = "tls://[::]:8883"
+proxy_protocol = ["tls://[::]:8883"]
+trusted_proxies = ["10.0.0.7", "fd00::/8"]
 [broker]
 sys_interval = "30s"
 [store]
@@ -105,7 +115,15 @@ user = "weir"
     },
     trustBundleCert: join(dir, 'ca file.pem'),
     log: { level: 'debug' },
-    listeners: { unix: true, tcp: { host: '127.0.0.1', port: 1883 }, tls: { host: '::', port: 8883 } },
+    listeners: {
+      unix: true,
+      tcp: { host: '127.0.0.1', port: 1883 },
+      tls: { host: '::', port: 8883 },
+      ws: undefined,
+      wss: undefined,
+      proxied: ['tls'],
+      trustedProxies: ['10.0.0.7', 'fd00::/8'],
+    },
     broker: { sysIntervalMs: 30_000 },
     store: {
       quotaBytes: 67_108_864,
@@ -162,6 +180,19 @@ const bad: readonly BadRow[] = [
   { toml: '[store]\n  commit_delay = "2s"', at: ':2:3', key: 'store.commit_delay', says: /more than 1s/ },
   { toml: '[store]\ncommit_messages = 0', at: ':2:1', key: 'store.commit_messages', says: /from 1 to 16384/ },
   { toml: '[store]\nreserve = "2TiB"', at: ':2:1', key: 'store.reserve', says: /more than 1TiB/ },
+  {
+    toml: '[listeners]\ntls = "tls://[::]:8883"\nproxy_protocol = ["tls://[::]:8884"]',
+    at: ':3:1',
+    key: 'listeners.proxy_protocol',
+    says: /tls:\/\/\[::\]:8884 is not among the listeners/,
+  },
+  {
+    toml: '[listeners]\ntrusted_proxies = ["10.0.0.0/33"]',
+    at: ':2:1',
+    key: 'listeners.trusted_proxies',
+    says: /10\.0\.0\.0\/33 is neither an address nor a network/,
+  },
+  { toml: '[listeners]\nproxy_protocol = true', at: ':2:1', key: 'listeners.proxy_protocol', says: /list of texts/ },
   { toml: 'store = 3', at: ':1:1', key: 'store', says: /table/ },
   { toml: '[modules]\nlog_files = 100', at: ':2:1', key: 'modules.log_files', says: /from 1 to 99/ },
   { toml: '[modules]\nlog_files = 1.5', at: ':2:1', key: 'modules.log_files', says: /not within/ },

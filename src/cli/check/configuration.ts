@@ -81,7 +81,11 @@ export const configurationChecks: readonly Check[] = [
       const { tcp, tls, ws, wss } = listeners;
       const addresses = [tcp, tls, ws, wss].filter((address) => address !== undefined);
       if (addresses.length === 0) return ok('the unix socket alone');
-      const isOpen = [tcp, ws].some((plain) => plain !== undefined && !/^(127\.|::1$|localhost$)/.test(plain.host));
+      // Behind a proxy TLS may end there; nobody else is let in.
+      const isOpen = (['tcp', 'ws'] as const).some((name) => {
+        const host = listeners[name]?.host;
+        return host !== undefined && !listeners.proxied.includes(name) && !/^(127\.|::1$|localhost$)/.test(host);
+      });
       const mend = 'Stop the other program, or choose another address in [listeners].';
       for (const { host, port } of addresses) {
         if ('status' in daemon) {

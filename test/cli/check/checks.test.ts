@@ -181,6 +181,12 @@ const rows: readonly Row[] = [
   ['listeners', 'warn', /without TLS/, { toml: '[listeners]\ntcp = "tcp://0.0.0.0:1883"' }],
   [
     'listeners',
+    'ok',
+    /0\.0\.0\.0:1883/,
+    { toml: '[listeners]\ntcp = "tcp://0.0.0.0:1883"\nproxy_protocol = ["tcp://0.0.0.0:1883"]' },
+  ],
+  [
+    'listeners',
     'fail',
     /EADDRINUSE.*another address/s,
     { toml: '[listeners]\ntls = "tls://[::]:8883"', machine: { listenObstacle: () => Promise.resolve('EADDRINUSE') } },
