@@ -12,9 +12,10 @@
 import type { BlockList, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { dial } from './transport/dialling.ts';
-import { handleAccess } from './transport/handle-access.ts';
+import { handleAccess, type StreamHandle } from './transport/handle-access.ts';
 import { listen } from './transport/listening.ts';
 import { proxyList } from './transport/proxied-socket.ts';
+import type { TlsHandle } from './transport/tls-handle.ts';
 
 /**
  * Keys and certificates ready for use; opaque, so that no private key travels with it as text. It wraps sockets
@@ -27,6 +28,12 @@ export interface TlsContext {
   connect(endpoint: { readonly host: string; readonly port: number; readonly serverName: string }): Socket;
   /** What is known of the client at the other end once its TLS is up. */
   certificateOf(socket: TLSSocket): PeerCertificate | undefined;
+  /** The server's side over Node's own stream, in place of accept(); undefined where that is not as known. */
+  acceptHandle?(stream: StreamHandle): TlsHandle | undefined;
+  /** Whether the client may stay, once its TLS is up; only after acceptHandle(), for accept() sees to it. */
+  admits?(handle: TlsHandle): boolean;
+  /** As certificateOf(), after acceptHandle(). */
+  certificateOfHandle?(handle: TlsHandle): PeerCertificate | undefined;
 }
 
 /** A client certificate, as shown in the TLS handshake. Absent: none was asked for, or none was shown. */

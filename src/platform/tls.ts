@@ -5,9 +5,11 @@
 // Sessions are resumed by tickets, Node's default, so that a client that comes back spares both sides a handshake;
 // the ticket carries the client's certificate and how it was judged.
 
+import { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { connect, createSecureContext, TLSSocket } from 'node:tls';
 import type { PeerCertificate, TlsContext } from './net.ts';
+import { type TlsHandle, tlsWrapping } from './transport/tls-handle.ts';
 
 export interface TlsMaterial {
   readonly certificatePem?: string;
@@ -24,9 +26,7 @@ const applicationProtocols = ['mqtt', 'http/1.1'];
 const sessionIdContext = 'weir';
 
 /** Node's handle of a TLS stream; `verifyError` tells how the peer's chain was judged. */
-interface VerifyingHandle {
-  readonly verifyError?: () => (Error & { readonly code?: string }) | null | undefined;
-}
+type VerifyingHandle = Partial<Pick<TlsHandle, 'verifyError'>>;
 
 export function tlsContext(material: TlsMaterial): TlsContext {
   const { certificatePem, privateKeyPem, clientCertificates = 'none' } = material;
@@ -48,25 +48,53 @@ export function tlsContext(material: TlsMaterial): TlsContext {
     rejectUnauthorized: requires,
     ALPNProtocols: applicationProtocols,
   };
+  const wrap = tlsWrapping(secureContext);
+  const offered = wireForm(applicationProtocols);
   return {
     accept(socket: Socket) {
       const secure = new TLSSocket(socket, options);
       // Without a tls.Server nobody else looks: OpenSSL only judges.
       if (requires)
         secure.prependOnceListener('secure', () => {
-          if (problemOf(secure) !== undefined) secure.destroy();
+          if (problemOf(handleOf(secure)) !== undefined) secure.destroy();
         });
       return secure;
     },
     connect: ({ host, port, serverName }) => connect({ host, port, servername: serverName, secureContext }),
-    certificateOf: (socket) => (requestCert ? peerCertificate(socket) : undefined),
+    certificateOf: (socket) =>
+      requestCert ? peerCertificate(socket.getPeerX509Certificate(), handleOf(socket)) : undefined,
+    ...(wrap === undefined
+      ? {}
+      : {
+          acceptHandle(stream) {
+            const handle = wrap(stream);
+            if (requestCert) handle.setVerifyMode(true, requires);
+            handle.setALPNProtocols(offered);
+            return handle;
+          },
+          // OpenSSL lets in whomever it could not vouch for.
+          admits: (handle) => !requires || problemOf(handle) === undefined,
+          certificateOfHandle: (handle) => (requestCert ? peerCertificate(shownTo(handle), handle) : undefined),
+        }),
   };
 }
 
-function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
-  const certificate = socket.getPeerX509Certificate();
+/** RFC 7301 §3.1: each name behind its length. */
+function wireForm(protocols: readonly string[]): Buffer {
+  return Buffer.concat(protocols.flatMap((name) => [Buffer.of(name.length), Buffer.from(name, 'latin1')]));
+}
+
+function shownTo(handle: TlsHandle): X509Certificate | undefined {
+  const der = handle.getPeerCertificate()?.raw;
+  return der === undefined ? undefined : new X509Certificate(der);
+}
+
+function peerCertificate(
+  certificate: X509Certificate | undefined,
+  handle: VerifyingHandle | null,
+): PeerCertificate | undefined {
   if (certificate === undefined) return undefined;
-  const problem = problemOf(socket);
+  const problem = problemOf(handle);
   return {
     commonName: commonNameOf(certificate.subject),
     fingerprint: plainHex(certificate.fingerprint256),
@@ -77,8 +105,7 @@ function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
 }
 
 /** OpenSSL's verdict; `UNVERIFIED` where Node would not tell it: nobody is authorised by accident. */
-function problemOf(socket: TLSSocket): string | undefined {
-  const handle = (socket as unknown as { readonly _handle: VerifyingHandle | null })._handle;
+function problemOf(handle: VerifyingHandle | null): string | undefined {
   if (typeof handle?.verifyError !== 'function') return 'UNVERIFIED';
   const error = handle.verifyError();
   if (error === null || error === undefined) return undefined;
@@ -89,6 +116,10 @@ function problemOf(socket: TLSSocket): string | undefined {
 function commonNameOf(subject: string): string {
   const found = subject.split('\n').find((line) => line.startsWith('CN='));
   return (found?.slice('CN='.length) ?? '').replace(/\\(.)/g, '$1');
+}
+
+function handleOf(socket: TLSSocket): VerifyingHandle | null {
+  return (socket as unknown as { readonly _handle: VerifyingHandle | null })._handle;
 }
 
 function plainHex(fingerprint: string): string {

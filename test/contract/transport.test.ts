@@ -8,7 +8,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type SecureVersion } from 'node:tls';
 import t, { type Test } from 'tap';
 import { createWebSocketStream, WebSocket } from 'ws';
 import type { Connection, ConnectionSink, ListenEndpoint, Listener } from '../../src/platform/net.ts';
@@ -44,8 +44,8 @@ interface Transport {
 const portOf = (address: Address): number => ('port' in address ? address.port : 0);
 const tcp = (address: Address): Socket =>
   'path' in address ? connectTcp(address.path) : connectTcp(address.port, '127.0.0.1');
-const secure = (address: Address): Duplex =>
-  connectTls({ port: portOf(address), host: '127.0.0.1', servername: 'localhost', ca: certificatePem });
+const secure = (address: Address, maxVersion: SecureVersion = 'TLSv1.3'): Duplex =>
+  connectTls({ port: portOf(address), host: '127.0.0.1', servername: 'localhost', ca: certificatePem, maxVersion });
 const proxied = (address: Address): Socket => {
   const socket = tcp(address);
   socket.write(proxyHeader);
@@ -70,6 +70,19 @@ const transports: readonly Transport[] = [
     dial: tcp,
   },
   { name: 'tls', endpoint: { ...loopback, tls }, remote: /^127\.0\.0\.1:\d+$/, dial: secure },
+  {
+    name: 'tls 1.2',
+    endpoint: { ...loopback, tls },
+    remote: /^127\.0\.0\.1:\d+$/,
+    dial: (address) => secure(address, 'TLSv1.2'),
+  },
+  {
+    name: 'tls, public interfaces',
+    endpoint: { ...loopback, tls },
+    fastPath: false,
+    remote: /^127\.0\.0\.1:\d+$/,
+    dial: secure,
+  },
   {
     name: 'ws',
     endpoint: { ...loopback, websocket: true },

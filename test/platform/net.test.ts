@@ -21,6 +21,7 @@ import { handleAccess } from '../../src/platform/transport/handle-access.ts';
 const directory = t.testdir();
 const loopback = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
 const network = systemNetwork();
+const publicNetwork = systemNetwork({ fastPath: false });
 const sink: ConnectionSink = { onData: () => undefined, onDrain: () => undefined, onClose: () => undefined };
 
 function openssl(command: string): void {
@@ -40,11 +41,11 @@ openssl(
 );
 openssl('x509 -req -in client.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -out client.pem');
 
-async function listen(t: Test, endpoint: ListenEndpoint) {
+async function listen(t: Test, endpoint: ListenEndpoint, { fastPath } = { fastPath: true }) {
   const accepted: Connection[] = [];
   const received: string[] = [];
   let tell: () => void = () => undefined;
-  const listener: Listener = await network.listen(endpoint, (connection) => {
+  const listener: Listener = await (fastPath ? network : publicNetwork).listen(endpoint, (connection) => {
     accepted.push(connection);
     tell();
     return { ...sink, onData: (chunk, length) => received.push(chunk.toString('latin1', 0, length)) };
@@ -82,80 +83,81 @@ t.test('the private handles are as known on this Node', (t) => {
   t.end();
 });
 
-t.test('client certificates', async (t) => {
-  const server = { certificatePem: pem('server'), privateKeyPem: pem('server-key'), authoritiesPem: pem('ca') };
-  const shown = (name: string): ConnectionOptions => ({ cert: pem(name), key: pem(`${name}-key`) });
-  const dial = (port: number, options: ConnectionOptions) => {
-    const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca: pem('server'), ...options });
-    t.teardown(() => socket.destroy());
-    socket.on('error', () => undefined);
-    return socket;
-  };
+for (const fastPath of [true, false])
+  t.test(`client certificates, ${fastPath ? 'the native stream' : 'TLSSocket'}`, async (t) => {
+    const server = { certificatePem: pem('server'), privateKeyPem: pem('server-key'), authoritiesPem: pem('ca') };
+    const shown = (name: string): ConnectionOptions => ({ cert: pem(name), key: pem(`${name}-key`) });
+    const dial = (port: number, options: ConnectionOptions) => {
+      const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca: pem('server'), ...options });
+      t.teardown(() => socket.destroy());
+      socket.on('error', () => undefined);
+      return socket;
+    };
 
-  t.test('request: who shows one is known, with the judgement; who shows none comes in', async (t) => {
-    const rows: readonly (readonly [string, ConnectionOptions, object | undefined])[] = [
-      ['vouched for', shown('client'), { commonName: 'plc-1', authorised: true, problem: undefined }],
-      ['a stranger', shown('stranger'), { commonName: 'stranger', authorised: false, problem: /SELF_SIGNED|UNABLE/ }],
-      ['none', {}, undefined],
-    ];
-    for (const version of ['TLSv1.2', 'TLSv1.3'] as const)
-      for (const [name, options, facts] of rows) {
-        const tls = tlsContext({ ...server, clientCertificates: 'request' });
-        const { port, accepted, oneAccepted } = await listen(t, { ...loopback, tls });
-        dial(port, { ...options, minVersion: version, maxVersion: version });
-        await oneAccepted();
-        const certificate = accepted[0]?.certificate;
-        if (facts === undefined) t.equal(certificate, undefined, name);
-        else t.match(certificate, facts, `${name}, ${version}`);
-        if (certificate !== undefined) {
-          t.match(certificate.fingerprint, /^[0-9a-f]{64}$/);
-          t.match(certificate.thumbprint, /^[0-9a-f]{40}$/);
+    t.test('request: who shows one is known, with the judgement; who shows none comes in', async (t) => {
+      const rows: readonly (readonly [string, ConnectionOptions, object | undefined])[] = [
+        ['vouched for', shown('client'), { commonName: 'plc-1', authorised: true, problem: undefined }],
+        ['a stranger', shown('stranger'), { commonName: 'stranger', authorised: false, problem: /SELF_SIGNED|UNABLE/ }],
+        ['none', {}, undefined],
+      ];
+      for (const version of ['TLSv1.2', 'TLSv1.3'] as const)
+        for (const [name, options, facts] of rows) {
+          const tls = tlsContext({ ...server, clientCertificates: 'request' });
+          const { port, accepted, oneAccepted } = await listen(t, { ...loopback, tls }, { fastPath });
+          dial(port, { ...options, minVersion: version, maxVersion: version });
+          await oneAccepted();
+          const certificate = accepted[0]?.certificate;
+          if (facts === undefined) t.equal(certificate, undefined, name);
+          else t.match(certificate, facts, `${name}, ${version}`);
+          if (certificate !== undefined) {
+            t.match(certificate.fingerprint, /^[0-9a-f]{64}$/);
+            t.match(certificate.thumbprint, /^[0-9a-f]{40}$/);
+          }
         }
-      }
-  });
+    });
 
-  t.test('require: nobody else reaches the broker', async (t) => {
-    const tls = tlsContext({ ...server, clientCertificates: 'require' });
-    const { port, accepted, oneAccepted } = await listen(t, { ...loopback, tls });
-    await closed(dial(port, shown('stranger')));
-    await closed(dial(port, {}));
-    t.equal(accepted.length, 0);
-    dial(port, shown('client'));
-    await oneAccepted();
-    t.match(accepted[0]?.certificate, { commonName: 'plc-1', authorised: true });
-  });
+    t.test('require: nobody else reaches the broker', async (t) => {
+      const tls = tlsContext({ ...server, clientCertificates: 'require' });
+      const { port, accepted, oneAccepted } = await listen(t, { ...loopback, tls }, { fastPath });
+      await closed(dial(port, shown('stranger')));
+      await closed(dial(port, {}));
+      t.equal(accepted.length, 0);
+      dial(port, shown('client'));
+      await oneAccepted();
+      t.match(accepted[0]?.certificate, { commonName: 'plc-1', authorised: true });
+    });
 
-  t.test('a resumed session keeps the certificate and its judgement', async (t) => {
-    const tls = tlsContext({ ...server, clientCertificates: 'require' });
-    const { port, accepted, oneAccepted } = await listen(t, { ...loopback, tls });
-    const first = dial(port, shown('client'));
-    const session = await new Promise<Buffer>((resolve) => first.once('session', resolve));
-    await oneAccepted();
-    accepted.splice(0)[0]?.destroy();
-    const second = dial(port, { ...shown('client'), session });
-    await oneAccepted();
-    t.ok(second.isSessionReused());
-    t.match(accepted[0]?.certificate, { commonName: 'plc-1', authorised: true });
-  });
+    t.test('a resumed session keeps the certificate and its judgement', async (t) => {
+      const tls = tlsContext({ ...server, clientCertificates: 'require' });
+      const { port, accepted, oneAccepted } = await listen(t, { ...loopback, tls }, { fastPath });
+      const first = dial(port, shown('client'));
+      const session = await new Promise<Buffer>((resolve) => first.once('session', resolve));
+      await oneAccepted();
+      accepted.splice(0)[0]?.destroy();
+      const second = dial(port, { ...shown('client'), session });
+      await oneAccepted();
+      t.ok(second.isSessionReused());
+      t.match(accepted[0]?.certificate, { commonName: 'plc-1', authorised: true });
+    });
 
-  t.test('ALPN mqtt is agreed to', async (t) => {
-    const { port, oneAccepted } = await listen(t, { ...loopback, tls: tlsContext(server) });
-    const socket = dial(port, { ALPNProtocols: ['mqtt'] });
-    await oneAccepted();
-    t.equal(socket.alpnProtocol, 'mqtt');
-  });
+    t.test('ALPN mqtt is agreed to', async (t) => {
+      const { port, oneAccepted } = await listen(t, { ...loopback, tls: tlsContext(server) }, { fastPath });
+      const socket = dial(port, { ALPNProtocols: ['mqtt'] });
+      await oneAccepted();
+      t.equal(socket.alpnProtocol, 'mqtt');
+    });
 
-  t.test('plain bytes on a TLS port, and a handshake cut short, cost nobody anything', async (t) => {
-    const { port, accepted } = await listen(t, { ...loopback, tls: tlsContext(server) });
-    const plain = connect(port, '127.0.0.1');
-    plain.write('GET / HTTP/1.1\r\n\r\n');
-    await closed(plain);
-    const cut = connect(port, '127.0.0.1');
-    cut.end(Buffer.from('1603010200', 'hex'));
-    await closed(cut);
-    t.equal(accepted.length, 0);
+    t.test('plain bytes on a TLS port, and a handshake cut short, cost nobody anything', async (t) => {
+      const { port, accepted } = await listen(t, { ...loopback, tls: tlsContext(server) }, { fastPath });
+      const plain = connect(port, '127.0.0.1');
+      plain.write('GET / HTTP/1.1\r\n\r\n');
+      await closed(plain);
+      const cut = connect(port, '127.0.0.1');
+      cut.end(Buffer.from('1603010200', 'hex'));
+      await closed(cut);
+      t.equal(accepted.length, 0);
+    });
   });
-});
 
 t.test('whoever drags out a step is dropped: in time, in number, and with the listener', async (t) => {
   const entry = new Entry(2);

@@ -3,6 +3,7 @@
 //   plain, no proxy ──► HandleConnection, or net.Socket where handles are not as known
 //   proxy ──► net.Socket ─ PROXY header ─┬─► plain
 //   TLS ────► net.Socket ────────────────┴─► TLSSocket ─ handshake ─►
+//   TLS, no proxy ──► TlsConnection, or TLSSocket where handles are not as known
 //   and each with WebSocket around it
 //
 // Each step that a client could drag out (header, handshake, upgrade) has a time-out and counts in one Entry per
@@ -25,7 +26,8 @@ import { Entry } from './entry.ts';
 import { type HandleAccess, type StreamHandle, serverHandle } from './handle-access.ts';
 import { HandleConnection, type HandleShare, handleShare } from './handle-connection.ts';
 import { isTrustedProxy, loopbackProxies, readProxied } from './proxied-socket.ts';
-import { acceptSocket, attachEvents, SocketConnection, socketReadingInto } from './socket-connection.ts';
+import { acceptSocket, attachEvents, SocketConnection, socketOver, socketReadingInto } from './socket-connection.ts';
+import { TlsConnection } from './tls-connection.ts';
 import { freeUnixPath } from './unix-path.ts';
 
 type Accept = (connection: Connection) => ConnectionSink;
@@ -90,10 +92,11 @@ class Hall {
     this.#listening = listening;
     this.#entry = entry;
     this.#proxies = proxyProtocol === true ? loopbackProxies() : proxyProtocol === false ? undefined : proxyProtocol;
-    // Asked by `in`: a TLS context may be a getter that gives the newest one.
     this.adopts = this.#proxies === undefined && !(endpoint.kind === 'tcp' && endpoint.tls !== undefined);
     this.#handleShare =
-      this.adopts && listening.handles !== undefined ? handleShare(listening.handles, listening.readBuffer) : undefined;
+      this.#proxies === undefined && listening.handles !== undefined
+        ? handleShare(listening.handles, listening.readBuffer)
+        : undefined;
   }
 
   /** Accepts handles before net.Server makes sockets of them, where that is known to work. */
@@ -105,7 +108,9 @@ class Hall {
     if (this.#endpoint.kind === 'tcp') handle.setNoDelay?.(true);
     handle.onconnection = (status, accepted) => {
       // A failing accept (out of file descriptors) costs that connection, not the listener.
-      if (status === 0 && accepted !== undefined) this.#enterHandle(accepted, share);
+      if (status !== 0 || accepted === undefined) return;
+      if (this.adopts) this.#enterHandle(accepted, share);
+      else this.#secureHandle(accepted, share);
     };
   }
 
@@ -143,6 +148,24 @@ class Hall {
     const remote = isUnix ? this.#unixName() : peerNameOf(handle);
     const connection = new HandleConnection(handle, share, { remote, peer: this.#peerOf(handle) });
     connection.start(this.#listening.accept(connection));
+  }
+
+  #secureHandle(stream: StreamHandle, share: HandleShare): void {
+    // The newest context: it may be a getter.
+    const tls = this.#endpoint.kind === 'tcp' ? this.#endpoint.tls : undefined;
+    const secure = tls?.acceptHandle?.(stream);
+    if (tls === undefined || secure === undefined) {
+      this.enter(socketOver(stream));
+      return;
+    }
+    const connection = new TlsConnection({ below: stream, secure }, share, { remote: peerNameOf(stream) });
+    const leave = this.#entry.begin(tlsHandshakeMsMax, () => connection.destroy());
+    if (leave === undefined) return;
+    const accept: Accept = (accepted) => {
+      leave();
+      return this.#listening.accept(accepted);
+    };
+    connection.start({ tls, accept, closed: leave });
   }
 
   #wrap(socket: Socket, remote: string): void {

@@ -60,6 +60,16 @@ export function acceptSocket(
   attachEvents(socket, sink);
 }
 
+/** What net.Server makes of an accepted handle. */
+export function socketOver(handle: unknown): Socket {
+  return new Socket({
+    handle,
+    allowHalfOpen: false,
+    readable: true,
+    writable: true,
+  } as unknown as SocketConstructorOpts);
+}
+
 /** A socket that reads into `readBuffer`; `handle` is one that was accepted, else it is to be dialled. */
 export function socketReadingInto(
   readBuffer: Buffer,
