@@ -364,6 +364,9 @@ export class Broker {
     metrics.gauge('weir_broker_subscriptions', () => this.#exchange.subscriptionCount);
     metrics.gauge('weir_broker_retained_messages', () => this.#exchange.retained.count);
     metrics.gauge('weir_broker_retained_bytes', () => this.#exchange.retained.bytes);
+    metrics.gauge('weir_broker_sessions_away', () => this.#sessions.awayCount);
+    metrics.gauge('weir_broker_will_bytes', () => this.#wills.bytes);
+    metrics.gauge('weir_broker_queued_messages', () => this.#queued.messages);
     metrics.gauge('weir_broker_queued_bytes', () => this.#queued.bytes);
     metrics.gauge('weir_broker_output_bytes', () => this.#load.bytes);
   }

@@ -31,10 +31,18 @@ import { type ConnectRequest, readConnect } from './handshake.ts';
 import { Outbox } from './outbox.ts';
 import { type PacketRange, PacketReader, type PacketSink } from './packet-reader.ts';
 import type { Principal } from './ports.ts';
+import type { HoldReason } from './traffic.ts';
 import { storedWill } from './will.ts';
 
 /** Held for something of ours: the client's silence is not its own. */
 const holdsOurs = holding.service | holding.rate | holding.store;
+/** How holds are counted; authentication is not: everybody waits for it once. */
+const holdReasons: Readonly<Record<number, HoldReason>> = {
+  [holding.service]: 'unsettled',
+  [holding.output]: 'output',
+  [holding.rate]: 'rate',
+  [holding.store]: 'store',
+};
 const keepAliveShare = 1.5;
 const millisecondsPerSecond = 1000;
 
@@ -199,6 +207,8 @@ export class ClientConnection implements ConnectionSink, PacketSink {
       this.#reader.hold();
       this.#stream.pause();
     }
+    const told = (this.#holds & reason) === 0 ? holdReasons[reason] : undefined;
+    if (told !== undefined) this.#share.traffic.held(told);
     this.#holds |= reason;
   }
 

@@ -119,6 +119,7 @@ export class SessionTable {
       if (!this.#isOver(session, monotonicMs)) continue;
       this.#away.delete(session);
       this.#expired++;
+      this.#share.traffic.sessionEnded('expired');
       this.#drop(session);
     }
   }
@@ -170,6 +171,7 @@ export class SessionTable {
     for (const oldest of this.#away) {
       if (this.#away.size <= this.#options.awayMax) return;
       this.#away.delete(oldest);
+      this.#share.traffic.sessionEnded('too-many');
       this.#drop(oldest);
     }
   }

@@ -16,6 +16,7 @@ import type { BrokerLimits } from './broker-limits.ts';
 import type { Exchange } from './exchange.ts';
 import type { Authoriser, BrokerClient, Principal, TopicProtocol } from './ports.ts';
 import type { Session, SubscriptionOptions } from './session.ts';
+import type { SubscriptionRefusal, Traffic } from './traffic.ts';
 
 export interface Subscriber {
   readonly session: Session;
@@ -30,6 +31,7 @@ interface SubscribingShare {
   readonly authoriser: Authoriser;
   readonly limits: BrokerLimits;
   readonly log: Log;
+  readonly traffic: Traffic;
 }
 
 interface Wanted {
@@ -54,6 +56,10 @@ const alwaysReplay = 0;
 const replayIfNew = 1;
 const failure311 = 0x80;
 const loggedCharactersMax = 256;
+const refusals: Readonly<Record<number, SubscriptionRefusal>> = {
+  [reasonCode.notAuthorized]: 'not-authorized',
+  [reasonCode.quotaExceeded]: 'quota-exceeded',
+};
 
 /** A filter of the packet that has no valid form: the client broke the protocol [MQTT-4.7.1-1 … 4.7.3-1, 4.8.2-1]. */
 export function malformedFilter(filters: readonly string[], version: MqttVersion): string | undefined {
@@ -70,7 +76,10 @@ export function subscribe(packet: SubscribePacket, subscriber: Subscriber, share
     const retainHandling = rh as SubscriptionOptions['retainHandling'];
     const options = { qos, noLocal: nl, retainAsPublished: rap, retainHandling, subscriptionId };
     const code = grant({ filter, options }, { subscriber, share, replays });
-    if (isFailure(code)) refused.push({ filter, code });
+    if (isFailure(code)) {
+      refused.push({ filter, code });
+      share.traffic.subscriptionRefused(refusals[code] ?? 'other');
+    }
     codes.push(isFailure(code) && subscriber.version !== 5 ? failure311 : code);
   }
   if (refused.length > 0) logRefused(refused, subscriber, share);

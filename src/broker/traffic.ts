@@ -27,7 +27,27 @@ const dropReasons = [
 
 export type DropReason = (typeof dropReasons)[number];
 
-type DropCounters = Readonly<Record<DropReason, Counter>>;
+/** Why a client is not read for a while: nothing is lost by it. */
+const holdReasons = [
+  /** Too many of its publishes wait for an acknowledgement, or a receiver is behind. */
+  'unsettled',
+  /** It does not take its own output. */
+  'output',
+  /** It is over its rate. */
+  'rate',
+  /** The session store has no room. */
+  'store',
+] as const;
+
+export type HoldReason = (typeof holdReasons)[number];
+
+/** Why a session ended whose client was away. */
+export type SessionEnd = 'expired' | 'too-many';
+
+/** Why a subscription was refused. */
+export type SubscriptionRefusal = 'not-authorized' | 'quota-exceeded' | 'other';
+
+type Counters<Reason extends string> = Readonly<Record<Reason, Counter>>;
 
 export class Traffic {
   readonly #metrics: Metrics;
@@ -36,7 +56,8 @@ export class Traffic {
   readonly #connects: Counter;
   readonly #throttled: Counter;
   readonly #totals = { received: 0, receivedBytes: 0, sent: 0, sentBytes: 0, dropped: 0, connects: 0 };
-  readonly #dropped: DropCounters;
+  readonly #dropped: Counters<DropReason>;
+  readonly #held: Counters<HoldReason>;
   /** Made when first needed: most reasons never come. */
   readonly #ended = new Map<EndReason, Counter>();
 
@@ -46,8 +67,8 @@ export class Traffic {
     this.#sent = metrics.counter('weir_broker_messages_sent_total');
     this.#connects = metrics.counter('weir_broker_connects_total');
     this.#throttled = metrics.counter('weir_broker_throttled_total');
-    const dropped = (reason: DropReason): Counter => metrics.counter('weir_broker_dropped_total', { reason });
-    this.#dropped = Object.fromEntries(dropReasons.map((reason) => [reason, dropped(reason)])) as DropCounters;
+    this.#dropped = countersOf(metrics, 'weir_broker_dropped_total', dropReasons);
+    this.#held = countersOf(metrics, 'weir_broker_held_total', holdReasons);
   }
 
   /** Everything since the start. */
@@ -83,6 +104,19 @@ export class Traffic {
     this.#throttled.add();
   }
 
+  /** A client is not read until something changes. */
+  held(reason: HoldReason): void {
+    this.#held[reason].add();
+  }
+
+  sessionEnded(reason: SessionEnd): void {
+    this.#metrics.counter('weir_broker_sessions_ended_total', { reason }).add();
+  }
+
+  subscriptionRefused(reason: SubscriptionRefusal): void {
+    this.#metrics.counter('weir_broker_subscriptions_refused_total', { reason }).add();
+  }
+
   ended(reason: EndReason): void {
     let counter = this.#ended.get(reason);
     if (counter === undefined) {
@@ -91,4 +125,12 @@ export class Traffic {
     }
     counter.add();
   }
+}
+
+function countersOf<Reason extends string>(
+  metrics: Metrics,
+  name: string,
+  reasons: readonly Reason[],
+): Counters<Reason> {
+  return Object.fromEntries(reasons.map((reason) => [reason, metrics.counter(name, { reason })])) as Counters<Reason>;
 }

@@ -91,6 +91,11 @@ export class Wills {
     return this.#waiting.size;
   }
 
+  /** Of the wills that wait, and of the clients that are there. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Whether the will of a client that wants to enter fits. */
   hasRoom({ view }: Will): boolean {
     return this.#bytes + view.buffer.length <= brokerWillBytesMax;
