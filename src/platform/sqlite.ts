@@ -48,7 +48,25 @@ export interface Sqlite {
   setAside(file: string, directory: string, keep: number): string;
   /** What setAside left in `directory` for files of this name, oldest first. */
   asides(file: string, directory: string): readonly string[];
+  /** What has the name: `other` is a directory, a socket, whatever is no file. */
+  kindOf(file: string): 'absent' | 'file' | 'other';
+  /** The bytes as they lie there, for reading, without SQLite. Throws ENOENT, EIO and the like. */
+  raw(file: string): RawFile;
+  /** Renames a closed file without a log, durably. */
+  rename(from: string, to: string): void;
+  /** Removes the file with its log; silent when there is none. */
+  remove(file: string): void;
 }
+
+export interface RawFile {
+  readonly bytes: number;
+  /** Fewer bytes at the end of the file. Throws EIO for what the storage does not give. */
+  read(offset: number, bytes: number): Buffer;
+  close(): void;
+}
+
+/** A database that lives as long as its handle and touches no disk. */
+export const inMemory = ':memory:';
 
 const privateDirectoryMode = 0o700;
 const companions = ['-wal', '-shm', ''];
@@ -56,13 +74,46 @@ const companions = ['-wal', '-shm', ''];
 export function systemSqlite(): Sqlite {
   return {
     open(file) {
-      fs.mkdirSync(path.dirname(file), { recursive: true, mode: privateDirectoryMode });
+      if (file !== inMemory) fs.mkdirSync(path.dirname(file), { recursive: true, mode: privateDirectoryMode });
       return openDatabase(file);
     },
     fileBytes: (file) => sizeOf(file) + sizeOf(`${file}-wal`),
     setAside,
     asides,
+    kindOf(file) {
+      const found = fs.statSync(file, { throwIfNoEntry: false });
+      return found === undefined ? 'absent' : found.isFile() ? 'file' : 'other';
+    },
+    raw: openRaw,
+    rename(from, to) {
+      fs.renameSync(from, to);
+      syncDirectory(path.dirname(to));
+    },
+    remove(file) {
+      for (const suffix of companions) fs.rmSync(file + suffix, { force: true });
+    },
   };
+}
+
+function openRaw(file: string): RawFile {
+  const handle = fs.openSync(file, 'r');
+  return {
+    bytes: fs.fstatSync(handle).size,
+    read(offset, bytes) {
+      const buffer = Buffer.alloc(bytes);
+      return buffer.subarray(0, fs.readSync(handle, buffer, 0, bytes, offset));
+    },
+    close: () => fs.closeSync(handle),
+  };
+}
+
+function syncDirectory(directory: string): void {
+  const handle = fs.openSync(directory, 'r');
+  try {
+    fs.fsyncSync(handle);
+  } finally {
+    fs.closeSync(handle);
+  }
 }
 
 function openDatabase(file: string): SqliteDatabase {
@@ -110,8 +161,10 @@ function setAside(file: string, directory: string, keep: number): string {
   for (const suffix of companions) {
     if (fs.existsSync(file + suffix)) fs.renameSync(file + suffix, target + suffix);
   }
+  syncDirectory(directory);
+  syncDirectory(path.dirname(file));
   for (const stale of older.slice(0, Math.max(0, older.length - keep + 1))) {
-    for (const suffix of companions) fs.rmSync(stale + suffix, { force: true });
+    for (const suffix of companions) fs.rmSync(stale + suffix, { force: true, recursive: true });
   }
   return target;
 }

@@ -3,9 +3,16 @@
 // Owns the rows of `twin` and `state`. Knows nothing of what the texts mean. Runs on the store thread, inside
 // transactions that engine.ts opens. Bounded by number here and by size where the text is made (store.ts).
 
+import { Buffer } from 'node:buffer';
 import { storeDocumentsMax } from '../limits.ts';
 import type { SqliteDatabase, SqliteStatement } from '../platform/sqlite.ts';
+import { checksum } from './checksum.ts';
 import type { DocumentRow, DocumentTable as TableName } from './thread-protocol.ts';
+
+/** Over table, key and text: a document that comes up in another place than its own is not believed either. */
+export function documentChecksum(table: TableName, key: string, document: string): number {
+  return checksum(Buffer.from(`${table}\0${key}\0${document}`, 'utf8'));
+}
 
 export class DocumentTable {
   readonly #all: SqliteStatement;
