@@ -55,12 +55,28 @@ export interface RouterStore {
   lanes(): Promise<readonly LaneFacts[]>;
 }
 
+/** How much an endpoint may have under way, over all batches together. */
+export interface EndpointWindow {
+  readonly messages: number;
+  /** Of bodies, with an allowance for what travels beside each. */
+  readonly bytes: number;
+}
+
 export interface Endpoint {
   /**
+   * Undefined: one batch is under way at a time. Otherwise send() is called while earlier ones have not settled,
+   * and the endpoint keeps this promise: once a message was not accepted, no message handed over after it is
+   * accepted either, until all calls under way have settled. Else a receiver that knows positions in a stream
+   * would take the repetition for something it has.
+   */
+  readonly window?: EndpointWindow | undefined;
+  /** True when sending may be tried now. */
+  readonly isReady: boolean;
+  /**
    * Sends in order. Resolves with the number of messages from the front that the destination has acknowledged:
-   * all, or fewer when it failed midway. Rejects when none was.
+   * all, or fewer when it failed midway. Rejects when none was. Settles in bounded time.
    */
   send(batch: readonly StoredMessage[]): Promise<number>;
-  /** Resolves when sending may be tried; at once when it may be now. May reject or stay silent after `signal`. */
+  /** Resolves when isReady; at once when it is. May reject or stay silent after `signal`. */
   ready(signal: AbortSignal): Promise<void>;
 }

@@ -8,9 +8,12 @@
 // Invariants
 //   Acknowledge after commit: accept() resolves only after append() has, for all target queues together.
 //   One message goes to one endpoint once, however many routes lead there: the route with the smallest priority
-//   number decides, and its time to live.
+//   number decides, with its priority and its time to live. Both are fixed when the message is stored, and so is
+//   whether it goes to the live lane of its priority (the drain knows).
 //   A bad route is named and left out; it never takes the others with it.
 //   The body and the properties are handed on, never copied.
+//
+// The application property `weir-durable: now` asks for a commit at once: an alarm does not wait for company.
 //
 // A message that no route takes is dropped, counted and acknowledged, as IoT Edge does. Until routes have been
 // set everything goes upstream: a gateway without a deployment must not lose what its devices send.
@@ -23,9 +26,9 @@ import type { Clock } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counter, Metrics } from '../platform/metrics.ts';
-import { Drain } from './drain.ts';
+import { Drain, type DrainOptions } from './drain.ts';
 import { type RouteProblem, RouterError } from './errors.ts';
-import type { Endpoint, RouterStore } from './ports.ts';
+import type { Endpoint, RouterStore, StoreTarget } from './ports.ts';
 import { sourceMatches } from './route-match.ts';
 import { type ParsedRoute, parseRoute, upstreamQueue } from './route-parser.ts';
 
@@ -62,23 +65,19 @@ interface Route extends ParsedRoute {
   readonly timeToLiveSecs: number;
 }
 
-interface Target {
-  readonly queue: string;
-  readonly timeToLiveSecs: number;
-}
-
 const priorityMax = 9;
-/** IoT Edge's number for a route without a priority. */
-const priorityDefault = 2_000_000_000;
 const timeToLiveSecsMax = 4_294_967_295;
 const msPerSecond = 1000;
+
+/** The application property by which a sender asks for a commit at once, and its value. */
+export const durableProperty = { name: 'weir-durable', value: 'now' } as const;
 
 const defaultRoute: RouteSpec = { name: 'default', text: `FROM /* INTO ${upstreamQueue}` };
 
 export class Router {
   readonly #ports: RouterPorts;
   readonly #drains = new Map<string, Drain>();
-  readonly #targets = new Map<string, readonly Target[]>();
+  readonly #targets = new Map<string, readonly StoreTarget[]>();
   readonly #unrouted: Counter;
   readonly #accepted: Counter;
   #routes: readonly Route[];
@@ -112,30 +111,30 @@ export class Router {
         message: 'The router is closing. Send again after the restart.',
         retryable: true,
       });
-    const targets = this.#targetsOf(message);
+    const targets = this.#targetsOf(message).map((target) => this.#fresh(target));
     if (targets.length === 0) {
       this.#unrouted.add();
       return;
     }
-    const outcome = await this.#ports.store.append(
-      message,
-      targets.map(({ queue, timeToLiveSecs }) => ({
-        queue,
-        priority: priorityUnset,
-        live: false,
-        timeToLiveMs: timeToLiveSecs === 0 ? undefined : timeToLiveSecs * msPerSecond,
-      })),
-    );
-    assert(outcome === 'stored' || outcome === 'duplicate', 'the store has it, whichever way');
+    const settled = targets.map((target) => this.#drains.get(target.queue)?.storing(target, message.enqueuedMs));
+    const isUrgent = message.properties[durableProperty.name] === durableProperty.value;
+    let isStored = false;
+    try {
+      const outcome = await this.#ports.store.append(message, targets, isUrgent ? { durable: 'now' } : {});
+      assert(outcome === 'stored' || outcome === 'duplicate', 'the store has it, whichever way');
+      isStored = outcome === 'stored';
+    } finally {
+      for (const done of settled) done?.(isStored);
+    }
     this.#accepted.add();
   }
 
   /** From now on, and after start(), the queue drains into the endpoint. */
-  attach(queue: string, endpoint: Endpoint): void {
+  attach(queue: string, endpoint: Endpoint, options: DrainOptions = {}): void {
     assert(!this.#drains.has(queue), `queue ${queue} has one endpoint`);
     const { store, clock, entropy, metrics } = this.#ports;
     const log = this.#ports.log.child('drain');
-    const drain = new Drain({ store, endpoint, clock, entropy, log, metrics }, queue);
+    const drain = new Drain({ store, endpoint, clock, entropy, log, metrics }, queue, options);
     this.#drains.set(queue, drain);
     if (this.#state === 'started') drain.start();
   }
@@ -148,7 +147,7 @@ export class Router {
   start(): void {
     assert(this.#state === 'idle', 'a router is started once');
     this.#state = 'started';
-    this.#stopListening = this.#ports.store.onAppended(({ queue }) => this.#drains.get(queue)?.wake());
+    this.#stopListening = this.#ports.store.onAppended((lane) => this.#drains.get(lane.queue)?.wake(lane));
     for (const drain of this.#drains.values()) drain.start();
   }
 
@@ -164,7 +163,13 @@ export class Router {
     return [...new Set(this.#routes.map(({ sink }) => sink))];
   }
 
-  #targetsOf(message: Message): readonly Target[] {
+  /** The target as it is for a message that comes now. */
+  #fresh(target: StoreTarget): StoreTarget {
+    const isLive = this.#drains.get(target.queue)?.takesLive(target.priority) ?? false;
+    return isLive ? { ...target, live: true } : target;
+  }
+
+  #targetsOf(message: Message): readonly StoreTarget[] {
     const source = messageSource(message);
     const known = this.#targets.get(source);
     if (known !== undefined) return known;
@@ -176,14 +181,19 @@ export class Router {
 }
 
 /** One target for each sink; of several routes to it the smallest priority number decides, then the order they were given in. */
-function targetsFor(routes: readonly Route[], source: string): readonly Target[] {
+function targetsFor(routes: readonly Route[], source: string): readonly StoreTarget[] {
   const bySink = new Map<string, Route>();
   for (const route of routes) {
     if (!sourceMatches(route.sourcePrefix, source)) continue;
     const other = bySink.get(route.sink);
     if (other === undefined || route.priority < other.priority) bySink.set(route.sink, route);
   }
-  return [...bySink.values()].map(({ sink, timeToLiveSecs }) => ({ queue: sink, timeToLiveSecs }));
+  return [...bySink.values()].map(({ sink, priority, timeToLiveSecs }) => ({
+    queue: sink,
+    priority,
+    live: false,
+    timeToLiveMs: timeToLiveSecs === 0 ? undefined : timeToLiveSecs * msPerSecond,
+  }));
 }
 
 function compile(
@@ -205,7 +215,7 @@ function compile(
       continue;
     }
     const timeToLiveSecs = spec.timeToLiveSecs || defaults.timeToLiveSecs;
-    routes.push({ ...parsed.route, name: spec.name, priority: spec.priority ?? priorityDefault, timeToLiveSecs });
+    routes.push({ ...parsed.route, name: spec.name, priority: spec.priority ?? priorityUnset, timeToLiveSecs });
   }
   return { routes, problems };
 }

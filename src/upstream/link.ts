@@ -8,29 +8,34 @@
 // and their twins by the `$identity` topic parameter. One connection a gateway, whatever it runs.
 //
 // Invariants
-//   send() counts a message as accepted only after the hub's PUBACK for it and for all before it.
-//   Every message carries its place in our queue as `$.hop`, so a repetition is not logged twice by the hub.
+//   send() counts a message as accepted only after the hub's PUBACK for it and for all before it (flight.ts).
+//   Telemetry never takes all places of the connection: twins and answers to methods go at once, however long the
+//   backlog is, behind the bytes that are in the socket already; the drain keeps these few on a slow link.
 //   Nothing waits for ever: each request has a time-out, and the end of the connection rejects all of them.
 
-import { upstreamInflightMax, upstreamRequestsPendingMax, upstreamRequestTimeoutMs } from '../limits.ts';
+import {
+  upstreamAckMsMax,
+  upstreamInflightMax,
+  upstreamRequestsPendingMax,
+  upstreamRequestTimeoutMs,
+  upstreamWindowBytes,
+  upstreamWindowMessages,
+} from '../limits.ts';
 import { type Identity, identityKey } from '../model/address.ts';
 import { errorMessage, type WeirError } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
-import type { Message } from '../model/message.ts';
 import { type Twin, withoutCarrierKeys } from '../model/twin.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counter, Metrics } from '../platform/metrics.ts';
 import type { Connection, Network, TlsContext } from '../platform/net.ts';
-import { encodePropertyBag } from '../protocol/iothub/property-bag.ts';
 import { sasResource } from '../protocol/iothub/sas.ts';
 import {
   desiredPatchFilter,
   methodRequestFilter,
   methodResponseTopic,
   parseServerTopic,
-  telemetryTopic,
   twinGetTopic,
   twinPatchTopic,
   twinResponseFilter,
@@ -39,6 +44,7 @@ import { formatUsername } from '../protocol/iothub/username.ts';
 import { MqttClient } from '../protocol/mqtt/client.ts';
 import { type BackoffOptions, backoffDelays } from './backoff.ts';
 import { malformedResponseError, offlineError, refusedError } from './errors.ts';
+import { Flight } from './flight.ts';
 import { type LinkEvent, type LinkPhase, linkTransition } from './link-state.ts';
 import type { DesiredChange, LinkStatus, MethodAnswer, MethodCall, OutgoingMessage, TokenSigner } from './ports.ts';
 import { Requests } from './requests.ts';
@@ -76,6 +82,8 @@ const methodNotFound = 404;
 const methodFailed = 500;
 
 export class UpstreamLink {
+  /** What may be under way of telemetry; less than the connection takes, so that a command never waits for a place. */
+  readonly window = { messages: upstreamWindowMessages, bytes: upstreamWindowBytes };
   readonly #ports: LinkPorts;
   readonly #options: LinkOptions;
   readonly #requests: Requests;
@@ -84,7 +92,7 @@ export class UpstreamLink {
   #sinceMs = 0;
   #lastError: string | undefined;
   #delays: Generator<number, never, void>;
-  #session: { readonly client: MqttClient; readonly connection: Connection } | undefined;
+  #session: { readonly client: MqttClient; readonly connection: Connection; readonly flight: Flight } | undefined;
   #retryTimer: Timer | undefined;
   #tickTimer: Timer | undefined;
   #renewTimer: Timer | undefined;
@@ -124,6 +132,10 @@ export class UpstreamLink {
     return this.#phase === 'connected';
   }
 
+  get isReady(): boolean {
+    return this.connected;
+  }
+
   /** Called with true after each successful connect, with false after each loss. */
   onState(listener: (connected: boolean) => void): void {
     this.#stateListeners.push(listener);
@@ -156,17 +168,15 @@ export class UpstreamLink {
     });
   }
 
-  /** Sends in order; resolves with how many from the front the hub acknowledged. Rejects when none was. */
+  /**
+   * Sends in order, behind what is under way. Resolves with how many from the front the hub acknowledged; rejects
+   * when none was. What was handed over after something that was not accepted is not accepted either.
+   */
   async send(batch: readonly OutgoingMessage[]): Promise<number> {
     const session = this.#session;
     if (session === undefined || !this.connected) throw offlineError('Sending messages');
-    const results = await Promise.allSettled(
-      batch.map((outgoing) => session.client.publish({ ...wire(outgoing), qos: 1 })),
-    );
-    const failedAt = results.findIndex((result) => result.status === 'rejected');
-    const accepted = failedAt === -1 ? results.length : failedAt;
+    const accepted = await session.flight.send(batch);
     this.#sent.add(accepted);
-    if (accepted === 0 && batch.length > 0) throw offlineError('Sending messages');
     return accepted;
   }
 
@@ -295,15 +305,17 @@ export class UpstreamLink {
         onClose: (error) => lost(error === undefined ? 'the hub closed the connection' : error.message),
       },
     );
-    this.#session = { client, connection };
-    this.#armTick(client);
+    this.#session = { client, connection, flight: new Flight(client, this.#ports.clock) };
+    this.#armTick(client, lost);
   }
 
-  #armTick(client: MqttClient): void {
+  #armTick(client: MqttClient, lost: (reason: string) => void): void {
     this.#tickTimer = this.#ports.clock.setTimer(tickMs, () => {
       if (this.#session?.client !== client) return;
-      this.#armTick(client);
+      this.#armTick(client, lost);
       client.tick();
+      if ((this.#session?.flight.stalledMs ?? 0) >= upstreamAckMsMax)
+        lost(`the hub acknowledged nothing for ${upstreamAckMsMax} ms`);
     });
   }
 
@@ -372,22 +384,6 @@ export class UpstreamLink {
         }),
       );
   }
-}
-
-function wire({ message, hop }: OutgoingMessage): { readonly topic: string; readonly payload: Uint8Array } {
-  const bag = encodePropertyBag({
-    system: originOf(message),
-    properties: message.properties,
-    output: message.output,
-    hop,
-  });
-  return { topic: telemetryTopic(message.sender, bag), payload: message.body };
-}
-
-/** System properties as they are sent on: the time of acceptance at the gateway travels as creation time, unless the sender gave one. */
-function originOf(message: Message): Readonly<Record<string, string>> {
-  if (message.system['creationTime'] !== undefined) return message.system;
-  return { ...message.system, creationTime: new Date(message.enqueuedMs).toISOString() };
 }
 
 function parseTwin(what: string, payload: Buffer): Twin {

@@ -68,7 +68,7 @@ t.test('one endpoint gets one copy: the smallest priority number decides, with i
   const message = numberedMessage(1);
   await router.accept(message);
   t.same(appended[0]?.targets, [
-    { queue: '$upstream', ...unset, timeToLiveMs: 100_000 },
+    { queue: '$upstream', priority: 2, live: false, timeToLiveMs: 100_000 },
     { queue: 'filter/inputs/in', ...unset, timeToLiveMs: 7000 },
   ]);
   t.equal(appended[0]?.message, message, 'the message itself, not a copy');
@@ -134,6 +134,7 @@ t.test('attached queues drain, before and after the start, and wake with each ap
   );
   const arrived = new Map<string, number[]>();
   const endpoint = (queue: string) => ({
+    isReady: true,
     ready: () => Promise.resolve(),
     send: (batch: readonly StoredMessage[]) => {
       arrived.set(queue, [...(arrived.get(queue) ?? []), ...batch.map(({ message }) => sequenceOf(message))]);

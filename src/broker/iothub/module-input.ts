@@ -23,6 +23,11 @@ export class ModuleInput {
     });
   }
 
+  /** Connected, and subscribed to this input. */
+  get isReady(): boolean {
+    return this.#front.isListening(this.#target, this.#input);
+  }
+
   /** Resolves with how many from the front the module acknowledged; rejects when none was. */
   async send(batch: readonly { readonly message: Message }[]): Promise<number> {
     let accepted = 0;
@@ -39,7 +44,7 @@ export class ModuleInput {
   }
 
   ready(signal: AbortSignal): Promise<void> {
-    if (this.#front.isListening(this.#target, this.#input) || signal.aborted) return Promise.resolve();
+    if (this.isReady || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
         this.#waiting.delete(done);

@@ -1,0 +1,100 @@
+// How much may be under way to an endpoint: a window in messages and bytes, narrowed by what the link can carry.
+//
+// Several batches under way fill a long link. On a slow one they would fill its buffers instead, and the answer to
+// a command would wait behind them; so the bytes follow the time that acknowledgements take, as LEDBAT
+// (RFC 6817) does: the shortest time seen is the link's own, what is above it is queueing.
+//
+//   queueing ≤ drainQueueingMsMax, and the window was full   wider by what was acknowledged (doubles in a round trip)
+//   queueing > drainQueueingMsMax                            half, at most once for what was under way together
+//   a failure                                                as at first
+//
+// An endpoint without a window takes one batch at a time, whose size does not adapt: its time is the receiver's.
+//
+// Invariant: one message may always go when nothing is under way, however large it is.
+
+import { strict as assert } from 'node:assert';
+import {
+  drainBatchBytesMax,
+  drainQueueingMsMax,
+  drainRoundTripMsMax,
+  drainSerialBatchMessagesMax,
+  drainWindowBytesMin,
+  drainWindowBytesStart,
+} from '../limits.ts';
+import type { EndpointWindow } from './ports.ts';
+
+/** What one batch takes of the window until it is given back. */
+export interface Share {
+  readonly messages: number;
+  readonly bytes: number;
+  readonly takenMs: number;
+}
+
+export interface Room {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+const narrower = 0.5;
+
+export class SendWindow {
+  readonly #bounds: EndpointWindow | undefined;
+  #messages = 0;
+  #bytes = 0;
+  #bytesMax: number;
+  #shortestMs = drainRoundTripMsMax;
+  /** Batches taken before it tell nothing about the window as it is now. */
+  #narrowedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(bounds: EndpointWindow | undefined) {
+    this.#bounds = bounds;
+    this.#bytesMax = startBytes(bounds);
+  }
+
+  /** Messages under way. */
+  get messages(): number {
+    return this.#messages;
+  }
+
+  /** What the next batch may have; undefined: it has to wait. */
+  room(): Room | undefined {
+    if (this.#bounds === undefined)
+      return this.#messages > 0 ? undefined : { messages: drainSerialBatchMessagesMax, bytes: drainBatchBytesMax };
+    const messages = this.#bounds.messages - this.#messages;
+    const bytes = Math.min(drainBatchBytesMax, this.#bytesMax - this.#bytes);
+    return this.#messages > 0 && (messages <= 0 || bytes <= 0) ? undefined : { messages, bytes: Math.max(0, bytes) };
+  }
+
+  take(messages: number, bytes: number, nowMs: number): Share {
+    this.#messages += messages;
+    this.#bytes += bytes;
+    return { messages, bytes, takenMs: nowMs };
+  }
+
+  /** The batch was acknowledged wholly, or failed. */
+  give(share: Share, outcome: { readonly acknowledged: boolean; readonly nowMs: number }): void {
+    const wasFull = this.#bytes >= this.#bytesMax;
+    this.#messages -= share.messages;
+    this.#bytes -= share.bytes;
+    assert(this.#messages >= 0 && this.#bytes >= 0, 'a batch is given back once');
+    if (this.#bounds === undefined) return;
+    if (!outcome.acknowledged) {
+      this.#bytesMax = startBytes(this.#bounds);
+      this.#shortestMs = drainRoundTripMsMax;
+      return;
+    }
+    const tookMs = Math.max(0, outcome.nowMs - share.takenMs);
+    this.#shortestMs = Math.min(this.#shortestMs, tookMs);
+    if (share.takenMs < this.#narrowedMs) return;
+    if (tookMs - this.#shortestMs > drainQueueingMsMax) {
+      this.#bytesMax = Math.max(drainWindowBytesMin, this.#bytesMax * narrower);
+      this.#narrowedMs = outcome.nowMs;
+    } else if (wasFull) {
+      this.#bytesMax = Math.min(this.#bounds.bytes, this.#bytesMax + share.bytes);
+    }
+  }
+}
+
+function startBytes(bounds: EndpointWindow | undefined): number {
+  return bounds === undefined ? drainBatchBytesMax : Math.min(bounds.bytes, drainWindowBytesStart);
+}
