@@ -8,7 +8,7 @@ import { systemClock } from './platform/clock.ts';
 import { systemEntropy } from './platform/entropy.ts';
 import { systemHttp } from './platform/http.ts';
 import { createLog } from './platform/log.ts';
-import { releaseMemoryOnce } from './platform/memory.ts';
+import { releaseMemory } from './platform/memory.ts';
 import { systemNetwork } from './platform/net.ts';
 import { systemSerial } from './platform/serial.ts';
 
@@ -21,7 +21,7 @@ export function runModuleProcess(name: string): Promise<number> {
   // The shim stamps and keeps standard output and standard error alike.
   const level = env['WEIR_LOG_LEVEL'] === 'debug' ? 'debug' : 'info';
   const log = createLog({ clock, level, write: (line) => void stderr.write(line) });
-  releaseMemoryOnce({ clock, log, of: 'process' });
+  releaseMemory({ clock, log, of: 'process' });
   return runModule(
     name,
     {

@@ -5,10 +5,10 @@
 
 import { systemClock } from './platform/clock.ts';
 import { systemEntropy } from './platform/entropy.ts';
-import { releaseMemoryOnce } from './platform/memory.ts';
+import { releaseMemory } from './platform/memory.ts';
 import { systemSqlite } from './platform/sqlite.ts';
 import { insideThread } from './platform/thread.ts';
 import { serveStore } from './store/index.ts';
 
 serveStore(insideThread().pipe, { sqlite: systemSqlite(), entropy: systemEntropy() });
-releaseMemoryOnce({ clock: systemClock(), of: 'thread' });
+releaseMemory({ clock: systemClock(), of: 'thread' });

@@ -1,9 +1,11 @@
 /*
- * Gives memory back to the kernel that was needed for starting and is not needed for running.
+ * Gives memory back to the kernel that was needed for starting, or for a moment, and is not needed for running.
  *
  * collectHeap()
  *   1  V8 collects everything that is collectable in this thread's heap and returns the empty pages.
  *   2  glibc returns the free pages inside its heaps (malloc_trim(3)).
+ * trimHeap()
+ *   2  alone: a millisecond after a busy second, where a collection takes ten
  * unmapIdleFiles() -> bytes
  *   3  pages of executable files that are mapped into this process, and were read while starting, are unmapped;
  *      those that are used again come back from the page cache, one fault for sixteen of them.
@@ -117,6 +119,13 @@ napi_value collect_heap(napi_env env, napi_callback_info info) {
   (void)env;
   (void)info;
   if (current_isolate != NULL && low_memory != NULL) low_memory(current_isolate());
+  (void)malloc_trim(0);
+  return NULL;
+}
+
+napi_value trim_heap(napi_env env, napi_callback_info info) {
+  (void)env;
+  (void)info;
   (void)malloc_trim(0);
   return NULL;
 }

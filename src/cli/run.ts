@@ -5,7 +5,7 @@
 
 import type { CommandModule } from 'yargs';
 import { builtinModuleNames } from '../modules/index.ts';
-import { releaseMemoryOnce } from '../platform/memory.ts';
+import { releaseMemory } from '../platform/memory.ts';
 import { adminClient, type CliContext, type GlobalOptions } from './context.ts';
 import { CliError } from './errors.ts';
 
@@ -40,7 +40,7 @@ async function run(context: CliContext, options: GlobalOptions): Promise<void> {
   });
   try {
     await Promise.race([device.ready, stopped]);
-    const releasing = releaseMemoryOnce({ clock: context.clock, of: 'process' });
+    const releasing = releaseMemory({ clock: context.clock, of: 'server' });
     await stopped;
     releasing.cancel();
   } finally {

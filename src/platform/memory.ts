@@ -1,11 +1,17 @@
-// Memory that only starting up needed goes back to the kernel, once, when the process has settled.
+// Memory that is needed for a moment only goes back to the kernel.
 //
-//   settled ── collect: heap and C library ──(work goes on; what it uses is compiled anew)── unmap: executable
+//   ready ── unmap: executable (servers) ── settled ── collect: heap and C library ──(what it uses is compiled anew)
+//                                                                          ──► unmap: executable
+//   a second of work ── trim: C library ── a second of work ── trim …       (servers, as long as they run)
 //
-// Owns the moments, not the means (native/host/memory.c). Two of them, because a full collection also forgets
-// compiled code: the compiler's own pages would be in use again if the executable were unmapped at once.
-// It costs some ten milliseconds on a board, which is why it is done once and not for ever: afterwards the
-// process takes what its work needs. A failure costs the saving and nothing else.
+// Owns the moments, not the means (native/host/memory.c). What starting up needed goes once. Collecting and the last
+// unmapping are apart, because a full collection also forgets compiled code: the compiler's own pages would be in use
+// again if the executable were unmapped at once. It costs some ten milliseconds on a board, which is why it is not
+// repeated: afterwards the process takes what its work needs.
+//
+// Trimming is repeated. V8's helpers, its compiler above all, take megabytes from the C library for milliseconds, each
+// thread in an arena of its own, and the C library gives none of it back. It takes a millisecond; an idle process is
+// left alone. A failure costs the saving and nothing else.
 
 import { errorCode, errorMessage } from '../model/errors.ts';
 import type { Clock, Timer } from './clock.ts';
@@ -14,6 +20,7 @@ import { nativeAddon } from './native.ts';
 
 interface HostAddon {
   collectHeap(): void;
+  trimHeap(): void;
   /** Bytes that were mapped. */
   unmapIdleFiles(): number;
 }
@@ -21,28 +28,58 @@ interface HostAddon {
 /** Long enough for modules to connect and for twins to arrive. */
 const settledMs = 5_000;
 const usedAgainMs = 15_000;
+const trimMs = 1_000;
+/** Processor time of such a second, of all threads, from which on it was work. */
+const workMs = 100;
+const microsPerMilli = 1_000;
 
 export interface ReleaseOptions {
   readonly clock: Clock;
   readonly log?: Log;
   /** A thread has a heap of its own; the executable is the process's, and its main thread's business. */
-  readonly of: 'process' | 'thread';
+  readonly of: 'server' | 'process' | 'thread';
 }
 
-/** Releases once, some seconds from now. Keeps nothing alive. */
-export function releaseMemoryOnce({ clock, log, of }: ReleaseOptions): Timer {
+/** Releases at its moments, from now on. Keeps nothing alive. */
+export function releaseMemory({ clock, log, of }: ReleaseOptions): Timer {
   const attempt = (act: (host: HostAddon) => unknown): void => {
     try {
       act(nativeAddon('host') as HostAddon);
     } catch (error) {
-      log?.debug('memory that only the start needed stays', { code: errorCode(error), reason: errorMessage(error) });
+      log?.debug('memory that is not needed stays', { code: errorCode(error), reason: errorMessage(error) });
     }
   };
+  const unmap = (): void => attempt((host) => host.unmapIdleFiles());
   let timer = clock.setTimer(settledMs, collect, { background: true });
   function collect(): void {
     attempt((host) => host.collectHeap());
-    if (of === 'thread') return;
-    timer = clock.setTimer(usedAgainMs, () => attempt((host) => host.unmapIdleFiles()), { background: true });
+    if (of !== 'thread') timer = clock.setTimer(usedAgainMs, unmap, { background: true });
+  }
+  if (of !== 'server') return { cancel: () => timer.cancel() };
+  unmap();
+  const trimming = trimAfterWork(clock, () => attempt((host) => host.trimHeap()));
+  return {
+    cancel() {
+      timer.cancel();
+      trimming.cancel();
+    },
+  };
+}
+
+function trimAfterWork(clock: Clock, trim: () => void): Timer {
+  let usedMs = processorMs();
+  let timer = clock.setTimer(trimMs, look, { background: true });
+  function look(): void {
+    const nowMs = processorMs();
+    if (nowMs - usedMs >= workMs) trim();
+    usedMs = nowMs;
+    timer = clock.setTimer(trimMs, look, { background: true });
   }
   return { cancel: () => timer.cancel() };
+}
+
+/** Processor time of this process since it started. */
+function processorMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / microsPerMilli;
 }

@@ -3,12 +3,13 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { releaseMemoryOnce } from '../../src/platform/memory.ts';
+import { releaseMemory } from '../../src/platform/memory.ts';
 import { nativeAddon } from '../../src/platform/native.ts';
 import { SimClock } from '../support/sim-clock.ts';
 
 interface HostAddon {
   collectHeap(): void;
+  trimHeap(): void;
   unmapIdleFiles(): number;
 }
 
@@ -39,16 +40,40 @@ t.test('the executable is unmapped where it is not in use, and works as before',
 
 t.test('a process collects after five seconds and unmaps fifteen later, each once', async (t) => {
   const clock = new SimClock();
-  releaseMemoryOnce({ clock, of: 'process' });
+  releaseMemory({ clock, of: 'process' });
   await clock.advance(19_999);
   const mapped = mappedFileBytes();
   await clock.advance(1);
   t.ok(mappedFileBytes() < mapped);
 });
 
+t.test('a server lets go of the executable as soon as it is ready', async (t) => {
+  createHash('sha512').update(readFileSync(process.execPath).subarray(0, 1_000_000)).digest();
+  const mapped = mappedFileBytes();
+  const releasing = releaseMemory({ clock: new SimClock(), of: 'server' });
+  t.ok(mappedFileBytes() < mapped);
+  releasing.cancel();
+});
+
+t.test('a server trims after a second of work, and only then', async (t) => {
+  const clock = new SimClock();
+  const trims = t.capture(host, 'trimHeap', host.trimHeap);
+  const releasing = releaseMemory({ clock, of: 'server' });
+  await clock.advance(1000);
+  t.equal(trims().length, 0, 'nothing was done');
+  const before = process.cpuUsage();
+  while (process.cpuUsage(before).user < 120_000) createHash('sha256').update('work').digest();
+  await clock.advance(1000);
+  t.equal(trims().length, 1);
+  await clock.advance(1000);
+  t.equal(trims().length, 0);
+  releasing.cancel();
+  t.equal(clock.timerCount, 0);
+});
+
 t.test('a cancelled release does nothing', async (t) => {
   const clock = new SimClock();
-  const releasing = releaseMemoryOnce({ clock, of: 'process' });
+  const releasing = releaseMemory({ clock, of: 'process' });
   await clock.advance(6_000);
   t.equal(clock.timerCount, 1, 'the second moment is still to come');
   releasing.cancel();

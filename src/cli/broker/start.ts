@@ -8,7 +8,7 @@
 
 import type { Argv } from 'yargs';
 import { batchLines } from '../../platform/log.ts';
-import { releaseMemoryOnce } from '../../platform/memory.ts';
+import { releaseMemory } from '../../platform/memory.ts';
 import type { RunningBroker } from '../../standalone.ts';
 import type { CliContext, GlobalOptions } from '../context.ts';
 import { UsageError } from '../errors.ts';
@@ -125,7 +125,7 @@ async function serve(
 ): Promise<void> {
   try {
     await context.terminal.write(readyLine(running, json));
-    const releasing = releaseMemoryOnce({ clock: context.clock, of: 'process' });
+    const releasing = releaseMemory({ clock: context.clock, of: 'server' });
     await stopped;
     releasing.cancel();
   } finally {

@@ -8,7 +8,7 @@
 
 import type { Argv, CommandModule } from 'yargs';
 import type { RunningHub } from '../../cloud.ts';
-import { releaseMemoryOnce } from '../../platform/memory.ts';
+import { releaseMemory } from '../../platform/memory.ts';
 import type { CliContext } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import { type HubClientOptions, hubDataDir, hubRunDir } from './hub-client.ts';
@@ -105,7 +105,7 @@ async function start(context: CliContext, options: HubStartOptions): Promise<voi
   const hub = await startHub({ ...settings, writeLog: (line) => context.terminal.writeError(line) });
   try {
     await context.terminal.write(readyLine(hub, options.json));
-    const releasing = releaseMemoryOnce({ clock: context.clock, of: 'process' });
+    const releasing = releaseMemory({ clock: context.clock, of: 'server' });
     await stopped;
     releasing.cancel();
   } finally {
