@@ -317,7 +317,11 @@ export class Store {
       assert(offset > lastOffset, 'offsets of one queue grow');
       lastOffset = offset;
       try {
-        messages.push({ offset, message: readRecord(record), hop: { stream: this.epoch, sequence: offset } });
+        messages.push({
+          offset,
+          message: readRecord(record),
+          hop: { stream: streamOf(this.epoch, queue), sequence: offset },
+        });
       } catch (error) {
         // Its checksum was right, so it is not the disk: say so and keep the queue moving.
         this.#unreadable.add();
@@ -383,6 +387,12 @@ export class Store {
 /** A lane without a priority has its queue's plain name, as it always had. */
 function nameOf({ queue, priority, live }: Lane): string {
   return priority === priorityUnset && !live ? queue : laneKey({ queue, priority, live });
+}
+
+/** Offsets count in each lane by itself, so each has a stream of its own; the one without a priority keeps its old name. */
+function streamOf(epoch: string, name: string): string {
+  const lane = laneOfKey(name);
+  return lane === undefined ? epoch : `${epoch}.${lane.priority}${lane.live ? 'l' : ''}`;
 }
 
 function laneOf(name: string): Lane {
