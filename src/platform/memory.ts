@@ -1,18 +1,24 @@
 // Memory that is needed for a moment only goes back to the kernel.
 //
-//   ready ── unmap: executable (servers) ── settled ── collect: heap and C library ──(what it uses is compiled anew)
-//                                                                          ──► unmap: executable
-//   a second of work ── trim: C library ── a second of work ── trim …       (servers, as long as they run)
+//   ready ── collect, unmap (servers) ── settled ── collect: heap and C library ──(what it uses is compiled anew)
+//                                                                       ──► unmap: executable
+//   a second of work ── trim: C library ── a second of work ── trim …    (servers, as long as they run)
 //
 // Owns the moments, not the means (native/host/memory.c). What starting up needed goes once. Collecting and the last
 // unmapping are apart, because a full collection also forgets compiled code: the compiler's own pages would be in use
 // again if the executable were unmapped at once. It costs some ten milliseconds on a board, which is why it is not
 // repeated: afterwards the process takes what its work needs.
 //
+// How far V8's heap grows until it is collected depends on what the last collection left, and on nothing but the
+// machine's memory before the first one: a server has its first when it is ready. From then on the heap may grow by
+// half, not fourfold. That is told to V8 at run time: flags on the command line would void every compiled form there
+// is, Node's own too, at two megabytes a process.
+//
 // Trimming is repeated. V8's helpers, its compiler above all, take megabytes from the C library for milliseconds, each
 // thread in an arena of its own, and the C library gives none of it back. It takes a millisecond; an idle process is
 // left alone. A failure costs the saving and nothing else.
 
+import { setFlagsFromString } from 'node:v8';
 import { errorCode, errorMessage } from '../model/errors.ts';
 import type { Clock, Timer } from './clock.ts';
 import type { Log } from './log.ts';
@@ -29,6 +35,7 @@ interface HostAddon {
 const settledMs = 5_000;
 const usedAgainMs = 15_000;
 const trimMs = 1_000;
+const moderateGrowth = '--heap-growing-percent=50';
 /** Processor time of such a second, of all threads, from which on it was work. */
 const workMs = 100;
 const microsPerMilli = 1_000;
@@ -49,13 +56,16 @@ export function releaseMemory({ clock, log, of }: ReleaseOptions): Timer {
       log?.debug('memory that is not needed stays', { code: errorCode(error), reason: errorMessage(error) });
     }
   };
+  const collectNow = (): void => attempt((host) => host.collectHeap());
   const unmap = (): void => attempt((host) => host.unmapIdleFiles());
   let timer = clock.setTimer(settledMs, collect, { background: true });
   function collect(): void {
-    attempt((host) => host.collectHeap());
+    collectNow();
     if (of !== 'thread') timer = clock.setTimer(usedAgainMs, unmap, { background: true });
   }
   if (of !== 'server') return { cancel: () => timer.cancel() };
+  setFlagsFromString(moderateGrowth);
+  collectNow();
   unmap();
   const trimming = trimAfterWork(clock, () => attempt((host) => host.trimHeap()));
   return {

@@ -37,8 +37,8 @@ export interface ContenderOptions {
 
 const startTimeoutMs = 20_000;
 const host = '127.0.0.1';
-/** As sea-config.json sets them for the executable. */
-const heapFlags = ['--max-semi-space-size=2', '--initial-old-space-size=16', '--heap-growing-percent=50'];
+/** As sea-config.json sets it for the executable. */
+const youngGeneration = '--max-semi-space-size=2';
 
 /** Grants what the load uses, behind rules of both kinds that do not match. */
 const aclText = [
@@ -153,7 +153,7 @@ function weir({ directory, weir: kind }: ContenderOptions, isDurable: boolean): 
   const product = [weirFile, 'broker', '--allow-anonymous', '--log-level', 'error'];
   // In this tree the SQLite addon is built for the Node that runs this.
   const node = isDurable ? process.execPath : nodeFile();
-  const program = kind === 'executable' ? product : [node, ...heapFlags, 'out/host/broker-alone.mjs'];
+  const program = kind === 'executable' ? product : [node, youngGeneration, 'out/host/broker-alone.mjs'];
   const command = [...program, '--acl-file', acl];
   const name = isDurable ? durable : ours;
   const version = kind === 'executable' ? firstLine(weirFile, ['version']) : firstLine(node, ['--version']);

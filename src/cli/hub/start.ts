@@ -105,7 +105,7 @@ async function start(context: CliContext, options: HubStartOptions): Promise<voi
   const hub = await startHub({ ...settings, writeLog: (line) => context.terminal.writeError(line) });
   try {
     await context.terminal.write(readyLine(hub, options.json));
-    const releasing = releaseMemory({ clock: context.clock, of: 'server' });
+    const releasing = releaseMemory({ clock: context.clock, of: 'process' });
     await stopped;
     releasing.cancel();
   } finally {
