@@ -428,7 +428,10 @@ class Device {
   async #startFlow(parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts): Promise<void> {
     const { router, hub, broker, agent, certificates } = parts;
     const { tls, wss } = this.#ground.config.listeners;
-    if (hub !== undefined) router.attach(upstreamQueue, hub.link);
+    if (hub !== undefined) {
+      const { liveFirst, backlogPerSecond } = this.#ground.config.upstream;
+      router.attach(upstreamQueue, hub.link, liveFirst ? { liveFirst: { backlogPerSecond } } : {});
+    }
     router.start();
     this.#closing.push(() => router.close());
     hub?.link.start();

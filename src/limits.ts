@@ -60,6 +60,8 @@ export const configReserveBytesMax = 1_099_511_627_776;
 export const configTimeToLiveSecsMax = 2_147_483_647;
 /** Time between SIGTERM and SIGKILL of a module. */
 export const configGraceMsMax = 600_000;
+/** Messages a second of a backlog that fresh messages pass: beyond it the rate limits nothing. */
+export const configBacklogRateMax = 1_000_000;
 /** The shim takes no smaller log file: two of its longest lines must fit. */
 export const configLogBytesMin = 16_384;
 /** One gibibyte a log file. */

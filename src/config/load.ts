@@ -10,6 +10,7 @@
 import { isAbsolute } from 'node:path';
 import { parse, TomlError, type TomlTableWithoutBigInt } from 'smol-toml';
 import {
+  configBacklogRateMax,
   configCommitBytesMax,
   configCommitBytesMin,
   configCommitDelayMsMax,
@@ -223,6 +224,11 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
           fallback: defaultTimeToLiveMs,
         }) / msPerSecond,
       ),
+    },
+    upstream: {
+      liveFirst: reader.flag('upstream.live_first') ?? false,
+      backlogPerSecond:
+        reader.integer('upstream.backlog_rate', { min: 1, max: configBacklogRateMax, fallback: 0 }) || undefined,
     },
     broker: { sysIntervalMs: reader.durationMs('broker.sys_interval', { min: 0, max: sysIntervalMsMax, fallback: 0 }) },
     modules: {

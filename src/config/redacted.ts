@@ -39,6 +39,10 @@ export function redactedConfig(config: Config): JsonObject {
       ...(config.store.reserveBytes === undefined ? {} : { reserve: formatBytes(config.store.reserveBytes) }),
       time_to_live: formatDurationMs(config.store.timeToLiveSecs * msPerSecond),
     },
+    upstream: withoutUndefined({
+      live_first: config.upstream.liveFirst,
+      backlog_rate: config.upstream.backlogPerSecond,
+    }),
     modules: withoutUndefined({
       grace: formatDurationMs(config.modules.graceMs),
       log_size: formatBytes(config.modules.logBytesMax),

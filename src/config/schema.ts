@@ -8,6 +8,7 @@
 // docs/configuration.md describes exactly this list; a test compares them.
 
 import {
+  configBacklogRateMax,
   configCommitBytesMax,
   configCommitBytesMin,
   configCommitDelayMsMax,
@@ -79,6 +80,12 @@ export interface Config {
     /** Undefined: by the size of the file system. */
     readonly reserveBytes: number | undefined;
     readonly timeToLiveSecs: number;
+  };
+  readonly upstream: {
+    /** Fresh messages pass a long backlog on their way to the hub. */
+    readonly liveFirst: boolean;
+    /** At which rate a backlog leaves that is passed; undefined: as fast as the link takes it. */
+    readonly backlogPerSecond: number | undefined;
   };
   /** Time between two rounds of $SYS topics; 0: there are none. */
   readonly broker: { readonly sysIntervalMs: number };
@@ -292,6 +299,18 @@ export const settings: readonly SettingDescription[] = [
     allowed: 'a duration with its unit from 1s to 24855d, such as "7d"',
     fallback: formatDurationMs(defaultTimeToLiveMs),
     meaning: 'How long messages are kept until a deployment says otherwise (timeToLiveSecs).',
+  },
+  {
+    key: 'upstream.live_first',
+    allowed: 'true or false',
+    fallback: 'false: all messages of one priority arrive in the order in which they were accepted',
+    meaning: 'Whether fresh messages pass a long backlog on their way to the hub, once the link is back.',
+  },
+  {
+    key: 'upstream.backlog_rate',
+    allowed: `a whole number from 1 to ${configBacklogRateMax}`,
+    fallback: 'as fast as the link takes it',
+    meaning: 'Messages of a backlog a second that go to the hub while fresh ones pass it; only with live_first.',
   },
   {
     key: 'modules.grace',

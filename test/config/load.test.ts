@@ -49,6 +49,7 @@ t.test('an empty file gives the defaults', async (t) => {
       reserveBytes: undefined,
       timeToLiveSecs: 7_200,
     },
+    upstream: { liveFirst: false, backlogPerSecond: undefined },
     modules: { graceMs: 10_000, logBytesMax: 1_048_576, logFiles: 4, user: undefined },
   });
   t.ok(config.hostname.length > 0, 'the host name is that of the machine');
@@ -88,6 +89,9 @@ commit_messages = 64
 commit_bytes = "16KiB"
 reserve = "32MiB"
 time_to_live = "7d"
+[upstream]
+live_first = true
+backlog_rate = 200
 [modules]
 grace = "3s"
 log_size = "64KiB"
@@ -125,6 +129,7 @@ user = "weir"
       trustedProxies: ['10.0.0.7', 'fd00::/8'],
     },
     broker: { sysIntervalMs: 30_000 },
+    upstream: { liveFirst: true, backlogPerSecond: 200 },
     store: {
       quotaBytes: 67_108_864,
       commitDelayMs: 100,
