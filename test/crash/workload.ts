@@ -97,8 +97,9 @@ export class Ledger {
   readonly #saved = new Map<string, number>();
   readonly #hops = new Map<string, string>();
   #epoch: string | undefined;
-  /** A message or document was promised under this epoch. */
+  /** A message or document was acknowledged. */
   #promised = false;
+  #quarantined = 0;
 
   take(mark: Mark): void {
     switch (mark[0]) {
@@ -122,6 +123,7 @@ export class Ledger {
         return;
       case 'saved':
         this.#saved.set(mark[1], mark[2]);
+        this.#promised = true;
         return;
       case 'found':
         this.faults.push(...this.judge(mark[1]));
@@ -137,8 +139,10 @@ export class Ledger {
     if (this.#promised && this.#epoch !== undefined && this.#epoch !== inventory.epoch)
       faults.push(`the epoch changed from ${this.#epoch} to ${inventory.epoch}`);
     this.#epoch = inventory.epoch;
+    if (!this.#promised) this.#quarantined = inventory.quarantined;
     if (inventory.dropped > 0) faults.push(`${inventory.dropped} messages are counted as dropped`);
-    if (inventory.quarantined > 0) faults.push(`${inventory.quarantined} files are in quarantine`);
+    // A file that held no promise yet may be taken for a damaged one.
+    if (this.#promised && inventory.quarantined > this.#quarantined) faults.push(`${inventory.quarantined} files are in quarantine`);
     for (const [lane, found] of inventory.lanes.entries()) {
       faults.push(...this.#judgeLane(lane, found));
       const count = inventory.counts[lane] ?? 0;
