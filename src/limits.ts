@@ -240,7 +240,7 @@ export const brokerInflightInboundMax = 128;
 export const brokerInflightOutboundMax = 128;
 /** QoS 1 and 2 messages queued for one session; the newest is dropped when full. */
 export const brokerQueueMessagesMax = 10_000;
-/** Bytes of these messages, per session. */
+/** Bytes of these messages, per session, and of those it was sent and keeps until they are acknowledged. */
 export const brokerQueueBytesMax = 4_194_304;
 /** Bytes of these messages, all sessions together. */
 export const brokerQueueBytesTotalMax = 67_108_864;
@@ -362,6 +362,43 @@ export const storeQuotaBytesMin = 1_048_576;
 assert(storeRecordBytesMax * 2 <= storeQuotaBytesMin, 'the quota holds more than one message of any size');
 assert(storeRecordBytesMax <= storePendingBytesMax, 'any message may wait for its commit');
 assert((storeQueuesMax + 1) * (storeOffsetMax + 1) <= 2 ** 53, 'outbox keys are exact numbers');
+
+// ── store: outbox (the segment log) ──
+
+/** At which a new segment begins: small enough to be let go soon, large enough that its snapshot costs under one per cent. */
+export const outboxSegmentBytesMax = 8_388_608;
+/** A segment's file grows by this at a time: one entry in the file system's books instead of one a commit. */
+export const outboxStepBytes = 262_144;
+/** Released files kept for writing over, 128 MB: the next outage of that size costs no new blocks. */
+export const outboxSparesMax = 16;
+/** Segment files open for reading at a time. */
+export const outboxOpenFilesMax = 8;
+/** Lanes of one outbox: queues times priorities in use. Policy: a message that would open one more is refused. */
+export const outboxLanesMax = 4096;
+/** Ranges of offsets that left a lane out of turn. Policy: the reader waits until what comes before is confirmed. */
+export const outboxRangesMax = 4096;
+/** Boots of the machine that waiting messages come from. Policy: the oldest is forgotten, its messages count as younger. */
+export const outboxBootsMax = 1024;
+/** Bytes of the log passed by one read or one sweep: some milliseconds on a board, a tenth of a second cold on an SD card. */
+export const outboxScanBytesMax = 8_388_608;
+/** Offsets left out after damage: more than one frame can have given out. */
+export const outboxOffsetJump = 2 ** 24;
+/** A disk that refuses to read a segment this often, over at least this time, is believed; the rest is salvaged. */
+export const outboxReadFaultsMax = 3;
+export const outboxReadFaultsMs = 10_000;
+/** Below this share of messages that wait a segment is worth rewriting, once a whole segment's space is won by it. */
+export const outboxSparseShare = 0.5;
+/** Below this share of a full segment it is small, and joined with its neighbours. */
+export const outboxSmallShare = 0.125;
+/** That many small neighbours are joined even when no space is won. */
+export const outboxSparseRunMax = 16;
+/** Memory kept between commits for the records of a frame; a larger commit gives its memory back. */
+export const outboxFrameBytesKept = 1_048_576;
+/** The same for a snapshot. */
+export const outboxSnapshotBytesKept = 65_536;
+
+assert(outboxStepBytes <= outboxSegmentBytesMax, 'a segment grows in steps');
+assert(outboxOffsetJump >= storePendingBytesMax / 8, 'no frame holds more messages than are skipped after damage');
 
 // ── admin socket ──
 

@@ -14,8 +14,8 @@
 //   Messages of a session that ends with its connection cost no memory once they are sent, unless somebody waits.
 
 import { packetType } from '../protocol/mqtt/frame.ts';
-import { PublishView, publishBytes, type Qos } from '../protocol/mqtt/publish.ts';
-import { type Delivery, noSubscriptionIds } from './delivery.ts';
+import { type PublishView, publishBytes } from '../protocol/mqtt/publish.ts';
+import { type Delivery, noSubscriptionIds, type Outgoing } from './delivery.ts';
 import { DuePackets } from './due-packets.ts';
 import { clientGone } from './errors.ts';
 import { InflightWindow } from './inflight.ts';
@@ -30,8 +30,9 @@ import {
 } from './pending-message.ts';
 import type { SessionStore, StoredDelivery } from './ports.ts';
 import { Pressure } from './pressure.ts';
-import type { Replay } from './replay.ts';
+import { type Replay, Replays } from './replay.ts';
 import type { Session, SessionShare } from './session.ts';
+import { putAllMessages, putMessage } from './stored-messages.ts';
 
 interface Sending {
   readonly qos: 1 | 2;
@@ -41,14 +42,13 @@ interface Sending {
 
 const reasonErrorMin = 0x80;
 const plain = { retain: false, subscriptionIds: noSubscriptionIds } as const;
-const nothing = new Uint8Array(0);
 
 export class AcknowledgedFlow {
   readonly #session: Session;
   readonly #share: SessionShare;
   #inflight: InflightWindow | undefined;
   #queue: OutboundQueue | undefined;
-  #replays: Map<string, Replay> | undefined;
+  #replays: Replays | undefined;
   /** Packet ids to write, in this order, as soon as there is room and they are flushed. */
   #due: DuePackets | undefined;
   #ordinal = 0;
@@ -89,6 +89,7 @@ export class AcknowledgedFlow {
       if (message !== undefined) message.flushing = false;
       if (message === undefined || this.#staysUnderWay(message)) continue;
       this.#inflight?.delete(packetId);
+      this.#letGo(message);
       this.#end(message);
     }
     this.#queue?.removeIf((message) => {
@@ -106,7 +107,9 @@ export class AcknowledgedFlow {
     this.#due?.end();
     const { clientId } = this.#session;
     for (const packetId of this.#inflight?.ids() ?? []) {
-      this.#inflight?.get(packetId)?.settlement?.reject(clientGone(clientId));
+      const message = this.#inflight?.get(packetId);
+      message?.settlement?.reject(clientGone(clientId));
+      if (message !== undefined) this.#letGo(message);
     }
     let lost = 0;
     this.#queue?.removeIf((message) => {
@@ -136,14 +139,7 @@ export class AcknowledgedFlow {
 
   /** The store lost everything: tells it all messages again. */
   putAgain(store: SessionStore): void {
-    const { clientId } = this.#session;
-    for (const packetId of this.#inflight?.ids() ?? []) {
-      const message = this.#inflight?.get(packetId);
-      if (message === undefined || message.ordinal === 0) continue;
-      this.#put(store, message);
-      store.sentMessage(clientId, message.ordinal, { packetId, awaiting: message.awaiting });
-    }
-    for (const message of this.#queue?.messages() ?? []) if (message.ordinal > 0) this.#put(store, message);
+    putAllMessages(store, this.#session.clientId, { inflight: this.#inflight, queue: this.#queue });
   }
 
   /** A QoS 1 message somebody waits for. False when the queue is full. */
@@ -156,13 +152,13 @@ export class AcknowledgedFlow {
 
   /** Starts sending the retained messages of a new subscription. */
   replay(filter: string, replay: Replay): void {
-    this.#replays ??= new Map();
-    this.#replays.set(filter, replay);
+    this.#replays ??= new Replays();
+    this.#replays.add(filter, replay);
     this.pump();
   }
 
   forgetReplay(filter: string): void {
-    this.#replays?.delete(filter);
+    this.#replays?.forget(filter);
   }
 
   /**
@@ -181,6 +177,7 @@ export class AcknowledgedFlow {
       return true;
     }
     this.#inflight?.delete(packetId);
+    this.#letGo(message);
     this.#forget(message);
     message.settlement?.resolve();
     this.pump();
@@ -213,11 +210,7 @@ export class AcknowledgedFlow {
         }
       }
     }
-    if (this.#replays === undefined) return;
-    for (const [filter, replay] of this.#replays) {
-      if (!this.#sendReplay(replay)) return;
-      this.#replays.delete(filter);
-    }
+    this.#replays?.send((view, outgoing) => this.#sendRetained(view, outgoing));
   }
 
   hasQueueRoom(bytes: number): boolean {
@@ -256,6 +249,7 @@ export class AcknowledgedFlow {
     message.awaiting = stored.awaiting;
     message.written = true;
     if (stored.awaiting === packetType.pubcomp) message.view = undefined;
+    else this.#queueOf().keep(message as QueuedMessage);
     this.window.restore(stored.packetId, message);
     this.#dueOf().add(stored.packetId);
   }
@@ -272,15 +266,15 @@ export class AcknowledgedFlow {
       message.view = message.view?.kept();
       message.ordinal = ++this.#ordinal;
     }
-    const transmits = this.queueLength === 0 && this.#mayTransmit(message as QueuedMessage);
+    const transmits = this.queueLength === 0 && this.#mayTransmit(message as QueuedMessage) && this.#mayKeep(message);
     const isTaken = transmits || this.#queueMessage(message as QueuedMessage);
-    if (!transmits && this.#isPressing) outcome.pressing = this.#session;
+    if (this.#isPressing) outcome.pressing = this.#session;
     if (!isTaken) {
       this.#share.traffic.dropped('queue-full', 1);
       return;
     }
     if (store !== undefined) {
-      this.#put(store, message);
+      putMessage(store, this.#session.clientId, message);
       outcome.durable = true;
     }
     if (transmits) this.#transmit(message);
@@ -289,11 +283,6 @@ export class AcknowledgedFlow {
   /** Its client is there and behind: who publishes had better wait. */
   get #isPressing(): boolean {
     return this.#session.outbox !== undefined && this.#queue?.isLong === true && this.#pressure?.isOn !== false;
-  }
-
-  #put(store: SessionStore, { ordinal, view, qos, retain, subscriptionIds }: PendingMessage): void {
-    const kept = view ?? PublishView.of({ topic: '-', payload: nothing, qos, retain });
-    store.putMessage(this.#session.clientId, ordinal, { view: kept, qos, retain, subscriptionIds });
   }
 
   /** False when the queue is full of messages that are still good. */
@@ -324,8 +313,11 @@ export class AcknowledgedFlow {
       return;
     }
     message.awaiting = message.qos === 1 ? packetType.puback : packetType.pubrec;
-    const keeps = !this.#session.clean || message.share !== undefined || message.settlement !== undefined;
-    if (keeps) message.view = view.kept();
+    const keeps = this.#keeps(message);
+    if (keeps) {
+      message.view = view.kept();
+      this.#queueOf().keep(message as QueuedMessage);
+    }
     const packetId = this.window.open(keeps ? message : volatileMessage(message.qos));
     if (message.ordinal > 0) {
       const step = { packetId, awaiting: message.awaiting };
@@ -339,6 +331,23 @@ export class AcknowledgedFlow {
     }
     if (this.#dueLength === 0) this.#writeMessage(message, view, packetId);
     else this.#dueOf().add(packetId);
+  }
+
+  /** Whether it may come again: the client back in its session, another member of a share, somebody who waits. */
+  #keeps({ share, settlement }: PendingMessage): boolean {
+    return !this.#session.clean || share !== undefined || settlement !== undefined;
+  }
+
+  /** What is kept while it is under way needs as much room as in the queue. */
+  #mayKeep(message: PendingMessage): boolean {
+    return !this.#keeps(message) || message.view === undefined || this.hasQueueRoom(message.view.keptBytes);
+  }
+
+  /** The bytes of `message`, which was under way, are not needed any more. */
+  #letGo(message: PendingMessage): void {
+    if (message.view === undefined) return;
+    this.#queue?.release(message as QueuedMessage);
+    message.view = undefined;
   }
 
   get #dueLength(): number {
@@ -372,12 +381,12 @@ export class AcknowledgedFlow {
 
   /** PUBREC: the message itself is not needed any more. */
   #received(packetId: number, message: PendingMessage): void {
+    this.#letGo(message);
     if (message.ordinal === 0 && message.settlement === undefined) {
       this.#inflight?.replace(packetId, volatilePubcomp);
       return;
     }
     message.awaiting = packetType.pubcomp;
-    message.view = undefined;
     const step = { packetId, awaiting: packetType.pubcomp };
     if (this.#session.isStored) this.#share.store?.sentMessage(this.#session.clientId, message.ordinal, step);
   }
@@ -394,6 +403,7 @@ export class AcknowledgedFlow {
         const bytes = this.#bytesOf(message, view);
         if (bytes > this.#session.wire.packetBytesMax) {
           this.#inflight?.delete(packetId);
+          this.#letGo(message);
           this.#share.traffic.dropped('packet-too-large', 1);
           this.#forget(message);
         } else {
@@ -407,24 +417,18 @@ export class AcknowledgedFlow {
     return true;
   }
 
-  /** False while there is no room for the next message. */
-  #sendReplay(replay: Replay): boolean {
-    for (let view = replay.first(); view !== undefined; view = replay.first()) {
-      const qos = Math.min(view.qos, replay.qos) as Qos;
-      const outgoing = { retain: true, subscriptionIds: replay.subscriptionIds };
-      if (qos === 0) {
-        const result = this.#session.sendPlain(view, { ...outgoing, qos });
-        if (result === 'packet-too-large') this.#share.traffic.dropped(result, 1);
-        else if (result !== 'sent') return false;
-      } else {
-        const message = new PendingMessage({ ...outgoing, qos, view });
-        // Nobody is acknowledged for it: it can wait for room in the store.
-        if (this.#session.isStored && this.#share.store?.full === true) return false;
-        if (!this.#mayTransmit(message as QueuedMessage)) return false;
-        this.#take(message);
-      }
-      replay.shift();
+  /** A retained message for a new subscription. False while there is no room: nobody is acknowledged for it, it can wait. */
+  #sendRetained(view: PublishView, outgoing: Outgoing): boolean {
+    const { qos } = outgoing;
+    if (qos === 0) {
+      const result = this.#session.sendPlain(view, outgoing);
+      if (result === 'packet-too-large') this.#share.traffic.dropped(result, 1);
+      return result === 'sent' || result === 'packet-too-large';
     }
+    if (this.#session.isStored && this.#share.store?.full === true) return false;
+    const message = new PendingMessage({ ...outgoing, qos, view });
+    if (!this.#mayTransmit(message as QueuedMessage) || !this.#mayKeep(message)) return false;
+    this.#take(message);
     return true;
   }
 

@@ -1,4 +1,5 @@
-// QoS 1 and 2 messages that wait for one client: for a place in its window, room in its output, or its return.
+// QoS 1 and 2 messages that wait for one client: for a place in its window, room in its output, or its return. Those
+// that left and are kept until they are acknowledged count against the same bytes.
 //
 //   push() ──► blocks of packed messages (message-block.ts), one behind the other ──► first, shift()
 //                 └ between them, as they came: messages that are objects
@@ -117,6 +118,16 @@ export class OutboundQueue {
     return first;
   }
 
+  /** A message that left is kept until it is acknowledged: it counts as if it waited here. */
+  keep(message: QueuedMessage): void {
+    this.#countKept(1, message.view.keptBytes);
+  }
+
+  /** What was kept need not be any more. */
+  release(message: QueuedMessage): void {
+    this.#countKept(-1, -message.view.keptBytes);
+  }
+
   /** Removes the messages that are `gone`, which is asked for each in their order and may keep nothing of it. */
   removeIf(gone: (message: QueuedMessage) => boolean): void {
     const parts = this.#parts.slice(this.#head);
@@ -183,6 +194,10 @@ export class OutboundQueue {
 
   #count(messages: number, bytes: number): void {
     this.#length += messages;
+    this.#countKept(messages, bytes);
+  }
+
+  #countKept(messages: number, bytes: number): void {
     this.#bytes += bytes;
     this.#share.queued.messages += messages;
     this.#share.queued.bytes += bytes;

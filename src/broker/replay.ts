@@ -3,6 +3,7 @@
 // time.
 
 import type { PublishView, Qos } from '../protocol/mqtt/publish.ts';
+import type { Outgoing } from './delivery.ts';
 import type { RetainedMessage } from './retained.ts';
 
 export class Replay {
@@ -40,5 +41,30 @@ export class Replay {
 
   shift(): void {
     this.#first = undefined;
+  }
+}
+
+/** The replays of one client, by filter, one after the other. */
+export class Replays {
+  readonly #byFilter = new Map<string, Replay>();
+
+  add(filter: string, replay: Replay): void {
+    this.#byFilter.set(filter, replay);
+  }
+
+  forget(filter: string): void {
+    this.#byFilter.delete(filter);
+  }
+
+  /** Goes on for as long as `sendOne` takes what it is given. */
+  send(sendOne: (view: PublishView, outgoing: Outgoing) => boolean): void {
+    for (const [filter, replay] of this.#byFilter) {
+      for (let view = replay.first(); view !== undefined; view = replay.first()) {
+        const qos = Math.min(view.qos, replay.qos) as Qos;
+        if (!sendOne(view, { qos, retain: true, subscriptionIds: replay.subscriptionIds })) return;
+        replay.shift();
+      }
+      this.#byFilter.delete(filter);
+    }
   }
 }

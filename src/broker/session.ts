@@ -322,7 +322,7 @@ export class Session {
   /** Whether a message of `qos` and about `bytes` would go out at once. */
   hasPlace(qos: number, bytes: number): boolean {
     if (this.#outbox === undefined || this.#flow?.isFree(qos) === false) return false;
-    return this.#outbox.hasRoom(bytes);
+    return this.#outbox.hasRoom(bytes) && (qos === 0 || this.hasQueueRoom(bytes));
   }
 
   hasQueueRoom(bytes: number): boolean {
