@@ -2,11 +2,13 @@
 //
 // Several batches under way fill a long link. On a slow one they would fill its buffers instead, and the answer to
 // a command would wait behind them; so the bytes follow the time that acknowledgements take, as LEDBAT
-// (RFC 6817) does: the shortest time seen is the link's own, what is above it is queueing.
+// (RFC 6817) does: the shortest time seen in this minute and the last is the link's own, what is above it is queueing.
 //
-//   queueing ≤ drainQueueingMsMax, and the window was full   wider by what was acknowledged (doubles in a round trip)
-//   queueing > drainQueueingMsMax                            half, at most once for what was under way together
-//   a failure                                                as at first
+//   the window was full, and queueing ≤ drainQueueingMsMax / 2   wider by what was acknowledged: doubles in a round trip
+//   queueing > drainQueueingMsMax                                half, at most once for what was under way together
+//   a failure                                                    as at first
+//
+// A batch is a quarter of the window at most: the time of its own bytes on the wire would pass for the link's.
 //
 // An endpoint without a window takes one batch at a time, whose size does not adapt: its time is the receiver's.
 //
@@ -36,6 +38,8 @@ export interface Room {
 }
 
 const narrower = 0.5;
+const minuteMs = 60_000;
+const batchesPerWindow = 4;
 
 export class SendWindow {
   readonly #bounds: EndpointWindow | undefined;
@@ -43,6 +47,8 @@ export class SendWindow {
   #bytes = 0;
   #bytesMax: number;
   #shortestMs = drainRoundTripMsMax;
+  #shortestBeforeMs = drainRoundTripMsMax;
+  #minuteEndMs = Number.NEGATIVE_INFINITY;
   /** Batches taken before it tell nothing about the window as it is now. */
   #narrowedMs = Number.NEGATIVE_INFINITY;
 
@@ -60,9 +66,9 @@ export class SendWindow {
   room(): Room | undefined {
     if (this.#bounds === undefined)
       return this.#messages > 0 ? undefined : { messages: drainSerialBatchMessagesMax, bytes: drainBatchBytesMax };
-    const messages = this.#bounds.messages - this.#messages;
-    const bytes = Math.min(drainBatchBytesMax, this.#bytesMax - this.#bytes);
-    return this.#messages > 0 && (messages <= 0 || bytes <= 0) ? undefined : { messages, bytes: Math.max(0, bytes) };
+    if (this.#messages > 0 && this.#isFull(this.#bounds)) return undefined;
+    const bytes = Math.min(drainBatchBytesMax, Math.floor(this.#bytesMax / batchesPerWindow));
+    return { messages: this.#bounds.messages - this.#messages, bytes };
   }
 
   take(messages: number, bytes: number, nowMs: number): Share {
@@ -73,25 +79,41 @@ export class SendWindow {
 
   /** The batch was acknowledged wholly, or failed. */
   give(share: Share, outcome: { readonly acknowledged: boolean; readonly nowMs: number }): void {
-    const wasFull = this.#bytes >= this.#bytesMax;
+    const wasFull = this.#bounds !== undefined && this.#isFull(this.#bounds);
     this.#messages -= share.messages;
     this.#bytes -= share.bytes;
     assert(this.#messages >= 0 && this.#bytes >= 0, 'a batch is given back once');
     if (this.#bounds === undefined) return;
     if (!outcome.acknowledged) {
       this.#bytesMax = startBytes(this.#bounds);
-      this.#shortestMs = drainRoundTripMsMax;
+      this.#minuteEndMs = Number.NEGATIVE_INFINITY;
       return;
     }
     const tookMs = Math.max(0, outcome.nowMs - share.takenMs);
-    this.#shortestMs = Math.min(this.#shortestMs, tookMs);
+    const queueingMs = tookMs - this.#ownMs(tookMs, outcome.nowMs);
     if (share.takenMs < this.#narrowedMs) return;
-    if (tookMs - this.#shortestMs > drainQueueingMsMax) {
+    if (queueingMs > drainQueueingMsMax) {
       this.#bytesMax = Math.max(drainWindowBytesMin, this.#bytesMax * narrower);
       this.#narrowedMs = outcome.nowMs;
-    } else if (wasFull) {
+    } else if (wasFull && queueingMs <= drainQueueingMsMax / 2) {
       this.#bytesMax = Math.min(this.#bounds.bytes, this.#bytesMax + share.bytes);
     }
+  }
+
+  /** What the link needs by itself, now that an acknowledgement took `tookMs`. */
+  #ownMs(tookMs: number, nowMs: number): number {
+    if (nowMs >= this.#minuteEndMs) {
+      const isNext = nowMs < this.#minuteEndMs + minuteMs;
+      this.#shortestBeforeMs = isNext ? this.#shortestMs : drainRoundTripMsMax;
+      this.#shortestMs = drainRoundTripMsMax;
+      this.#minuteEndMs = nowMs + minuteMs;
+    }
+    this.#shortestMs = Math.min(this.#shortestMs, tookMs);
+    return Math.min(this.#shortestMs, this.#shortestBeforeMs);
+  }
+
+  #isFull(bounds: EndpointWindow): boolean {
+    return this.#messages >= bounds.messages || this.#bytes + this.#bytesMax / batchesPerWindow > this.#bytesMax;
   }
 }
 
