@@ -10,20 +10,23 @@
 //   After any failure nothing of the commit is there.
 //
 // When SQLite fails
-//   damaged     (CORRUPT, NOTADB)  the file goes to quarantine, a fresh one with a new epoch takes its place
-//   io          (IOERR)            the file is closed and opened again with its check; damaged only if that says so,
-//                                  because one bad read of a card must not cost a backlog
+//   damaged     (CORRUPT, NOTADB)  the file goes to quarantine, a fresh one with a new epoch takes its place and gets
+//                                  every row that can be read; the broker's only before it has them in memory
+//   io          (IOERR, READONLY)  the file is closed and opened again with its check (database-opening.ts); where
+//                                  nothing can be written, a copy in memory answers reads, commits are refused, and
+//                                  each commit tries the file first: service resumes by itself
 //   full        (FULL)             the commit fails, the file stays as it was
 //   everything else is a bug, ends the thread, and its owner starts another
 
 import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
-import { storeQuarantineFilesMax, storeTargetsMax } from '../limits.ts';
+import { storeTargetsMax } from '../limits.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
 import type { Entropy } from '../platform/entropy.ts';
 import type { Sqlite, SqliteDatabase } from '../platform/sqlite.ts';
 import { ByteReader, ByteWriter } from './byte-buffer.ts';
-import { closeQuietly, faultError, faultOf, openFile } from './database-file.ts';
+import { closeQuietly, faultError, faultOf } from './database-file.ts';
+import { type OpenedDatabase, openAsItIs, openDatabase, renewDatabase } from './database-opening.ts';
 import { DocumentTable } from './document-table.ts';
 import { StoreError } from './errors.ts';
 import { schemaVersion } from './migrations.ts';
@@ -69,24 +72,27 @@ export class Engine {
   readonly #ports: EnginePorts;
   readonly #spec: OpenSpec;
   #tables: Tables | undefined;
+  /** Why nothing can be committed: what is open is a copy in memory. */
+  #readOnly: string | undefined;
+  /** The broker has its state in memory, so that of a damaged file is older. */
+  #sessionsLive: boolean;
 
   constructor(ports: EnginePorts, spec: OpenSpec) {
     this.#ports = ports;
     this.#spec = spec;
+    this.#sessionsLive = spec.sessionsLive === true;
   }
 
   /** Opens the file, or a fresh one when it is damaged. Throws STORE_SCHEMA_NEWER, STORE_LOCKED, STORE_DISK_FULL, STORE_UNAVAILABLE. */
   open(): Opened {
     assert(this.#tables === undefined, 'the engine is open');
-    try {
-      this.#tables = this.#openTables();
-      return { epoch: this.#tables.epoch, quarantined: undefined };
-    } catch (error) {
-      return this.#openAfter(error);
-    }
+    const spec = { ...this.#spec, sessions: !this.#sessionsLive };
+    return this.#use(openDatabase(this.#ports.sqlite, spec, (database) => this.#tablesOn(database)));
   }
 
   commit(spec: CommitSpec): CommitResult {
+    this.#becomeWritable();
+    this.#sessionsLive ||= spec.journal !== undefined;
     return this.#guard((tables) => {
       const outcomes = new Uint8Array(spec.count);
       const documentOutcomes = new Uint8Array(spec.documents.length);
@@ -231,7 +237,7 @@ export class Engine {
       case 'damaged':
         closeQuietly(tables.database);
         this.#tables = undefined;
-        this.#announceIfRenewed(this.#renew(error));
+        this.#renew(error);
         return new StoreError({
           code: 'STORE_DAMAGED',
           message: `${this.#spec.path} was damaged (${errorMessage(error)}) and has been moved to quarantine; a fresh file has taken its place. Send again.`,
@@ -242,61 +248,55 @@ export class Engine {
     }
   }
 
-  /** What follows an opening that failed. An I/O error gets a second try: one bad read must not cost a backlog. */
-  #openAfter(error: unknown): Opened {
-    const fault = faultOf(error);
-    if (fault === 'damaged') return this.#renew(error);
-    if (fault === 'bug') throw error;
-    if (fault !== 'io') throw faultError(fault, this.#spec.path, error);
+  #use({ built, renewed, readOnly }: OpenedDatabase<Tables>): Opened {
+    this.#tables = built;
+    this.#readOnly = readOnly;
+    return { epoch: built.epoch, quarantined: renewed, readOnly };
+  }
+
+  /** While only a copy in memory is open: the file itself, or the error that says why not yet. */
+  #becomeWritable(): void {
+    if (this.#readOnly === undefined) return;
+    const { path } = this.#spec;
+    const copy = this.#tables;
     try {
-      this.#tables = this.#openTables();
-      return { epoch: this.#tables.epoch, quarantined: undefined };
-    } catch (again) {
-      return this.#renew(again);
-    }
-  }
-
-  #reopen(): Tables {
-    this.#announceIfRenewed(this.open());
-    assert(this.#tables !== undefined, 'open() opens or throws');
-    return this.#tables;
-  }
-
-  #announceIfRenewed(opened: Opened): void {
-    if (opened.quarantined !== undefined) this.#ports.onRenewed(opened);
-  }
-
-  #renew(cause: unknown): Opened {
-    const { path, quarantine } = this.#spec;
-    try {
-      const moved = this.#ports.sqlite.setAside(path, quarantine, storeQuarantineFilesMax);
-      this.#tables = this.#openTables();
-      const reason = `${errorCode(cause)}: ${errorMessage(cause)}`;
-      return { epoch: this.#tables.epoch, quarantined: { path: moved, reason } };
+      const spec = { ...this.#spec, sessions: !this.#sessionsLive };
+      const opened = openAsItIs(this.#ports.sqlite, spec, (database) => this.#tablesOn(database));
+      this.#ports.onRenewed(this.#use(opened));
     } catch (error) {
       const fault = faultOf(error);
       if (fault === 'bug') throw error;
       throw faultError(fault === 'damaged' ? 'io' : fault, path, error);
     }
+    if (copy !== undefined) closeQuietly(copy.database);
   }
 
-  #openTables(): Tables {
-    const database = openFile(this.#ports.sqlite, this.#spec.path);
-    try {
-      const epoch = this.#epochOf(database);
-      const outbox = new OutboxTable(database);
-      const positions = new PositionTable(database);
-      const mqtt = new MqttTable(database);
-      outbox.load();
-      positions.load();
-      mqtt.load();
-      const twins = new DocumentTable(database, 'twin');
-      const states = new DocumentTable(database, 'state');
-      return { database, epoch, outbox, positions, twins, states, mqtt };
-    } catch (error) {
-      closeQuietly(database);
-      throw error;
-    }
+  #reopen(): Tables {
+    const opened = this.open();
+    if (opened.quarantined !== undefined || opened.readOnly !== undefined) this.#ports.onRenewed(opened);
+    assert(this.#tables !== undefined, 'open() opens or throws');
+    return this.#tables;
+  }
+
+  /** The file was believed when it was opened; what was read since says otherwise, whatever its check says now. */
+  #renew(cause: unknown): void {
+    const { sqlite } = this.#ports;
+    const spec = { ...this.#spec, sessions: !this.#sessionsLive };
+    const opened = renewDatabase(sqlite, { spec, cause }, (database) => this.#tablesOn(database));
+    this.#ports.onRenewed(this.#use(opened));
+  }
+
+  #tablesOn(database: SqliteDatabase): Tables {
+    const epoch = this.#epochOf(database);
+    const outbox = new OutboxTable(database);
+    const positions = new PositionTable(database);
+    const mqtt = new MqttTable(database);
+    outbox.load();
+    positions.load();
+    mqtt.load();
+    const twins = new DocumentTable(database, 'twin');
+    const states = new DocumentTable(database, 'state');
+    return { database, epoch, outbox, positions, twins, states, mqtt };
   }
 
   #epochOf(database: SqliteDatabase): string {

@@ -42,6 +42,8 @@ import { type Turn, Turns } from './mqtt-turns.ts';
 
 const retryDelayMsMin = 100;
 const retryDelayMsMax = 5000;
+/** A damaged file is replaced while the page that found it fails. */
+const damagedRetriesMax = 3;
 /** How long changes wait that nobody waits for. */
 const lazyDelayMs = 250;
 
@@ -110,7 +112,7 @@ export class MqttJournal {
 
   /** Once, before anything is put. Rejects STORE_UNAVAILABLE, STORE_DAMAGED, STORE_CLOSED. */
   async load(): Promise<MqttState> {
-    const found = await new MqttLoader(this.#ports.page).load();
+    const found = await this.#load();
     this.#sessionIdNext = found.sessionIdMax + 1;
     this.#messageIdNext = found.messageIdMax + 1;
     for (const { id, record, receiving } of found.sessions.values()) {
@@ -127,6 +129,17 @@ export class MqttJournal {
       receiving,
     }));
     return { sessions, retained: found.retained, damaged: found.damaged };
+  }
+
+  /** A file that turns out to be damaged while it is read is replaced by what can be read of it: then from the beginning. */
+  async #load(): Promise<FoundState> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await new MqttLoader(this.#ports.page).load();
+      } catch (error) {
+        if (errorCode(error) !== 'STORE_DAMAGED' || attempt > damagedRetriesMax) throw error;
+      }
+    }
   }
 
   onLost(listener: () => void): void {

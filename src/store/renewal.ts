@@ -82,6 +82,14 @@ export function isLogDamaged(sqlite: Sqlite, path: string): boolean {
   return withPages(sqlite, path, ({ logDamaged }) => logDamaged) ?? false;
 }
 
+/** A file that was cut off at nothing. SQLite would take it for a new one, and its log for somebody else's. */
+export function isEmpty(sqlite: Sqlite, path: string): boolean {
+  if (sqlite.kindOf(path) !== 'file') return false;
+  const file = sqlite.raw(path);
+  file.close();
+  return file.bytes === 0;
+}
+
 function withPages<T>(sqlite: Sqlite, path: string, work: (pages: PageFile) => T): T | undefined {
   const open: RawFile[] = [];
   const raw = (name: string): RawFile | undefined => {

@@ -33,6 +33,7 @@ import type { AppendOutcome } from './commit-batch.ts';
 import { DropLog } from './drop-log.ts';
 import { StoreError } from './errors.ts';
 import { GroupCommit } from './group-commit.ts';
+import { StoreHealth } from './health.ts';
 import { MqttJournal } from './mqtt-journal.ts';
 import { readRecord } from './record.ts';
 import { ThreadLink } from './thread-link.ts';
@@ -115,7 +116,6 @@ export class Store {
   /** MQTT sessions, queued and retained messages: the broker's SessionStore. */
   readonly sessions: MqttJournal;
   readonly #ports: StorePorts;
-  readonly #options: StoreOptions;
   readonly #link: ThreadLink;
   readonly #commits: GroupCommit;
   readonly #drops: DropLog;
@@ -125,7 +125,7 @@ export class Store {
   readonly #stored: Counter;
   readonly #duplicates: Counter;
   readonly #unreadable: Counter;
-  readonly #quarantined: Counter;
+  readonly #health: StoreHealth;
   #epoch: string | undefined;
   #sweep: Timer | undefined;
   #sweeping: Promise<void> | undefined;
@@ -137,8 +137,8 @@ export class Store {
     const { path, quarantine, quotaBytes } = options;
     const pace = { ...defaults, ...options };
     this.#ports = ports;
-    this.#options = options;
     this.#drops = new DropLog({ clock, log, metrics });
+    this.#health = new StoreHealth({ clock, log, metrics }, path);
     this.#link = new ThreadLink(
       { startThread, clock, log, onOpened: (opened) => this.#opened(opened) },
       { path, quarantine, quotaBytes },
@@ -158,7 +158,7 @@ export class Store {
         clock,
         journal: this.sessions,
         epoch: () => this.epoch,
-        send: (spec) => this.#link.request('commit', spec, buffersOf(spec)),
+        send: (spec) => this.#health.commit(() => this.#link.request('commit', spec, buffersOf(spec))),
         onCommitted: (result) => this.#onCommitted(result),
       },
       {
@@ -172,7 +172,6 @@ export class Store {
     this.#stored = metrics.counter('store_messages_total', { outcome: 'stored' });
     this.#duplicates = metrics.counter('store_messages_total', { outcome: 'duplicate' });
     this.#unreadable = metrics.counter('store_messages_total', { outcome: 'unreadable' });
-    this.#quarantined = metrics.counter('store_quarantined_total');
   }
 
   /** Opens the file; a damaged one goes to quarantine and a fresh one takes its place. Rejects STORE_SCHEMA_NEWER, and after some attempts STORE_LOCKED, STORE_DISK_FULL, STORE_UNAVAILABLE. */
@@ -249,7 +248,7 @@ export class Store {
 
   async twins(): Promise<readonly TwinRecord[]> {
     await this.#commits.flush();
-    const rows = await this.#link.request('twins', null);
+    const rows = await this.#health.ask(() => this.#link.request('twins', null));
     return rows.flatMap(({ key, document }) => {
       const record = readTwinDocument(key, document);
       if (record === undefined)
@@ -268,7 +267,7 @@ export class Store {
 
   async state(key: string): Promise<string | undefined> {
     await this.#commits.flush();
-    return this.#link.request('state', { key });
+    return this.#health.ask(() => this.#link.request('state', { key }));
   }
 
   async saveState(key: string, value: string): Promise<void> {
@@ -344,7 +343,7 @@ export class Store {
     for (const queue of result.appended) for (const listener of this.#listeners) listener(laneOf(queue));
   }
 
-  #opened({ epoch, quarantined }: Opened): void {
+  #opened({ epoch, quarantined, readOnly }: Opened): void {
     if (this.#epoch !== undefined && this.#epoch !== epoch) {
       this.#floors.clear();
       this.#epoch = epoch;
@@ -352,13 +351,7 @@ export class Store {
       this.sessions.lost();
     }
     this.#epoch = epoch;
-    if (quarantined === undefined) return;
-    this.#quarantined.add();
-    this.#ports.log.error('the store file was damaged: moved to quarantine, a fresh one is in use', {
-      file: this.#options.path,
-      quarantined: quarantined.path,
-      reason: quarantined.reason,
-    });
+    this.#health.opened({ quarantined, readOnly });
   }
 
   #sweepLater(): void {

@@ -46,6 +46,8 @@ export class ThreadLink {
   #restart: Timer | undefined;
   #restarts = 0;
   #openedAtMs = 0;
+  /** It has been open before: what the broker keeps is in memory here. */
+  #everOpened = false;
   #starting: { readonly resolve: () => void; readonly reject: (error: StoreError) => void } | undefined;
 
   constructor(ports: ThreadLinkPorts, spec: OpenSpec) {
@@ -115,7 +117,7 @@ export class ThreadLink {
     thread.onExit((error) => {
       if (this.#thread === thread) this.#ended(error?.message ?? 'it ended by itself');
     });
-    void this.#post(thread, { name: 'open', body: this.#spec }).then(
+    void this.#post(thread, { name: 'open', body: { ...this.#spec, sessionsLive: this.#everOpened } }).then(
       (body) => this.#opened(body as Opened),
       (error: StoreError) => this.#openFailed(thread, error),
     );
@@ -124,6 +126,7 @@ export class ThreadLink {
   #opened(opened: Opened): void {
     if (this.#state !== 'opening') return;
     this.#state = 'open';
+    this.#everOpened = true;
     this.#openedAtMs = this.#ports.clock.monotonicMs();
     this.#ports.onOpened(opened);
     this.#starting?.resolve();

@@ -27,6 +27,8 @@ export interface OpenSpec {
   /** Directory to which damaged files are moved. */
   readonly quarantine: string;
   readonly quotaBytes: number;
+  /** The broker has its state in memory already: a damaged file's is not wanted. */
+  readonly sessionsLive?: boolean;
 }
 
 export interface CommitSpec {
@@ -143,11 +145,22 @@ export interface Opened {
   readonly epoch: string;
   /** Present when the file found could not be trusted and now lies there. */
   readonly quarantined: Quarantined | undefined;
+  /** Present when nothing can be written: reads are answered from memory, commits are refused until it can. */
+  readonly readOnly: string | undefined;
 }
 
 export interface Quarantined {
   readonly path: string;
   readonly reason: string;
+  /** What the fresh file got of it. */
+  readonly salvaged: {
+    /** Rows by table. */
+    readonly kept: Readonly<Record<string, number>>;
+    /** Rows that are there and cannot be believed. */
+    readonly lost: number;
+    /** Pages that cannot be read, whatever they held. */
+    readonly pages: number;
+  };
 }
 
 export type Request = {

@@ -278,7 +278,9 @@ t.test('a damaged file: start succeeds, the log says where it went, and it is co
 });
 
 t.test('a file that cannot be used at all makes start reject after some attempts', async (t: Test) => {
-  const { clock, store, threads } = world(t.testdir({ 'weir.db': {} }));
+  const { clock, store, threads } = world(
+    join(t.testdir({ occupied: 'a file where the directory should be' }), 'occupied'),
+  );
   await t.rejects(within(clock, store.start()), { code: 'STORE_UNAVAILABLE', message: /weir\.db cannot be used/ });
   t.equal(threads.length, 5);
   await store.close();
