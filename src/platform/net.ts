@@ -28,8 +28,8 @@ export interface TlsContext {
   connect(endpoint: { readonly host: string; readonly port: number; readonly serverName: string }): Socket;
   /** What is known of the client at the other end once its TLS is up. */
   certificateOf(socket: TLSSocket): PeerCertificate | undefined;
-  /** The server's side over Node's own stream, in place of accept(); undefined where that is not as known. */
-  acceptHandle?(stream: StreamHandle): TlsHandle | undefined;
+  /** The server's side over Node's own stream, in place of accept(). Absent where that is not as known. */
+  acceptHandle?(stream: StreamHandle): TlsHandle;
   /** Whether the client may stay, once its TLS is up; only after acceptHandle(), for accept() sees to it. */
   admits?(handle: TlsHandle): boolean;
   /** As certificateOf(), after acceptHandle(). */

@@ -153,12 +153,11 @@ class Hall {
   #secureHandle(stream: StreamHandle, share: HandleShare): void {
     // The newest context: it may be a getter.
     const tls = this.#endpoint.kind === 'tcp' ? this.#endpoint.tls : undefined;
-    const secure = tls?.acceptHandle?.(stream);
-    if (tls === undefined || secure === undefined) {
+    if (tls?.acceptHandle === undefined) {
       this.enter(socketOver(stream));
       return;
     }
-    const connection = new TlsConnection({ below: stream, secure }, share, { remote: peerNameOf(stream) });
+    const connection = new TlsConnection(stream, share, { remote: peerNameOf(stream) });
     const leave = this.#entry.begin(tlsHandshakeMsMax, () => connection.destroy());
     if (leave === undefined) return;
     const accept: Accept = (accepted) => {

@@ -1,7 +1,10 @@
 // A Connection directly over Node's native TLS stream (tls-handle.ts), from the first byte of the handshake on.
 //
-//   shaking hands ──(onhandshakedone, admitted)──► open ──► ended or failed ──► stream closed ──► OpenSSL's state freed
-//        └──(error, end, drop())──────────────────────────────────────────────────────┘
+//   waiting for the first bytes ──► shaking hands ──(onhandshakedone, admitted)──► open ──► ended or failed
+//        └─(error, end, destroy())────────┴──────────► stream closed ──► OpenSSL's state freed ◄──┘
+//
+// The first bytes are read from the stream below and handed over. TLSWrap makes its input buffer as large as what
+// comes first, and reads into it ever after: libuv would have it make one of 64 KiB. And who says nothing costs no TLS.
 //
 // One object a connection, no closures, as in handle-connection.ts, from which it differs in what TLS asks for:
 //   a write is never done when the call returns, and only one may be under way: others wait and go together.
@@ -40,18 +43,14 @@ export interface TlsEntrance {
   readonly closed: () => void;
 }
 
-export interface TlsStreams {
-  readonly below: StreamHandle;
-  readonly secure: TlsHandle;
-}
-
 const silent: ConnectionSink = { onData: () => undefined, onDrain: () => undefined, onClose: () => undefined };
 
 export class TlsConnection implements Connection {
   readonly remote: string;
   readonly peer = undefined;
   certificate: PeerCertificate | undefined;
-  readonly #handle: TlsHandle;
+  /** Undefined until the first bytes came. */
+  #handle: TlsHandle | undefined;
   readonly #below: StreamHandle;
   readonly #share: HandleShare;
   #entrance: TlsEntrance | undefined;
@@ -76,25 +75,20 @@ export class TlsConnection implements Connection {
   #kept: Buffer | undefined;
   #failure: Error | undefined;
 
-  constructor(streams: TlsStreams, share: HandleShare, facts: { readonly remote: string }) {
-    const { below, secure } = streams;
+  constructor(below: StreamHandle, share: HandleShare, facts: { readonly remote: string }) {
     this.remote = facts.remote;
-    this.#handle = secure;
     this.#below = below;
     this.#share = share;
     below.weirOwner = this;
-    secure.weirOwner = this;
-    secure.onread = onRead;
-    secure.onhandshakestart = onHandshakeStart;
-    secure.onhandshakedone = onHandshakeDone;
-    secure.onerror = onError;
-    secure.useUserBuffer(share.readBuffer);
   }
 
-  /** The handshake begins. */
+  /** The client's first bytes are awaited. */
   start(entrance: TlsEntrance): void {
+    const below = this.#below;
     this.#entrance = entrance;
-    this.#read();
+    below.onread = onFirstRead;
+    below.useUserBuffer(this.#share.readBuffer);
+    if (below.readStart() < 0) this.destroy();
   }
 
   get bufferedBytes(): number {
@@ -142,6 +136,31 @@ export class TlsConnection implements Connection {
     this.#below.close(onBelowClosed);
   }
 
+  /** The handshake begins with what the stream below gave. */
+  firstReceived(): void {
+    const { access, readBuffer } = this.#share;
+    const bytes = access.state[access.readBytesAt] as number;
+    const entrance = this.#entrance;
+    if (this.#closed || bytes === 0) return;
+    if (bytes < 0 || entrance?.tls.acceptHandle === undefined) {
+      this.destroy();
+      return;
+    }
+    // What is deciphered goes into the shared buffer, too.
+    const first = Buffer.from(readBuffer.subarray(0, bytes));
+    this.#below.readStop();
+    const handle = entrance.tls.acceptHandle(this.#below);
+    this.#handle = handle;
+    handle.weirOwner = this;
+    handle.onread = onRead;
+    handle.onhandshakestart = onHandshakeStart;
+    handle.onhandshakedone = onHandshakeDone;
+    handle.onerror = onError;
+    handle.useUserBuffer(readBuffer);
+    this.#read();
+    handle.receive(first);
+  }
+
   /** So many bytes stand in the shared buffer; or it is a negative error. */
   received(): void {
     const { access, readBuffer } = this.#share;
@@ -171,13 +190,14 @@ export class TlsConnection implements Connection {
 
   handshakeDone(): void {
     const entrance = this.#entrance;
-    if (entrance === undefined || this.#closed) return;
-    if (entrance.tls.admits?.(this.#handle) !== true) {
+    const handle = this.#handle;
+    if (entrance === undefined || handle === undefined || this.#closed) return;
+    if (entrance.tls.admits?.(handle) !== true) {
       this.destroy();
       return;
     }
     this.#entrance = undefined;
-    this.certificate = entrance.tls.certificateOfHandle?.(this.#handle);
+    this.certificate = entrance.tls.certificateOfHandle?.(handle);
     this.#sink = entrance.accept(this);
   }
 
@@ -225,7 +245,7 @@ export class TlsConnection implements Connection {
   }
 
   belowClosed(): void {
-    this.#handle.destroySSL();
+    this.#handle?.destroySSL();
     const entrance = this.#entrance;
     const sink = this.#sink;
     this.#entrance = undefined;
@@ -235,19 +255,22 @@ export class TlsConnection implements Connection {
   }
 
   #send(chunk: Uint8Array): void {
+    const handle = this.#handle;
+    if (handle === undefined) return;
     const request = new this.#share.access.WriteWrap();
     request.weirOwner = this;
     request.weirBytes = chunk.length;
     request.oncomplete = onWritten;
     request.buffer = chunk;
     this.#writing = true;
-    const status = this.#handle.writeBuffer(request, chunk);
+    const status = handle.writeBuffer(request, chunk);
     if (status !== 0) this.#fail(`write ${getSystemErrorName(status)}`, getSystemErrorName(status));
   }
 
   /** Says close_notify and ends the stream below; it is closed when the peer has ended as well. */
   #shutdown(): void {
-    if (this.#closed) return;
+    const handle = this.#handle;
+    if (this.#closed || handle === undefined) return;
     if (this.#shut) {
       if (this.#peerEnded) this.destroy();
       return;
@@ -256,22 +279,23 @@ export class TlsConnection implements Connection {
     const request = new this.#share.access.ShutdownWrap();
     request.weirOwner = this;
     request.oncomplete = onShutdown;
-    const status = this.#handle.shutdown(request);
+    const status = handle.shutdown(request);
     if (status < 0) this.destroy();
     else if (status === doneAtOnce) this.shutDown(0);
   }
 
   #read(): void {
-    if (this.#reading || this.#closed || this.#peerEnded) return;
+    const handle = this.#handle;
+    if (handle === undefined || this.#reading || this.#closed || this.#peerEnded) return;
     this.#reading = true;
-    const status = this.#handle.readStart();
+    const status = handle.readStart();
     if (status < 0) this.#fail(`read ${getSystemErrorName(status)}`, getSystemErrorName(status));
   }
 
   #stop(): void {
     if (!this.#reading) return;
     this.#reading = false;
-    this.#handle.readStop();
+    this.#handle?.readStop();
   }
 
   #endOfFile(): void {
@@ -293,6 +317,10 @@ export class TlsConnection implements Connection {
 }
 
 // Called by Node with the handle or the request as `this`: one function for all connections.
+
+function onFirstRead(this: StreamHandle): void {
+  (this.weirOwner as TlsConnection).firstReceived();
+}
 
 function onRead(this: StreamHandle): void {
   (this.weirOwner as TlsConnection).received();

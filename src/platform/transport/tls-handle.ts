@@ -22,6 +22,8 @@ export interface TlsHandle extends StreamHandle {
   verifyError(): (Error & { readonly code?: string }) | null | undefined;
   /** `raw`: DER. Undefined or empty without one. */
   getPeerCertificate(): { readonly raw?: Buffer } | undefined;
+  /** As if the stream below had given these bytes. */
+  receive(bytes: Uint8Array): void;
   /** Frees OpenSSL's state; what is under way ends with ECANCELED. Only when the stream below is closed. */
   destroySSL(): void;
 }
@@ -41,6 +43,7 @@ const methods = [
   'setALPNProtocols',
   'verifyError',
   'getPeerCertificate',
+  'receive',
   'destroySSL',
   'useUserBuffer',
   'readStart',
