@@ -29,7 +29,7 @@ export $(foreach target,$(TARGETS),NODE_ARCHIVE_$(target) NODE_ARCHIVE_$(target)
 CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
 
 .PHONY: help setup build $(TARGETS:%=build-%) dev check format test test-unit test-e2e test-board \
-	ledger demo footprint conformance fuzz bench bench-broker clean distclean
+	ledger demo footprint conformance fuzz power-cut crash bench bench-broker clean distclean
 
 help: ## print this list
 	@echo "weir: make TARGET, where TARGET is one of"
@@ -99,6 +99,16 @@ fuzz: CASES := $(if $(CASES),$(CASES),1000000)
 fuzz: setup ## drawn and broken packets over codec and broker: CASES=1000000, SEED=N
 	@$(BUNDLE) test/fuzz/fuzz.ts --bundle --format=cjs --outfile=$(OUT)/host/fuzz.cjs
 	@CASES=$(CASES) $(if $(SEED),SEED=$(SEED)) exec node --expose-gc $(OUT)/host/fuzz.cjs
+
+# The same disks are part of make test, 240 of them; a failing one is told by its SEED.
+power-cut: CASES := $(if $(CASES),$(CASES),10000)
+power-cut: dev ## the store on disks as a power cut leaves them: CASES=10000, SEED=N
+	@CASES=$(CASES) $(if $(SEED),SEED=$(SEED)) node native/check/run-tests.mjs test/crash/power-cut.test.ts
+
+# Eight such chains are part of make test; a failing one is told by its CRASH_SEEDS.
+crash: ROUNDS := $(if $(ROUNDS),$(ROUNDS),100)
+crash: dev ## the store killed at drawn system calls: ROUNDS=100 chains of 25 lives
+	@CRASH_SEEDS=$(shell seq -s , 1 $(ROUNDS)) node native/check/run-tests.mjs test/crash/store.test.ts
 
 bench: bench-broker ## all benches
 

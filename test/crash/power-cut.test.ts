@@ -19,7 +19,7 @@ import { bundleStoreProgram, StoreHost, startStore } from './store-program.ts';
 import { type Draw, type Image, type Reading, VolatileDisk, writeImage } from './volatile-disk.ts';
 import { Ledger, type Mark, parseMarks } from './workload.ts';
 
-const cases = Number(process.env['CASES'] ?? 320);
+const cases = Number(process.env['CASES'] ?? 240);
 const firstSeed = Number(process.env['SEED'] ?? 1);
 const casesPerSeed = 40;
 const seeds = Array.from({ length: Math.ceil(cases / casesPerSeed) }, (_, index) => firstSeed + index);
@@ -33,6 +33,7 @@ const recoverEvery = 20;
 const faultsToldMax = 10;
 
 t.jobs = 2;
+t.setTimeout(testMs * (seeds.length + 1));
 const home = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'weir-cut-'));
 t.teardown(() => rmSync(home, { recursive: true, force: true }));
 const bundled = bundleStoreProgram(home);
@@ -180,3 +181,20 @@ for (const seed of seeds) {
     rmSync(directory, { recursive: true });
   });
 }
+
+t.test('a disk that only says that it has synced would be found out', { timeout: testMs }, async (t: Test) => {
+  const draw = seededEntropy(firstSeed).fraction;
+  const directory = join(home, 'unsynced');
+  mkdirSync(directory);
+  const host = new StoreHost(await bundled);
+  t.teardown(() => host.close());
+  const one: Case = { draw, directory, size: 'small', host };
+  const recorded = await record(one, new Map(), { marks: [], count: lives });
+  const recording = { ...recorded, lives: recorded.lives.map((life) => life.filter(({ call }) => call !== 'sync')) };
+  let faults: readonly string[] = [];
+  for (let index = 1; index <= casesPerSeed && faults.length === 0; index++) {
+    const { image, said } = cutAt(recording, drawCut(recording, draw), { reading: 'ext4', draw });
+    faults = await judge(one, { image, said, livesOn: false });
+  }
+  t.match(faults.join('\n'), /was acknowledged and is missing|the epoch changed|was saved as/);
+});

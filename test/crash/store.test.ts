@@ -16,7 +16,7 @@ import type { Plan } from './store-life.ts';
 import { bundleStoreProgram, type StoreProgram, startStore } from './store-program.ts';
 import { Ledger, parseMarks } from './workload.ts';
 
-const seeds = (process.env['CRASH_SEEDS'] ?? Array.from({ length: 12 }, (_, index) => index + 1).join())
+const seeds = (process.env['CRASH_SEEDS'] ?? Array.from({ length: 8 }, (_, index) => index + 1).join())
   .split(',')
   .map(Number);
 const lives = 25;
@@ -30,6 +30,7 @@ const callsMax = 160;
 const openingCalls = 24;
 
 t.jobs = jobs;
+t.setTimeout(testMs * seeds.length);
 // Memory stands in for the disk: a killed process leaves the same there, and a round is quicker.
 const home = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'weir-crash-'));
 t.teardown(() => rmSync(home, { recursive: true, force: true }));

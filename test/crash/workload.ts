@@ -142,7 +142,8 @@ export class Ledger {
     if (!this.#promised) this.#quarantined = inventory.quarantined;
     if (inventory.dropped > 0) faults.push(`${inventory.dropped} messages are counted as dropped`);
     // A file that held no promise yet may be taken for a damaged one.
-    if (this.#promised && inventory.quarantined > this.#quarantined) faults.push(`${inventory.quarantined} files are in quarantine`);
+    if (this.#promised && inventory.quarantined > this.#quarantined)
+      faults.push(`${inventory.quarantined} files are in quarantine`);
     for (const [lane, found] of inventory.lanes.entries()) {
       faults.push(...this.#judgeLane(lane, found));
       const count = inventory.counts[lane] ?? 0;
