@@ -1,20 +1,52 @@
 // The outbox: messages accepted on this device and not yet accepted by their destination.
+//
+// Owns the order of things: stage, commit, settle, let go. What a lane is, how a frame looks, how files are found
+// again and what a read passes is told in the files beside this one; docs/store.md has the whole picture.
+//
+// Invariants
+//   commit() returns only after the frame is on storage, and throws only when nothing of it counts.
+//   The check for repetitions, the message in all its lanes and the position of its stream are one frame.
+//   A file is let go only after the commit that emptied it is on storage.
+//   Nothing leaves a lane but by confirm(), expiry, the quota or damage; the last three are counted in the same frame.
+//
+// One process at a time: the lock on weir.db, which the engine opens first, covers this directory as well.
 
 import { strict as assert } from 'node:assert';
+import { outboxFrameBytesKept, outboxSegmentBytesMax, storeOffsetMax, storeTargetsMax } from '../../limits.ts';
 import type { Lane } from '../../model/lane.ts';
+import { laneKey } from '../../model/lane.ts';
 import type { TimeStamp } from '../../model/time-stamp.ts';
 import type { Entropy } from '../../platform/entropy.ts';
 import type { LogFiles } from '../../platform/log-files.ts';
-import type {
-  AppendOutcome,
-  AppendSpec,
-  LaneDrop,
-  LaneFacts,
-  LaneReadSpec,
-  LaneRows,
-  OutboxOpened,
-  OutboxOptions,
-  OutboxSeed,
+import type { Boot } from './boot-table.ts';
+import { Compaction } from './compaction.ts';
+import { FrameBuilder } from './frame-builder.ts';
+import { FrameSource } from './frame-source.ts';
+import { LaneExpiry } from './lane-expiry.ts';
+import { LaneReader } from './lane-reader.ts';
+import { type LaneState, noDrops } from './lane-state.ts';
+import { changesOf, LogState } from './log-state.ts';
+import { LogWriter } from './log-writer.ts';
+import { faultFrom } from './outbox-fault.ts';
+import { quarantine } from './quarantine.ts';
+import { makeRoom } from './quota.ts';
+import { type Damage, newIds, type Recovered, recover } from './recovery.ts';
+import type { Segment } from './segment.ts';
+import { SegmentFiles } from './segment-files.ts';
+import {
+  type AppendOutcome,
+  type AppendSpec,
+  appendOutcome,
+  type LaneDrop,
+  type LaneDropReason,
+  type LaneFacts,
+  type LaneReadSpec,
+  type LaneRows,
+  type LaneTarget,
+  laneDropReasons,
+  type OutboxOpened,
+  type OutboxOptions,
+  type OutboxSeed,
 } from './shapes.ts';
 
 export interface OutboxPorts {
@@ -22,102 +54,385 @@ export interface OutboxPorts {
   readonly entropy: Entropy;
 }
 
+interface Log {
+  readonly state: LogState;
+  readonly writer: LogWriter;
+  readonly source: FrameSource;
+  readonly reader: LaneReader;
+  readonly expiry: LaneExpiry;
+  readonly compaction: Compaction;
+  /** Files that nothing needs and that are still there. */
+  readonly leftovers: Segment[];
+}
+
 export class Outbox {
-  constructor(_ports: OutboxPorts, _options: OutboxOptions) {}
+  readonly #ports: OutboxPorts;
+  readonly #options: OutboxOptions;
+  readonly #files: SegmentFiles;
+  readonly #segmentBytes: number;
+  readonly #builder = new FrameBuilder(outboxFrameBytesKept);
+  readonly #drops = new Map<LaneState, Map<LaneDropReason, number>>();
+  readonly #targeted: LaneState[] = [];
+  #log: Log | undefined;
+  /** A commit whose only content is what is known of the hour. */
+  #clockNews = false;
+  #tidyWanted = false;
+
+  constructor(ports: OutboxPorts, options: OutboxOptions) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#files = new SegmentFiles(ports.files, options.directory);
+    this.#segmentBytes = Math.min(options.segmentBytes ?? outboxSegmentBytesMax, outboxSegmentBytesMax);
+  }
 
   /**
-   * Finds what is there; writes nothing, so that a read-only disk can still be drained. Damage is salvaged, never
-   * refused. Throws STORE_SCHEMA_NEWER for segments of a newer format (nothing is touched) and OutboxFault when the
-   * directory cannot be read at all.
+   * Finds what is there; writes nothing to the log, so that a read-only disk can still be drained. Damage is
+   * salvaged, never refused. Throws STORE_SCHEMA_NEWER for segments of a newer format (nothing is touched), and
+   * OutboxFault when the directory cannot be read at all.
    */
-  open(_stamp: TimeStamp): OutboxOpened {
-    return assert.fail('being built');
+  open(stamp: TimeStamp): OutboxOpened {
+    assert(this.#log === undefined, 'the outbox is open');
+    const source = new FrameSource(this.#files);
+    let recovered: Recovered;
+    try {
+      recovered = recover(this.#files, source, this.#ports.entropy);
+    } catch (error) {
+      this.#files.closeAll();
+      throw faultFrom(error, 'The outbox cannot be read');
+    }
+    const { state, active, leftovers, fresh, changed, damage } = recovered;
+    const log = this.#assemble(state, source);
+    log.leftovers.push(...leftovers);
+    if (active !== undefined) log.writer.adopt(active);
+    if (changed) log.writer.rollNext();
+    this.#settleLanes(log);
+    state.lanes.forgetEmpty();
+    state.boots.observe(stamp);
+    return { epoch: state.epoch, fresh, salvaged: damage === undefined ? undefined : this.#salvage(log, damage) };
   }
 
   /** Removes whatever is there and begins with the seed. For moving in from an older store; may be repeated. */
-  startAfresh(_seed: OutboxSeed, _stamp: TimeStamp): OutboxOpened {
-    return assert.fail('being built');
+  startAfresh(seed: OutboxSeed, stamp: TimeStamp): OutboxOpened {
+    this.close();
+    const state = new LogState({ ...newIds(this.#ports.entropy), epoch: seed.epoch });
+    try {
+      const names = this.#files.list();
+      for (const name of names) this.#ports.files.remove('outbox:afresh', this.#files.pathOf(name));
+      this.#files.dropSpares();
+      state.segmentNext = 1 + Math.max(0, ...names.map(({ last }) => last));
+      for (const { lane, stream, offsetNext, dropped } of seed.lanes) {
+        const added = state.lanes.add({ id: state.lanes.next, key: laneKey(lane), stream });
+        assert(added !== undefined, 'a lane has a key');
+        added.offsetNext = offsetNext;
+        added.floor = offsetNext - 1;
+        added.dropped = { ...noDrops, ...dropped };
+      }
+      for (const position of seed.positions) state.streams.advance(position);
+      state.streams.settle();
+      const log = this.#assemble(state, new FrameSource(this.#files));
+      log.writer.prepare(this.#writeStamp(log, stamp));
+    } catch (error) {
+      this.close();
+      throw faultFrom(error, 'The outbox cannot be started afresh');
+    }
+    return { epoch: state.epoch, fresh: true, salvaged: undefined };
   }
 
   /** Stages one message: the check for repetitions, the message in all its lanes, the position of its stream. */
-  append(_spec: AppendSpec): AppendOutcome {
-    return assert.fail('being built');
+  append({ targets, record, hop }: AppendSpec): AppendOutcome {
+    const { state } = this.#opened();
+    assert(targets.length > 0 && targets.length <= storeTargetsMax, 'a message has targets');
+    const lanes = this.#targeted;
+    lanes.length = 0;
+    for (const { lane } of targets) {
+      const found = state.lanes.findOrCreate(lane);
+      if (found === undefined) return appendOutcome.refused;
+      lanes.push(found);
+    }
+    if (hop !== undefined && !state.streams.advance(hop)) return appendOutcome.duplicate;
+    const builder = this.#builder;
+    builder.beginRecord(record);
+    for (let index = 0; index < targets.length; index++) {
+      const lane = lanes[index] as LaneState;
+      if (index > 0 && lanes.indexOf(lane) < index) continue;
+      const target = targets[index] as LaneTarget;
+      builder.target(lane.id, takeOffset(lane, target.offset), ttlOf(target.timeToLiveMs));
+      lane.stagedCount++;
+      lane.stagedBytes += record.byteLength;
+    }
+    builder.endRecord();
+    return appendOutcome.stored;
   }
 
   /** Stages: everything of the lane up to `offset` has arrived. What was never given out is not touched. */
-  confirm(_lane: Lane, _offset: number): void {
-    assert.fail('being built');
+  confirm(lane: Lane, offset: number): void {
+    const state = this.#opened().state.lanes.find(lane);
+    if (state === undefined) return;
+    state.raiseFloor(Math.min(offset, state.committed.offsetNext - 1));
   }
 
   /**
    * Stages drops until at most `bytesMax` bytes wait: expired messages first, then the oldest of the largest lane
    * of the lowest priority. Call it after append() and before commit().
    */
-  enforceQuota(_bytesMax: number, _stamp: TimeStamp): void {
-    assert.fail('being built');
+  enforceQuota(bytesMax: number, stamp: TimeStamp): void {
+    const { state, expiry } = this.#opened();
+    const excess = (): number => state.liveBytes - bytesMax;
+    if (excess() <= 0) return;
+    const lanes = [...state.lanes.all];
+    this.#orFault(() => expiry.expire(lanes, stamp, () => excess() <= 0));
+    makeRoom(lanes, excess);
   }
 
-  /** Stages drops of expired messages, also in lanes nobody reads, and tidies; bounded, further calls go on. commit() afterwards. */
-  sweep(_stamp: TimeStamp): void {
-    assert.fail('being built');
+  /**
+   * Stages drops of expired messages, also in lanes nobody reads, and has the next commit() tidy up. Bounded, further
+   * calls go on. commit() belongs behind it. Throws OutboxFault `io` when the disk does not answer.
+   */
+  sweep(stamp: TimeStamp): void {
+    const { state, expiry } = this.#opened();
+    this.#tidyWanted = true;
+    this.#noticeClock(stamp);
+    this.#orFault(() => expiry.expire([...state.lanes.all], stamp, () => false));
   }
 
   /** Anything that commit() would write. */
   get staged(): boolean {
-    return assert.fail('being built');
+    const { state } = this.#opened();
+    if (!this.#builder.empty || this.#clockNews || state.streams.staged) return true;
+    for (const lane of state.lanes.all) if (lane.before !== undefined) return true;
+    return false;
   }
 
   /** Bytes of records staged: for whoever decides when a commit is worth its write. */
   get stagedBytes(): number {
-    return assert.fail('being built');
+    return this.#builder.recordBytes;
   }
 
   /**
-   * Everything staged, in one write and one sync; nothing to do when nothing is staged. Throws OutboxFault: then
-   * nothing of it is there, nothing is staged any more, and everything committed before still is.
+   * Everything staged, in one write and one sync; almost nothing to do when nothing is staged. Throws OutboxFault:
+   * then nothing of it is there, nothing is staged any more, and everything committed before still is.
    */
-  commit(_stamp: TimeStamp): void {
-    assert.fail('being built');
+  commit(stamp: TimeStamp): void {
+    const log = this.#opened();
+    try {
+      if (this.staged) this.#write(log, stamp);
+      else log.writer.syncOnce();
+    } catch (error) {
+      this.discard();
+      throw faultFrom(error, 'The outbox cannot be written');
+    }
+    this.#tidy(log);
   }
 
   /** Forgets what is staged. */
   discard(): void {
-    assert.fail('being built');
+    const { state } = this.#opened();
+    this.#builder.clear();
+    for (const lane of state.lanes.all) lane.restore();
+    state.lanes.discard();
+    state.streams.discard();
   }
 
   /**
    * Committed messages of one lane after an offset, oldest first. Expired and damaged ones are left out and staged as
    * drops; the next commit counts them. Throws OutboxFault `io` when the disk does not answer: try again later.
    */
-  read(_spec: LaneReadSpec): LaneRows {
-    return assert.fail('being built');
+  read({ lane, afterOffset, messagesMax, bytesMax, stamp }: LaneReadSpec): LaneRows {
+    const { state, reader } = this.#opened();
+    const found = state.lanes.find(lane);
+    if (found === undefined) return { rows: [], bytes: 0, stream: '', more: false };
+    const progress = reader.read(found, { afterOffset, messagesMax, bytesMax, stamp });
+    return { ...progress, stream: found.stream };
   }
 
   /** Drops committed since the last call. */
   takeDrops(): readonly LaneDrop[] {
-    return assert.fail('being built');
+    const taken = [...this.#drops].flatMap(([{ lane }, reasons]) =>
+      [...reasons].map(([reason, messages]) => ({ lane, reason, messages })),
+    );
+    this.#drops.clear();
+    return taken;
   }
 
-  lanes(_stamp: TimeStamp): readonly LaneFacts[] {
-    return assert.fail('being built');
+  lanes(stamp: TimeStamp): readonly LaneFacts[] {
+    const log = this.#opened();
+    log.state.boots.observe(stamp);
+    return [...log.state.lanes.all].map((lane) => ({
+      ...lane.lane,
+      stream: lane.stream,
+      messages: lane.messages,
+      bytes: lane.bytes,
+      oldestMs: oldestIn(log, lane),
+      dropped: Object.fromEntries(Object.entries(lane.dropped).filter(([, messages]) => messages > 0)),
+    }));
   }
 
   get epoch(): string {
-    return assert.fail('being built');
+    return this.#opened().state.epoch;
   }
 
   /** Bytes of messages that wait: what the quota bounds. A record in several lanes counts once. */
   get liveBytes(): number {
-    return assert.fail('being built');
+    return this.#opened().state.liveBytes;
   }
 
   /** Bytes of all files of the outbox, with what is dead in them and the spare ones. */
   get diskBytes(): number {
-    return assert.fail('being built');
+    return this.#opened().state.segments.reduce((sum, { fileBytes }) => sum + fileBytes, this.#files.spareBytes);
   }
 
   /** What is staged is forgotten: commit first. */
   close(): void {
-    assert.fail('being built');
+    const log = this.#log;
+    if (log !== undefined) {
+      this.discard();
+      log.writer.close();
+    }
+    this.#log = undefined;
+    this.#drops.clear();
+    this.#files.closeAll();
+  }
+
+  #opened(): Log {
+    assert(this.#log !== undefined, 'the outbox is open');
+    return this.#log;
+  }
+
+  #assemble(state: LogState, source: FrameSource): Log {
+    const parts = { files: this.#files, source, state };
+    this.#log = {
+      state,
+      source,
+      writer: new LogWriter(this.#files, state, this.#segmentBytes),
+      reader: new LaneReader(source, state.boots),
+      expiry: new LaneExpiry(source, state.boots),
+      compaction: new Compaction(parts, this.#segmentBytes),
+      leftovers: [],
+    };
+    return this.#log;
+  }
+
+  #write(log: Log, stamp: TimeStamp): void {
+    const { state, writer } = log;
+    const builder = this.#builder;
+    const writeStamp = this.#writeStamp(log, stamp);
+    if (writer.prepare(writeStamp)) this.#tidyWanted = true;
+    const segment = writer.segment;
+    assert(segment !== undefined);
+    const { boot } = writeStamp;
+    if (!boot.noted) builder.note({ kind: 'boot', boot: boot.number, id: boot.id });
+    for (const lane of state.lanes.fresh)
+      builder.note({ kind: 'lane', lane: lane.id, key: lane.key, stream: lane.stream });
+    for (const note of state.streams.stagedNotes()) builder.note(note);
+    for (const lane of state.lanes.all)
+      if (lane.before !== undefined) for (const note of changesOf(lane)) builder.note(note);
+    const position = writer.write(builder, writeStamp);
+    boot.noted = true;
+    this.#clockNews = false;
+    state.settle(segment, position, builder.lanes.values());
+    builder.clear();
+    this.#settleLanes(log);
+  }
+
+  /** What was staged is true: its drops are counted, and what is empty leaves. */
+  #settleLanes({ state, writer, leftovers }: Log): void {
+    for (const lane of state.lanes.all) {
+      if (lane.before === undefined && lane.parts[0]?.segment.present !== false) continue;
+      this.#countDrops(lane);
+      lane.before = undefined;
+      state.dropEmptyParts(lane);
+    }
+    const free = state.segments.filter((segment) => segment.parts.size === 0 && segment !== writer.segment);
+    if (free.length === 0) return;
+    leftovers.push(...free.filter(({ present }) => present));
+    state.segments = state.segments.filter((segment) => !free.includes(segment));
+  }
+
+  #countDrops(lane: LaneState): void {
+    for (const reason of laneDropReasons) {
+      const messages = lane.dropped[reason] - (lane.before?.dropped[reason] ?? lane.dropped[reason]);
+      if (messages === 0) continue;
+      const reasons = this.#drops.get(lane) ?? new Map<LaneDropReason, number>();
+      reasons.set(reason, (reasons.get(reason) ?? 0) + messages);
+      this.#drops.set(lane, reasons);
+    }
+  }
+
+  /** After a commit: lets files go, and rewrites what is worth it. What fails here is tried again later. */
+  #tidy({ state, writer, compaction, leftovers }: Log): void {
+    if (writer.segment === undefined) return;
+    for (const segment of leftovers.splice(0)) this.#files.release(segment, this.#segmentBytes);
+    if (!this.#tidyWanted || this.staged) return;
+    const run = compaction.plan(state.segments.filter((segment) => segment !== writer.segment));
+    this.#tidyWanted = run.length > 0;
+    if (run.length === 0) return;
+    try {
+      compaction.rewrite(run);
+    } catch (error) {
+      faultFrom(error, 'The outbox cannot be tidied');
+      this.#tidyWanted = false;
+    }
+  }
+
+  #salvage(log: Log, damage: Damage) {
+    let [kept, lost] = [0, damage.lostElsewhere];
+    for (const lane of log.state.lanes.all) {
+      kept += lane.messages;
+      lost += this.#drops.get(lane)?.get('damaged') ?? 0;
+    }
+    const copies = damage.segments.map((segment) => this.#files.pathOf(segment.header));
+    const quarantined = quarantine(this.#ports.files, copies, this.#options.quarantine);
+    return { quarantined, kept, lost, reason: damage.reasons.join('; ') };
+  }
+
+  #writeStamp({ state }: Log, stamp: TimeStamp): { monotonicMs: number; wallMs: number; boot: Boot } {
+    return { monotonicMs: stamp.monotonicMs, wallMs: stamp.wallMs, boot: state.boots.observe(stamp) };
+  }
+
+  /** The hour has become known in this boot: worth a frame, because old messages take theirs from it. */
+  #noticeClock(stamp: TimeStamp): void {
+    const { boots } = this.#opened().state;
+    const known = [...boots.boots].find(({ id }) => id === stamp.bootId);
+    if (known?.noted === true && !known.trusted && stamp.trusted) this.#clockNews = true;
+  }
+
+  #orFault(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      throw faultFrom(error, 'The outbox cannot be read');
+    }
+  }
+}
+
+/** The lane's next offset, or the one the message brings with it; what lies between was never given out. */
+function takeOffset(lane: LaneState, wanted: number | undefined): number {
+  lane.touch();
+  const next = lane.offsetNext;
+  const offset = wanted ?? next;
+  assert(offset >= next && offset <= storeOffsetMax, `lane ${lane.key} cannot take offset ${offset}`);
+  lane.offsetNext = offset + 1;
+  if (offset > next) lane.removeRange(next, offset - 1);
+  return offset;
+}
+
+function ttlOf(timeToLiveMs: number | undefined): number | undefined {
+  if (timeToLiveMs === undefined || !Number.isFinite(timeToLiveMs)) return undefined;
+  return Math.min(Math.max(0, Math.ceil(timeToLiveMs)), Number.MAX_SAFE_INTEGER - 1);
+}
+
+/** Wall time of the commit of the oldest message that waits. */
+function oldestIn({ state, source }: Log, lane: LaneState): number | undefined {
+  if (lane.messages === 0) return undefined;
+  const part = lane.partFrom(lane.nextAlive(lane.floor + 1));
+  if (part === undefined || !part.segment.present) return undefined;
+  const from = lane.cursor;
+  const near = from !== undefined && from.segment === part.segment && from.offset <= lane.floor + 1;
+  try {
+    const head = source.head(part.segment, near ? from.position : part.position, part.segment.end);
+    return head === undefined ? undefined : head.wallMs + state.boots.wallShiftMs(head);
+  } catch (error) {
+    faultFrom(error, 'The outbox cannot be read');
+    return undefined;
   }
 }

@@ -1,0 +1,112 @@
+// All lanes, found by what they are and by their number.
+//
+// A lane is born with its first message, in the commit of that message: until that is on storage it is `fresh` and
+// goes away with a commit that fails. Numbers are never given twice in an epoch, because a lane's stream towards
+// the next receiver is made of them.
+
+import { outboxLanesMax } from '../../limits.ts';
+import { type Lane, laneKey, laneOfKey } from '../../model/lane.ts';
+import { LaneState } from './lane-state.ts';
+
+export class LaneTable {
+  readonly #byKey = new Map<string, LaneState>();
+  readonly #byId = new Map<number, LaneState>();
+  /** Callers mostly pass the same objects again: their key need not be made. */
+  #byObject = new WeakMap<Lane, LaneState>();
+  readonly #fresh: LaneState[] = [];
+  #next = 1;
+  #epoch: string;
+
+  constructor(epoch: string) {
+    this.#epoch = epoch;
+  }
+
+  get next(): number {
+    return this.#next;
+  }
+
+  raiseNext(next: number): void {
+    this.#next = Math.max(this.#next, next);
+  }
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  get all(): Iterable<LaneState> {
+    return this.#byId.values();
+  }
+
+  /** Lanes that the log does not know yet. */
+  get fresh(): readonly LaneState[] {
+    return this.#fresh;
+  }
+
+  find(lane: Lane): LaneState | undefined {
+    const known = this.#byObject.get(lane);
+    if (known !== undefined) return known;
+    const found = this.#byKey.get(laneKey(lane));
+    if (found !== undefined) this.#byObject.set(lane, found);
+    return found;
+  }
+
+  byId(id: number): LaneState | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Undefined when there are too many. */
+  findOrCreate(lane: Lane): LaneState | undefined {
+    const found = this.find(lane);
+    if (found !== undefined || this.#byKey.size >= outboxLanesMax) return found;
+    const id = this.#next;
+    const created = this.add({ id, key: laneKey(lane), stream: `${this.#epoch}.${id}` });
+    if (created !== undefined) this.#fresh.push(created);
+    return created;
+  }
+
+  /** A lane by its key as the log has it; undefined for a key that is none. */
+  add({
+    id,
+    key,
+    stream,
+  }: {
+    readonly id: number;
+    readonly key: string;
+    readonly stream: string;
+  }): LaneState | undefined {
+    const lane = laneOfKey(key);
+    if (lane === undefined) return undefined;
+    const known = this.#byId.get(id);
+    if (known !== undefined) return known;
+    const state = new LaneState({ id, lane: Object.freeze(lane), key, stream });
+    this.#byKey.set(key, state);
+    this.#byId.set(id, state);
+    this.#next = Math.max(this.#next, id + 1);
+    return state;
+  }
+
+  settle(): void {
+    this.#fresh.length = 0;
+  }
+
+  discard(): void {
+    if (this.#fresh.length === 0) return;
+    for (const state of this.#fresh) {
+      this.#byKey.delete(state.key);
+      this.#byId.delete(state.id);
+    }
+    this.#fresh.length = 0;
+    this.#byObject = new WeakMap();
+  }
+
+  /** Forgets empty lanes, oldest first, until half of the table is free. Only while nobody has a place in one. */
+  forgetEmpty(): void {
+    if (this.#byKey.size <= outboxLanesMax / 2) return;
+    for (const state of [...this.#byId.values()]) {
+      if (this.#byKey.size <= outboxLanesMax / 2) return;
+      if (state.messages > 0 || state.parts.length > 0) continue;
+      this.#byKey.delete(state.key);
+      this.#byId.delete(state.id);
+    }
+  }
+}

@@ -1,0 +1,198 @@
+// Everything the log says, in memory: lanes, streams, boots, segments; and the snapshot that says it again.
+//
+// Owns how a note or a frame changes the state, for replay as for a commit that has just reached the disk. Does no
+// I/O. The snapshot is of the committed state: what is staged is left out of it.
+
+import { BootTable } from './boot-table.ts';
+import type { FrameLane } from './frame-builder.ts';
+import type { LaneNote, Note, SegmentNote } from './frame-index.ts';
+import { type LanePart, type LaneState, noDrops } from './lane-state.ts';
+import { LaneTable } from './lane-table.ts';
+import type { Segment } from './segment.ts';
+import { laneDropReasons } from './shapes.ts';
+import { StreamTable } from './stream-table.ts';
+
+/** What a part is made of. */
+export type PartFacts = Pick<LanePart, 'lane' | 'first' | 'last' | 'count' | 'bytes' | 'position' | 'ttlMin'>;
+
+export class LogState {
+  readonly epoch: string;
+  readonly salt: string;
+  readonly lanes: LaneTable;
+  readonly streams = new StreamTable();
+  readonly boots = new BootTable();
+  /** In order of their numbers. The last may be the one being written. */
+  segments: Segment[] = [];
+  /** Of the last commit. */
+  sequence = 0;
+  /** Number of the next segment. */
+  segmentNext = 1;
+
+  constructor(ids: { readonly epoch: string; readonly salt: string }) {
+    this.epoch = ids.epoch;
+    this.salt = ids.salt;
+    this.lanes = new LaneTable(ids.epoch);
+  }
+
+  /** Bytes of messages that wait, with what is staged. */
+  get liveBytes(): number {
+    let sum = 0;
+    for (const lane of this.lanes.all) sum += lane.bytes;
+    for (const segment of this.segments) sum -= sharedBytes(segment);
+    return sum;
+  }
+
+  apply(note: Exclude<Note, SegmentNote>): void {
+    switch (note.kind) {
+      case 'lane':
+        this.lanes.add({ id: note.lane, key: note.key, stream: note.stream });
+        break;
+      case 'boot':
+        this.boots.name(note.boot, note.id);
+        break;
+      case 'clock':
+        this.boots.setClock(note.boot, note);
+        break;
+      case 'stream':
+        this.streams.name(note.slot, note.name);
+        break;
+      case 'position':
+        this.streams.move(note.slot, note.sequence);
+        break;
+      case 'counters':
+        this.lanes.raiseNext(note.laneNext);
+        this.boots.raiseNext(note.bootNext);
+        break;
+      default:
+        this.#applyToLane(note);
+    }
+  }
+
+  /** Messages of one lane in a frame of the log. */
+  addToLane(segment: Segment, facts: PartFacts): void {
+    const { lane } = facts;
+    const last = lane.parts.at(-1);
+    lane.partBytes += facts.bytes;
+    if (last !== undefined && last.segment === segment) {
+      last.last = facts.last;
+      last.count += facts.count;
+      last.bytes += facts.bytes;
+      if (facts.ttlMin !== undefined) {
+        last.ttlMin = Math.min(last.ttlMin ?? facts.ttlMin, facts.ttlMin);
+        last.freshUntilMs = undefined;
+      }
+      return;
+    }
+    const part: LanePart = { ...facts, segment, freshUntilMs: undefined };
+    lane.parts.push(part);
+    segment.parts.add(part);
+  }
+
+  /** A commit is on storage: what was staged is true now. */
+  settle(segment: Segment, position: number, lanes: Iterable<FrameLane>): void {
+    for (const entry of lanes) {
+      const lane = this.lanes.byId(entry.lane);
+      if (lane === undefined) continue;
+      this.addToLane(segment, { ...entry, lane, first: entry.base, last: entry.next - 1, position });
+      lane.stagedCount = 0;
+      lane.stagedBytes = 0;
+    }
+    this.lanes.settle();
+    this.streams.settle();
+  }
+
+  /** Parts in which nothing waits any more leave. */
+  dropEmptyParts(lane: LaneState): void {
+    if (lane.dead.count === 0) {
+      let gone = 0;
+      while (gone < lane.parts.length && (lane.parts[gone] as LanePart).last <= lane.floor) gone++;
+      for (const part of lane.parts.splice(0, gone)) this.#leave(lane, part);
+      return;
+    }
+    const kept = lane.parts.filter((part) => {
+      if (lane.countOf(part) > 0) return true;
+      this.#leave(lane, part);
+      return false;
+    });
+    lane.parts.splice(0, lane.parts.length, ...kept);
+  }
+
+  /** The committed state as notes, in the order in which replay wants them. */
+  *snapshot(): IterableIterator<Note> {
+    yield { kind: 'counters', laneNext: this.lanes.next, bootNext: this.boots.next };
+    for (const boot of this.boots.boots) {
+      yield { kind: 'boot', boot: boot.number, id: boot.id };
+      yield { ...boot, kind: 'clock', boot: boot.number };
+    }
+    yield* this.streams.notes();
+    const fresh = new Set(this.lanes.fresh);
+    for (const lane of this.lanes.all) if (!fresh.has(lane)) yield* laneNotes(lane);
+    for (const segment of this.segments) yield segmentNote(segment);
+  }
+
+  #applyToLane(note: LaneNote): void {
+    const lane = this.lanes.byId(note.lane);
+    if (lane === undefined) return;
+    switch (note.kind) {
+      case 'next':
+        lane.offsetNext = Math.max(lane.offsetNext, note.offset);
+        break;
+      case 'floor':
+        lane.offsetNext = Math.max(lane.offsetNext, note.offset + 1);
+        lane.raiseFloor(note.offset);
+        break;
+      case 'dead':
+        lane.offsetNext = Math.max(lane.offsetNext, note.to + 1);
+        lane.removeRange(note.from, note.to);
+        break;
+      case 'dropped':
+        lane.dropped = { ...lane.dropped, [note.reason]: note.total };
+    }
+  }
+
+  #leave(lane: LaneState, part: LanePart): void {
+    lane.partBytes -= part.bytes;
+    part.segment.parts.delete(part);
+    if (lane.cursor?.segment === part.segment) lane.cursor = undefined;
+  }
+}
+
+/** What a commit has to say about a lane that was touched. */
+export function* changesOf(lane: LaneState): IterableIterator<Note> {
+  const before = lane.before;
+  if (before === undefined) return;
+  if (lane.floor !== before.floor) yield { kind: 'floor', lane: lane.id, offset: lane.floor };
+  if (lane.dead !== before.dead)
+    for (const [from, to] of lane.dead.entries())
+      if (before.dead.countIn(from, to) !== to - from + 1) yield { kind: 'dead', lane: lane.id, from, to };
+  for (const reason of laneDropReasons)
+    if (lane.dropped[reason] !== before.dropped[reason])
+      yield { kind: 'dropped', lane: lane.id, reason, total: lane.dropped[reason] };
+}
+
+function* laneNotes(lane: LaneState): IterableIterator<Note> {
+  const { offsetNext, floor, dead, dropped } = lane.committed;
+  yield { kind: 'lane', lane: lane.id, key: lane.key, stream: lane.stream };
+  yield { kind: 'next', lane: lane.id, offset: offsetNext };
+  if (floor > 0) yield { kind: 'floor', lane: lane.id, offset: floor };
+  for (const [from, to] of dead.entries()) yield { kind: 'dead', lane: lane.id, from, to };
+  if (dropped === noDrops) return;
+  for (const reason of laneDropReasons)
+    if (dropped[reason] > 0) yield { kind: 'dropped', lane: lane.id, reason, total: dropped[reason] };
+}
+
+function segmentNote(segment: Segment): SegmentNote {
+  const { first, last, generation } = segment.header;
+  const parts = [...segment.parts].map((part) => ({ ...part, lane: part.lane.id }));
+  return { kind: 'segment', first, last, generation, end: segment.end, recordBytes: segment.recordBytes, parts };
+}
+
+/** What the sum over lanes counts more than once. */
+function sharedBytes(segment: Segment): number {
+  let whole = 0;
+  for (const part of segment.parts) whole += part.bytes;
+  if (whole <= segment.recordBytes) return 0;
+  let alive = 0;
+  for (const part of segment.parts) alive += part.lane.bytesOf(part);
+  return Math.max(0, alive - segment.recordBytes);
+}

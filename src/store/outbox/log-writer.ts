@@ -1,0 +1,212 @@
+// Writing the log: one write and one sync a commit, and a new segment when the old one is full.
+//
+// Owns the segment being written and what happens when the disk refuses. Invariants
+//   A segment's header and snapshot are on storage, and its name in the directory, before the first frame is written.
+//   `end` moves only after a sync that succeeded. What lies behind it is overwritten by the next frame, or, after a
+//   sync that failed, given up together with the segment: nobody can know what of it is on storage, and a second
+//   sync would say yes without having written it. The next segment's snapshot says where the old one ends.
+//   A segment number is never used twice.
+//
+// A new file grows by outboxStepBytes of zeros at a time, in the same write as a frame: appending frame by frame
+// would make the file system write its own books with every commit, several times the frame.
+
+import { strict as assert } from 'node:assert';
+import { Buffer } from 'node:buffer';
+import { outboxSnapshotBytesKept, outboxStepBytes } from '../../limits.ts';
+import type { LogFile } from '../../platform/log-files.ts';
+import type { Boot } from './boot-table.ts';
+import { FrameBuilder } from './frame-builder.ts';
+import type { LogState } from './log-state.ts';
+import { faultFrom, OutboxFault } from './outbox-fault.ts';
+import { Segment } from './segment.ts';
+import type { OpenedFile, SegmentFiles } from './segment-files.ts';
+import { alignUp, encodeHeader, flagSnapshot, flagTrusted, headerBytes, type SegmentHeader } from './segment-format.ts';
+
+export interface WriteStamp {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+  readonly boot: Boot;
+}
+
+interface Active {
+  readonly segment: Segment;
+  readonly file: LogFile;
+}
+
+const writing = 'The outbox cannot be written';
+
+export class LogWriter {
+  readonly #files: SegmentFiles;
+  readonly #state: LogState;
+  readonly #segmentBytes: number;
+  #active: Active | undefined;
+  /** What an earlier process wrote into the active segment is on storage. */
+  #synced = true;
+  #rollNext = false;
+
+  constructor(files: SegmentFiles, state: LogState, segmentBytes: number) {
+    this.#files = files;
+    this.#state = state;
+    this.#segmentBytes = segmentBytes;
+  }
+
+  get segment(): Segment | undefined {
+    return this.#active?.segment;
+  }
+
+  /** Goes on in a segment that was found. */
+  adopt(segment: Segment): void {
+    assert(this.#active === undefined);
+    try {
+      const file = this.#files.files.open('outbox:open', this.#files.pathOf(segment.header), 'write');
+      this.#active = { segment, file };
+      this.#synced = false;
+    } catch {
+      // A disk that cannot be written today can still be read; the first commit tells.
+      this.#rollNext = true;
+    }
+  }
+
+  /** The next commit begins a new segment. */
+  rollNext(): void {
+    this.#rollNext = true;
+  }
+
+  /** Makes sure that there is a segment to write into. Answers whether it is a new one. Throws OutboxFault. */
+  prepare(stamp: WriteStamp): boolean {
+    const active = this.#active;
+    if (active !== undefined && !this.#rollNext && active.segment.end < this.#segmentBytes) return false;
+    try {
+      this.#roll(stamp);
+      return true;
+    } catch (error) {
+      const fault = faultFrom(error, writing);
+      // The old segment takes a little more, as long as it can be trusted.
+      if (active === undefined || this.#rollNext) throw fault;
+      return false;
+    }
+  }
+
+  /** Writes the frame behind the last one and answers its place. Throws OutboxFault: then it is not there. */
+  write(builder: FrameBuilder, stamp: WriteStamp): number {
+    const active = this.#active;
+    assert(active !== undefined, 'prepare() comes first');
+    const { segment, file } = active;
+    const position = segment.end;
+    const { frameBytes, buffers } = builder.finish(
+      { ...this.#headOf(stamp), position, sequence: this.#state.sequence + 1 },
+      { seed: segment.seed, pad: true },
+    );
+    const end = position + frameBytes;
+    if (end > segment.fileBytes) buffers.push(Buffer.alloc(this.#lengthFor(end) - end));
+    let written: number;
+    try {
+      written = this.#files.files.write('outbox:write', file, { buffers, position });
+    } catch (error) {
+      const fault = faultFrom(error, writing);
+      if (fault.kind === 'io') this.#distrust(active);
+      throw fault;
+    }
+    segment.fileBytes = Math.max(segment.fileBytes, position + written);
+    if (written < frameBytes)
+      throw new OutboxFault('full', { code: 'ENOSPC', message: `${writing}: no space is left for a frame` });
+    this.#sync(active);
+    segment.end = end;
+    segment.recordBytes += builder.recordBytes;
+    this.#state.sequence++;
+    return position;
+  }
+
+  /** Brings to storage what an earlier process may have left in the kernel's memory. Throws OutboxFault. */
+  syncOnce(): void {
+    if (this.#active !== undefined && !this.#synced) this.#sync(this.#active);
+  }
+
+  close(): void {
+    if (this.#active !== undefined) this.#files.closeQuietly(this.#active.file);
+    this.#active = undefined;
+  }
+
+  #sync(active: Active): void {
+    try {
+      this.#files.files.syncData('outbox:sync', active.file);
+      this.#synced = true;
+    } catch (error) {
+      this.#distrust(active);
+      throw faultFrom(error, writing);
+    }
+  }
+
+  #distrust({ segment }: Active): void {
+    segment.suspect = true;
+    this.#rollNext = true;
+  }
+
+  #roll(stamp: WriteStamp): void {
+    const first = this.#state.segmentNext;
+    const { epoch, salt } = this.#state;
+    const header: SegmentHeader = { epoch, salt, first, last: first, generation: 0 };
+    const segment = new Segment(header);
+    this.#files.files.makeDirectory('outbox:directory', this.#files.directory);
+    const opened = this.#files.take(header);
+    this.#state.segmentNext = first + 1;
+    try {
+      this.#begin(segment, opened, stamp);
+    } catch (error) {
+      this.#files.closeQuietly(opened.file);
+      this.#files.removeQuietly(this.#files.pathOf(header));
+      throw error;
+    }
+    const before = this.#active;
+    this.#active = { segment, file: opened.file };
+    this.#state.segments.push(segment);
+    this.#rollNext = false;
+    this.#synced = true;
+    if (before !== undefined) this.#leave(before);
+  }
+
+  #begin(segment: Segment, opened: OpenedFile, stamp: WriteStamp): void {
+    const builder = new FrameBuilder(outboxSnapshotBytesKept);
+    for (const note of this.#state.snapshot()) builder.note(note);
+    const buffers: Buffer[] = [encodeHeader(segment.header)];
+    let position = headerBytes;
+    for (let copy = 0; copy < 2; copy++) {
+      const head = { ...this.#headOf(stamp), position, sequence: this.#state.sequence };
+      const built = builder.finish({ ...head, flags: head.flags | flagSnapshot }, { seed: segment.seed, pad: false });
+      buffers.push(Buffer.concat(built.buffers));
+      position += built.frameBytes;
+    }
+    segment.end = position;
+    segment.fileBytes = opened.fileBytes;
+    if (position > segment.fileBytes) buffers.push(Buffer.alloc(this.#lengthFor(position) - position));
+    const written = this.#files.files.write('outbox:begin', opened.file, { buffers, position: 0 });
+    segment.fileBytes = Math.max(segment.fileBytes, written);
+    if (written < position)
+      throw new OutboxFault('full', { code: 'ENOSPC', message: `${writing}: no space is left for a segment` });
+    this.#files.files.syncData('outbox:begin', opened.file);
+    this.#files.syncDirectory();
+  }
+
+  /** A segment that is left early gives back what it had set aside. */
+  #leave({ segment, file }: Active): void {
+    if (segment.fileBytes - segment.end > outboxStepBytes && segment.fileBytes < this.#segmentBytes) {
+      try {
+        this.#files.files.truncate('outbox:trim', file, segment.end);
+        segment.fileBytes = segment.end;
+      } catch {
+        // It stays as long as it is.
+      }
+    }
+    this.#files.closeQuietly(file);
+  }
+
+  #headOf({ monotonicMs, wallMs, boot }: WriteStamp) {
+    return { monotonicMs, wallMs, boot: boot.number, flags: boot.trusted ? flagTrusted : 0 };
+  }
+
+  /** The length a file takes that has to hold `end` bytes. */
+  #lengthFor(end: number): number {
+    const stepped = alignUp(end, outboxStepBytes);
+    return end <= this.#segmentBytes ? Math.min(stepped, Math.max(end, this.#segmentBytes)) : end;
+  }
+}
