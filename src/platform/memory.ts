@@ -1,18 +1,19 @@
 // Memory that is needed for a moment only goes back to the kernel.
 //
-//   ready ── collect, unmap (servers) ── settled ── collect: heap and C library ──(what it uses is compiled anew)
-//                                                                       ──► unmap: executable
-//   a second of work ── trim: C library ── a second of work ── trim …    (servers, as long as they run)
+//   ready ── collect (servers, threads), unmap (servers) ── settled ── collect ──(what it uses is compiled anew)── unmap
+//   a second of work ── trim ── a second of work ── trim …   (servers, as long as they run)
 //
-// Owns the moments, not the means (native/host/memory.c). What starting up needed goes once. Collecting and the last
+//   collect: V8's heap, and what the C library holds free      trim: the latter alone      unmap: the executable
+//
+// Owns the moments, not the means (native/host/memory.c). What starting up needed goes once. The last collecting and
 // unmapping are apart, because a full collection also forgets compiled code: the compiler's own pages would be in use
 // again if the executable were unmapped at once. It costs some ten milliseconds on a board, which is why it is not
 // repeated: afterwards the process takes what its work needs.
 //
-// How far V8's heap grows until it is collected depends on what the last collection left, and on nothing but the
-// machine's memory before the first one: a server has its first when it is ready. From then on the heap may grow by
-// half, not fourfold. That is told to V8 at run time: flags on the command line would void every compiled form there
-// is, Node's own too, at two megabytes a process.
+// How far V8's heap grows until it is collected depends on what the last collection left, and before the first one on
+// nothing but the machine's memory: a server and a thread have their first when they are ready. From then on a
+// server's may grow by half, not fourfold. V8 is told at run time: flags on the command line would void every compiled
+// form there is, Node's own too, at two megabytes a process.
 //
 // Trimming is repeated. V8's helpers, its compiler above all, take megabytes from the C library for milliseconds, each
 // thread in an arena of its own, and the C library gives none of it back. It takes a millisecond; an idle process is
@@ -63,6 +64,7 @@ export function releaseMemory({ clock, log, of }: ReleaseOptions): Timer {
     collectNow();
     if (of !== 'thread') timer = clock.setTimer(usedAgainMs, unmap, { background: true });
   }
+  if (of === 'thread') collectNow();
   if (of !== 'server') return { cancel: () => timer.cancel() };
   setFlagsFromString(moderateGrowth);
   collectNow();

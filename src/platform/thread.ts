@@ -18,11 +18,16 @@ export interface Thread extends Pipe {
 
 export type ThreadSource = { readonly code: string } | { readonly path: string };
 
+/**
+ * Of a thread's heap, where new objects are: three times a half of the young generation. A thread lives on messages
+ * whose bytes are elsewhere; what V8 would let it grow to is memory for each thread.
+ */
+const resourceLimits = { maxYoungGenerationSizeMb: 3 };
+
 export function startThread(source: ThreadSource, data: unknown): Thread {
+  const options = { workerData: data, resourceLimits };
   const worker =
-    'code' in source
-      ? new Worker(source.code, { eval: true, workerData: data })
-      : new Worker(source.path, { workerData: data });
+    'code' in source ? new Worker(source.code, { ...options, eval: true }) : new Worker(source.path, options);
   let failure: Error | undefined;
   worker.on('error', (error: Error) => {
     failure = error;

@@ -21,7 +21,7 @@ export interface CourseOptions {
 
 export interface Course {
   readonly samples: readonly Sample[];
-  /** Most resident memory of each broker, idle connections aside, MB. */
+  /** Most resident memory of each broker since its start (VmHWM), idle connections aside, MB. */
   readonly residentMb: Readonly<Record<string, number>>;
 }
 
@@ -106,7 +106,7 @@ export class CourseRun {
     else if (benchCase.load['mode'] === 'queue') result = await queueAndDrain(target, broker.name);
     else result = await attempt(target);
     this.#keep(benchCase, { contender: broker.name, round, result });
-    const resident = Math.max(figure(result, 'rssPeakKb') ?? 0, figure(result, 'rssAfterKb') ?? 0) / 1024;
+    const resident = mostResidentMb(broker.pid);
     this.#residentMb[broker.name] = Math.max(this.#residentMb[broker.name] ?? 0, resident);
     return result;
   }
@@ -211,6 +211,15 @@ function summary(result: Result): string {
   if (bytes !== undefined) return `${(bytes / 1024).toFixed(1)} KB`;
   const p99 = figure(result, 'rate') ? ` p99 ${((figure(result, 'latencyUs.p99') ?? 0) / 1000).toFixed(2)} ms` : '';
   return `${rateText(perSecond(result))}${cpu === undefined ? '' : ` ${cpu.toPrecision(3)} µs`}${p99}`;
+}
+
+/** The kernel's own mark (VmHWM): no moment escapes it, start included. 0 when the process is gone. */
+function mostResidentMb(pid: number): number {
+  try {
+    return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+  } catch {
+    return 0;
+  }
 }
 
 /** The generator, as a child, has the same limit as this process. */
