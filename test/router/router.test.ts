@@ -19,9 +19,13 @@ function world() {
   const clock = new SimClock();
   const appended: Appended[] = [];
   const store = new (class extends MemoryStore {
-    override append(message: Message, targets: Appended['targets']): Promise<'stored' | 'duplicate'> {
+    override append(
+      message: Message,
+      targets: Appended['targets'],
+      options: { readonly durable?: 'now' } = {},
+    ): Promise<'stored' | 'duplicate'> {
       appended.push({ message, targets });
-      return super.append(message, targets);
+      return super.append(message, targets, options);
     }
   })(() => clock.wallMs());
   const metrics = createMetrics();
@@ -73,6 +77,32 @@ t.test('one endpoint gets one copy: the smallest priority number decides, with i
   ]);
   t.equal(appended[0]?.message, message, 'the message itself, not a copy');
   t.same(router.queues(), ['$upstream', 'filter/inputs/in']);
+});
+
+t.test('a message that asks for it is committed at once, and keeps its property', async (t: Test) => {
+  const { store, router, appended } = world();
+  await router.accept(numberedMessage(1, { properties: { 'weir-durable': 'now' } }));
+  await router.accept(numberedMessage(2, { properties: { 'weir-durable': 'later' } }));
+  await router.accept(numberedMessage(3));
+  t.same(store.durable, ['now', undefined, undefined]);
+  t.same(appended[0]?.message.properties, { 'weir-durable': 'now' });
+});
+
+t.test('what the store refused or had already does not count as waiting', async (t: Test) => {
+  const { clock, store, router, value } = world();
+  const endpoint = { isReady: false, ready: () => new Promise<void>(() => undefined), send: () => Promise.resolve(0) };
+  router.attach('$upstream', endpoint);
+  router.start();
+  const hop = { stream: 'm', sequence: 1 };
+  await router.accept(numberedMessage(1, { hop }));
+  await router.accept(numberedMessage(1, { hop }));
+  store.failures.push({ name: 'append', error: new Error('full') });
+  await t.rejects(router.accept(numberedMessage(2)));
+  await clock.advance(1);
+  t.equal(value('router_messages_waiting'), 1);
+  clock.jumpWall(5000);
+  t.ok((value('router_oldest_message_age_ms') ?? 0) >= 4000);
+  await router.close();
 });
 
 t.test('a time to live of zero by default means for ever', async (t: Test) => {
