@@ -3,8 +3,8 @@
 // A TLSSocket and the net.Socket below it cost each connection 5 KB of JavaScript and every read and write a walk
 // through four stream machines. TLSWrap, the native stream inside, does without them: it is a stream like that of
 // TCP (handle-access.ts), to which the handshake's events are added. It is private to Node, and calling it with the
-// wrong arguments ends the process. Therefore it is used only in releases whose sources were read, and only when
-// everything that tls-connection.ts touches is there; else TLSSocket is used. Known to fit: Node 20.11 to 24.
+// wrong arguments ends the process. Therefore it is used only in the major versions it was tried in, and only when
+// everything that tls-connection.ts touches is there; else TLSSocket is used. Known to fit: 20.11, 20.20, 24.21, 24.22.
 //
 // Loaded by tls.ts only: process.binding('tls_wrap') brings TLS with it.
 
@@ -36,8 +36,7 @@ interface TlsBinding {
   readonly TLSWrap?: { readonly prototype: object };
 }
 
-const majorMin = 20;
-const majorMax = 24;
+const majorsKnown = ['20', '24'];
 const methods = [
   'setVerifyMode',
   'setALPNProtocols',
@@ -55,8 +54,7 @@ const methods = [
 /** `secureContext`: what node:tls makes. Undefined where Node's TLS streams are not as known. */
 export function tlsWrapping(secureContext: object): TlsWrapping | undefined {
   try {
-    const major = Number(process.versions.node.split('.')[0]);
-    if (!(major >= majorMin && major <= majorMax)) return undefined;
+    if (!majorsKnown.some((major) => process.versions.node.startsWith(`${major}.`))) return undefined;
     const { binding } = process as unknown as { readonly binding?: (name: string) => unknown };
     const tls = binding?.('tls_wrap') as TlsBinding | undefined;
     const prototype = tls?.TLSWrap?.prototype;

@@ -100,7 +100,7 @@ t.test('where they are not as known, TLSSocket takes the accepted handle', async
   t.equal(await closed, undefined);
 });
 
-t.test('the end is said with close_notify, whoever begins', async (t) => {
+t.test('what was queued comes before the end, whether the peer is done or not', async (t) => {
   for (const version of versions)
     for (const peerIsDone of [false, true]) {
       const server = await serve(t, context, (connection, text) => {
@@ -111,7 +111,6 @@ t.test('the end is said with close_notify, whoever begins', async (t) => {
       const raw: Buffer[] = [];
       socket.write('bye');
       socket.on('data', (chunk: Buffer) => raw.push(chunk));
-      // Node reports `end` for a bare FIN as well; the stream's own state tells a close_notify.
       await once(socket, 'end');
       t.equal(Buffer.concat(raw).toString(), 'bye', `${version}: what was queued came first`);
       socket.end();
