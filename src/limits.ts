@@ -359,6 +359,10 @@ export const storeLoadPageBytes = 262_144;
 /** The smallest quota that makes sense: several of the largest messages. */
 export const storeQuotaBytesMin = 1_048_576;
 
+/** The copy of the state documents beside the database: several deployments of the largest size. */
+export const storeStateFileBytesMax = 8_388_608;
+
+assert(storeStateBytesMax * 4 <= storeStateFileBytesMax, 'the documents of all parts of the runtime fit their file');
 assert(storeRecordBytesMax * 2 <= storeQuotaBytesMin, 'the quota holds more than one message of any size');
 assert(storeRecordBytesMax <= storePendingBytesMax, 'any message may wait for its commit');
 assert((storeQueuesMax + 1) * (storeOffsetMax + 1) <= 2 ** 53, 'outbox keys are exact numbers');
@@ -399,6 +403,21 @@ export const outboxSnapshotBytesKept = 65_536;
 
 assert(outboxStepBytes <= outboxSegmentBytesMax, 'a segment grows in steps');
 assert(outboxOffsetJump >= storePendingBytesMax / 8, 'no frame holds more messages than are skipped after damage');
+
+// ── time: how far a clock may be from what is known before it has to prove itself ──
+
+/** Further ahead of the last good time no gateway has been switched off: beyond it a clock is not believed at once. */
+export const wallJumpMsMax = 400 * 86_400_000;
+/** Clocks are set back by seconds when they meet a time server; further back is before what certainly has passed. */
+export const wallBackMsMax = 60_000;
+/** A change of this size within one look is a step; time servers slew by less. */
+export const wallStepMs = 2_000;
+/** A synchronised clock that is out of reach is believed after this long without a step. */
+export const wallSettleMs = 600_000;
+/** A clock for which nobody vouches is believed after this long without a step. */
+export const wallSettleAloneMs = 86_400_000;
+
+assert(wallStepMs < wallBackMsMax && wallSettleMs < wallSettleAloneMs, 'vouched for is sooner believed');
 
 // ── admin socket ──
 
@@ -449,7 +468,7 @@ export const drainWindowBytesMin = 16_384;
 /** Bytes under way at first, before the link has shown how fast it is. */
 export const drainWindowBytesStart = 65_536;
 /** What a drain may add to the time that the link needs anyway: above it less is kept under way. */
-export const drainQueueingMsMax = 500;
+export const drainQueueingMsMax = 250;
 /** A longer time for an acknowledgement is never taken for the link's own: a geostationary satellite needs 700. */
 export const drainRoundTripMsMax = 1500;
 /** `live_first`: behind a backlog of more messages, fresh ones take the lane beside it. */
@@ -520,3 +539,26 @@ export const webSocketFrameBytesMax = 16_777_216;
 export const webSocketCloseMsMax = 2_000;
 
 assert(packetBytesMax <= webSocketFrameBytesMax, 'an MQTT packet fits one frame');
+
+// ── queue files: a queue carried to the hub by hand ──
+
+/** Bytes of messages at which a queue file is full. Small enough to pass a local socket whole, also as base64. */
+export const queueFileBytesTarget = 2_097_152;
+/** Messages of one queue file: the hub takes it in one transaction, which holds up its event loop. */
+export const queueFileMessagesMax = 8_192;
+/** A whole queue file: its messages, and a header. */
+export const queueFileBytesMax = 2_129_920;
+/** Receipts of one request; a directory with more takes several. */
+export const queueReceiptsMax = 256;
+/** Bytes of one receipt; a longer file is none. */
+export const queueReceiptBytesMax = 8_192;
+/** Messages that one look into a queue shows. */
+export const queuePeekMessagesMax = 1_000;
+/** Bytes of all bodies that one look shows; of further messages only the size is told. */
+export const queuePeekBytesMax = 1_048_576;
+
+assert(storeRecordBytesMax * 6 <= queueFileBytesTarget, 'a queue file holds any message, its texts escaped');
+assert(queueFileBytesTarget + 32_768 <= queueFileBytesMax, 'a queue file has room for its header');
+assert(queueFileBytesMax * (4 / 3) < httpBodyBytesMax, 'a queue file passes a local socket as base64');
+assert(queueReceiptsMax * queueReceiptBytesMax * 1.5 < httpBodyBytesMax, 'receipts of one request pass a local socket');
+assert(queuePeekBytesMax * (4 / 3) < httpBodyBytesMax, 'what a look shows passes a local socket');

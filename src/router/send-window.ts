@@ -95,7 +95,7 @@ export class SendWindow {
     if (queueingMs > drainQueueingMsMax) {
       this.#bytesMax = Math.max(drainWindowBytesMin, this.#bytesMax * narrower);
       this.#narrowedMs = outcome.nowMs;
-    } else if (wasFull && queueingMs <= drainQueueingMsMax / 2) {
+    } else if (wasFull && queueingMs <= drainQueueingMsMax / 2 && tookMs <= drainRoundTripMsMax) {
       this.#bytesMax = Math.min(this.#bounds.bytes, this.#bytesMax + share.bytes);
     }
   }
