@@ -13,7 +13,7 @@
 import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
 import { outboxSnapshotBytesKept, outboxStepBytes } from '../../limits.ts';
-import type { LogFile } from '../../platform/log-files.ts';
+import type { LogFile, LogFiles } from '../../platform/log-files.ts';
 import type { Boot } from './boot-table.ts';
 import { FrameBuilder } from './frame-builder.ts';
 import type { LogState } from './log-state.ts';
@@ -28,6 +28,14 @@ export interface WriteStamp {
   readonly boot: Boot;
 }
 
+export interface LogTail {
+  readonly segment: Segment;
+  /** Where its last frame begins; 0 when it has none but the snapshot. */
+  readonly from: number;
+  /** False when a new segment has to be begun. */
+  readonly goOn: boolean;
+}
+
 interface Active {
   readonly segment: Segment;
   readonly file: LogFile;
@@ -40,8 +48,8 @@ export class LogWriter {
   readonly #state: LogState;
   readonly #segmentBytes: number;
   #active: Active | undefined;
-  /** What an earlier process wrote into the active segment is on storage. */
-  #synced = true;
+  /** What an earlier process wrote last, and may not have brought to storage. */
+  #tail: LogTail | undefined;
   #rollNext = false;
 
   constructor(files: SegmentFiles, state: LogState, segmentBytes: number) {
@@ -50,30 +58,21 @@ export class LogWriter {
     this.#segmentBytes = segmentBytes;
   }
 
+  /** The one being written, or to go on in. */
   get segment(): Segment | undefined {
-    return this.#active?.segment;
+    return this.#active?.segment ?? this.#tail?.segment;
   }
 
-  /** Goes on in a segment that was found. */
-  adopt(segment: Segment): void {
+  /** What was found: where the last frame lies, and whether to go on behind it. */
+  adopt(tail: LogTail): void {
     assert(this.#active === undefined);
-    try {
-      const file = this.#files.files.open('outbox:open', this.#files.pathOf(segment.header), 'write');
-      this.#active = { segment, file };
-      this.#synced = false;
-    } catch {
-      // A disk that cannot be written today can still be read; the first commit tells.
-      this.#rollNext = true;
-    }
-  }
-
-  /** The next commit begins a new segment. */
-  rollNext(): void {
-    this.#rollNext = true;
+    this.#tail = tail;
+    if (!tail.goOn) this.#rollNext = true;
   }
 
   /** Makes sure that there is a segment to write into. Answers whether it is a new one. Throws OutboxFault. */
   prepare(stamp: WriteStamp): boolean {
+    this.secureTail();
     const active = this.#active;
     if (active !== undefined && !this.#rollNext && active.segment.end < this.#segmentBytes) return false;
     try {
@@ -117,20 +116,39 @@ export class LogWriter {
     return position;
   }
 
-  /** Brings to storage what an earlier process may have left in the kernel's memory. Throws OutboxFault. */
-  syncOnce(): void {
-    if (this.#active !== undefined && !this.#synced) this.#sync(this.#active);
+  /**
+   * Brings the last frame of an earlier process to storage, which may have died before its sync or after one that
+   * failed. A sync alone would not do: after a failure the kernel holds the pages for clean. So they are written
+   * again, as they are. Throws OutboxFault.
+   */
+  secureTail(): void {
+    const tail = this.#tail;
+    if (tail === undefined) return;
+    const { segment } = tail;
+    let file: LogFile | undefined;
+    try {
+      file = this.#files.files.open('outbox:open', this.#files.pathOf(segment.header), 'write');
+      rewrite(this.#files.files, file, { from: tail.from, to: segment.end });
+      this.#files.files.syncData('outbox:secure', file);
+      this.#files.syncDirectory();
+    } catch (error) {
+      if (file !== undefined) this.#files.closeQuietly(file);
+      throw faultFrom(error, writing);
+    }
+    this.#tail = undefined;
+    if (tail.goOn) this.#active = { segment, file };
+    else this.#files.closeQuietly(file);
   }
 
   close(): void {
     if (this.#active !== undefined) this.#files.closeQuietly(this.#active.file);
     this.#active = undefined;
+    this.#tail = undefined;
   }
 
   #sync(active: Active): void {
     try {
       this.#files.files.syncData('outbox:sync', active.file);
-      this.#synced = true;
     } catch (error) {
       this.#distrust(active);
       throw faultFrom(error, writing);
@@ -161,7 +179,6 @@ export class LogWriter {
     this.#active = { segment, file: opened.file };
     this.#state.segments.push(segment);
     this.#rollNext = false;
-    this.#synced = true;
     if (before !== undefined) this.#leave(before);
   }
 
@@ -208,5 +225,15 @@ export class LogWriter {
   #lengthFor(end: number): number {
     const stepped = alignUp(end, outboxStepBytes);
     return end <= this.#segmentBytes ? Math.min(stepped, Math.max(end, this.#segmentBytes)) : end;
+  }
+}
+
+/** Writes bytes over themselves, so that the next sync is about them. */
+function rewrite(files: LogFiles, file: LogFile, { from, to }: { readonly from: number; readonly to: number }): void {
+  const buffer = new Uint8Array(Math.min(outboxStepBytes, to - from));
+  for (let position = from; position < to; ) {
+    const count = files.read('outbox:secure', file, { into: buffer.subarray(0, to - position), position });
+    if (count === 0) break;
+    position += files.write('outbox:secure', file, { buffers: [buffer.subarray(0, count)], position });
   }
 }

@@ -100,11 +100,10 @@ export class Outbox {
       this.#files.closeAll();
       throw faultFrom(error, 'The outbox cannot be read');
     }
-    const { state, active, leftovers, fresh, changed, damage } = recovered;
+    const { state, tail, leftovers, fresh, damage } = recovered;
     const log = this.#assemble(state, source);
     log.leftovers.push(...leftovers);
-    if (active !== undefined) log.writer.adopt(active);
-    if (changed) log.writer.rollNext();
+    if (tail !== undefined) log.writer.adopt(tail);
     this.#settleLanes(log);
     state.lanes.forgetEmpty();
     state.boots.observe(stamp);
@@ -216,7 +215,7 @@ export class Outbox {
     const log = this.#opened();
     try {
       if (this.staged) this.#write(log, stamp);
-      else log.writer.syncOnce();
+      else log.writer.secureTail();
     } catch (error) {
       this.discard();
       throw faultFrom(error, 'The outbox cannot be written');

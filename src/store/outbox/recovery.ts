@@ -23,6 +23,7 @@ import type { Frame, FrameSource } from './frame-source.ts';
 import { lose } from './lane-reader.ts';
 import type { LaneState } from './lane-state.ts';
 import { LogState, type PartFacts } from './log-state.ts';
+import type { LogTail } from './log-writer.ts';
 import { RecordWalk } from './record-walk.ts';
 import { Segment } from './segment.ts';
 import type { SegmentFiles } from './segment-files.ts';
@@ -30,6 +31,7 @@ import {
   decodeHeader,
   fileNameOf,
   flagSnapshot,
+  frameAlignment,
   frameMagic,
   headBytes,
   headerBytes,
@@ -41,13 +43,11 @@ const idBytes = 8;
 
 export interface Recovered {
   readonly state: LogState;
-  /** The segment to go on in. */
-  readonly active: Segment | undefined;
+  /** The last segment with frames. */
+  readonly tail: LogTail | undefined;
   /** Files that nothing needs. */
   readonly leftovers: readonly Segment[];
   readonly fresh: boolean;
-  /** Something was found out that is not yet written. */
-  readonly changed: boolean;
   readonly damage: Damage | undefined;
 }
 
@@ -97,15 +97,31 @@ class Recovery {
     const known = headers.map(({ header }) => header).filter((header) => typeof header === 'object');
     const newest = known.at(-1);
     if (newest === undefined) {
-      for (const { name } of headers) this.#damage(new Segment({ ...ids, ...name }), 'no header can be read');
-      this.#leftovers.push(...this.#damaged);
-      return this.#result(new LogState(ids), undefined, names.length === 0);
+      for (const { name } of headers) this.#headless(new Segment({ ...ids, ...name }));
+      return this.#result(new LogState(ids), undefined, this.#damaged.size === 0);
     }
     const segments = this.#candidates(headers, newest);
     const { base, state, later } = this.#base(segments, newest);
-    const active = this.#replayAll(state, { base, later });
+    const tail = this.#replayAll(state, { base, later });
     this.#source.forget();
-    return this.#result(state, active, false);
+    return this.#result(state, tail, false);
+  }
+
+  /** No header anywhere: either a first segment that was never begun, or everything is lost. */
+  #headless(segment: Segment): void {
+    segment.fileBytes = this.#files.sizeOf(segment);
+    segment.end = segment.fileBytes;
+    this.#leftovers.push(segment);
+    let frames = 0;
+    for (let place = headerBytes; place + headBytes <= segment.end; place += frameAlignment) {
+      const at = this.#source.place(segment, place, { bytes: headBytes, limit: segment.end });
+      if (at !== undefined && this.#source.memory.words[at >> 2] === frameMagic) frames++;
+      // Two are the snapshot, written in one go with the header that is missing.
+      if (frames > 2) {
+        this.#damage(segment, 'no header can be read');
+        return;
+      }
+    }
   }
 
   /** Files that may belong to the log, in order, without those that others have replaced. */
@@ -209,24 +225,25 @@ class Recovery {
     }
   }
 
-  /** Frames behind the base's snapshot, and the segments behind it. Answers the segment to go on in. */
+  /** Frames behind the base's snapshot, and the segments behind it. Answers where the log ends. */
   #replayAll(
     state: LogState,
     { base, later }: { readonly base: Segment | undefined; readonly later: readonly Segment[] },
-  ): Segment | undefined {
-    let active: Segment | undefined;
+  ): LogTail | undefined {
+    let tail: Omit<LogTail, 'goOn'> | undefined;
     for (const segment of base === undefined ? later : [base, ...later]) {
       state.segments.push(segment);
-      this.#replay(state, segment);
-      active = segment;
+      tail = { segment, from: this.#replay(state, segment) };
     }
-    return this.#cut || this.#damaged.size > 0 ? undefined : active;
+    return tail === undefined ? undefined : { ...tail, goOn: !this.#cut && this.#damaged.size === 0 };
   }
 
-  #replay(state: LogState, segment: Segment): void {
+  /** Answers where the last frame begins. */
+  #replay(state: LogState, segment: Segment): number {
     const limit = segment.fileBytes;
     segment.end = limit;
     let position = headerBytes;
+    let last = 0;
     for (;;) {
       const head = this.#source.head(segment, position, limit);
       if (head !== undefined && (head.flags & flagSnapshot) !== 0) {
@@ -237,6 +254,7 @@ class Recovery {
       const later = this.#headBehind(state, segment, position);
       if (frame !== undefined && frame.head.sequence > state.sequence && (later || this.#whole(frame))) {
         this.#take(state, frame);
+        last = position;
         position += frame.head.frameBytes;
         continue;
       }
@@ -250,6 +268,7 @@ class Recovery {
       position = this.#source.findHead(segment, from, limit)?.position ?? limit;
     }
     segment.end = position;
+    return last;
   }
 
   #take(state: LogState, frame: Frame): void {
@@ -319,7 +338,7 @@ class Recovery {
     this.#reasons.push(`${fileNameOf(segment.header)}: ${reason}`);
   }
 
-  #result(state: LogState, active: Segment | undefined, fresh: boolean): Recovered {
+  #result(state: LogState, tail: LogTail | undefined, fresh: boolean): Recovered {
     for (const lane of state.lanes.all) lane.before = undefined;
     const missing = state.segments.filter(({ present }) => !present);
     for (const segment of missing) this.#loseSegment(segment);
@@ -329,10 +348,9 @@ class Recovery {
     const counted = [...state.lanes.all].reduce((sum, lane) => sum + lostIn(lane), 0);
     return {
       state,
-      active,
+      tail,
       fresh,
       leftovers: this.#leftovers,
-      changed: this.#cut || damaged,
       damage: damaged
         ? {
             reasons: this.#reasons,
