@@ -6,6 +6,8 @@
 
 const quantaPerSecond = 10;
 const msPerSecond = 1000;
+/** Far above what adding fractions for years can lose, far below a message. */
+const roundingError = 1e-6;
 
 export class TokenBucket {
   readonly #perMs: number;
@@ -24,7 +26,7 @@ export class TokenBucket {
   /** Messages that may go now. */
   available(nowMs: number): number {
     this.#fill(nowMs);
-    return Math.floor(this.#tokens);
+    return Math.floor(this.#tokens + roundingError);
   }
 
   take(count: number, nowMs: number): void {
@@ -35,7 +37,9 @@ export class TokenBucket {
   /** The time at which a quantum may go; not later than `nowMs` when it may already. */
   readyAtMs(nowMs: number): number {
     this.#fill(nowMs);
-    return this.#tokens >= this.quantum ? nowMs : nowMs + Math.ceil((this.quantum - this.#tokens) / this.#perMs);
+    return this.#tokens + roundingError >= this.quantum
+      ? nowMs
+      : nowMs + Math.ceil((this.quantum - this.#tokens) / this.#perMs - roundingError);
   }
 
   #fill(nowMs: number): void {

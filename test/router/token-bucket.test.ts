@@ -16,8 +16,9 @@ t.test('a rate is given in tenths of a second, and not made up for after a pause
 t.test('a rate of one message a second is one message a second', async (t: Test) => {
   const bucket = new TokenBucket(1, 0);
   bucket.take(1, 0);
-  t.equal(bucket.available(999), 0);
   t.equal(bucket.readyAtMs(0), 1000);
+  t.equal(bucket.available(999), 0);
+  t.equal(bucket.readyAtMs(999), 1000);
   t.equal(bucket.available(1000), 1);
 });
 
@@ -30,12 +31,12 @@ t.test('over any time the rate is kept', async (t: Test) => {
     let taken = 0;
     while (nowMs < 60_000) {
       nowMs = Math.max(nowMs + Math.floor(dice.fraction() * 20), bucket.readyAtMs(nowMs));
-      const count = Math.min(bucket.available(nowMs), 100);
+      const count = bucket.available(nowMs);
       bucket.take(count, nowMs);
       taken += count;
     }
     const expected = (perSecond * nowMs) / 1000;
     const most = expected + bucket.quantum * 2 + 1;
-    t.ok(taken <= most && taken >= Math.min(expected, (100 * nowMs) / 400) * 0.5, `seed ${seed}: ${taken} of ${most}`);
+    t.ok(taken <= most && taken >= expected * 0.9, `seed ${seed}: ${taken} of ${expected}`);
   }
 });
