@@ -40,7 +40,7 @@ export interface SqliteDatabase {
 }
 
 export interface Sqlite {
-  /** Opens or creates the file; its directory is made (0700) when missing. */
+  /** Opens or creates the file; its directory is made (0700) when missing. Throws EROFS, EACCES for what takes no writes. */
   open(file: string): SqliteDatabase;
   /** Bytes of the database and its write-ahead log. */
   fileBytes(file: string): number;
@@ -74,7 +74,11 @@ const companions = ['-wal', '-shm', ''];
 export function systemSqlite(): Sqlite {
   return {
     open(file) {
-      if (file !== inMemory) fs.mkdirSync(path.dirname(file), { recursive: true, mode: privateDirectoryMode });
+      if (file !== inMemory) {
+        fs.mkdirSync(path.dirname(file), { recursive: true, mode: privateDirectoryMode });
+        // SQLite opens what is not writable for reading, fails over its log, and keeps a lock of its own process.
+        if (fs.existsSync(file)) fs.accessSync(file, fs.constants.W_OK);
+      }
       return openDatabase(file);
     },
     fileBytes: (file) => sizeOf(file) + sizeOf(`${file}-wal`),

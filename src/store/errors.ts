@@ -11,6 +11,7 @@ export type StoreErrorCode =
   | 'STORE_DISK_FULL'
   | 'STORE_LOCKED'
   | 'STORE_SCHEMA_NEWER'
+  | 'STORE_STATE_NEWER'
   | 'STORE_BUSY'
   | 'STORE_OUT_OF_TURN'
   | 'STORE_CLOSED'

@@ -3,9 +3,9 @@
 // `Store` is the main thread's side, `serveStore` the store thread's. Nothing else of this folder is needed
 // outside: what a queue leads to, who fills it and who empties it is decided elsewhere.
 
-export type { AppendOutcome } from './commit-batch.ts';
 export { StoreError } from './errors.ts';
 export { serveStore } from './serve.ts';
+export { StateFile } from './state-file.ts';
 export {
   type LaneFacts,
   type ReadFrom,

@@ -40,7 +40,9 @@ export function fill(database: SqliteDatabase, { sessions, messages, from = 0 }:
       for (let filter = 0; filter < 3; filter++)
         run('INSERT INTO mqtt_subscription VALUES (?, ?, ?, ?)', n + 1, `site/${n}/line/${filter}/#`, 1, 0);
       run('INSERT INTO mqtt_receiving VALUES (?, ?)', n + 1, 1 + (n % 60_000));
-      const twin = JSON.stringify({ twin: { desired: { properties: { n }, version: n }, reported: {} } });
+      const twin = JSON.stringify({
+        twin: { desired: { properties: { n }, version: n }, reported: { properties: {}, version: 0 } },
+      });
       run('INSERT INTO twin (key, document) VALUES (?, ?)', `gw/module-${n}`, twin);
     });
   }
