@@ -5,7 +5,8 @@
  *   CALLS ACTION GLOB [FIRST [COUNT]]
  *
  *   CALLS   any, or a list: open,create,read,write,sync,truncate,rename,unlink,mkdir,rmdir,link
- *   ACTION  EIO ENOSPC EROFS EACCES EDQUOT · half · kill-before kill-half kill-after · 500ms
+ *   ACTION  EIO ENOSPC EROFS EACCES EDQUOT · half · kill-before kill-half kill-after · 500ms ·
+ *           hold: does not return for as long as a rule of the file holds such calls
  *   GLOB    of the path below the root, as fnmatch(3) has it: * goes across slashes
  *   FIRST   from this matching call on, 1 when absent; COUNT so many, all when absent */
 #define _GNU_SOURCE
@@ -26,12 +27,14 @@
 #define RULES_MAX 16
 #define TEXT_BYTES 4096
 #define NS_PER_MS 1000000L
+#define HOLD_LOOK_MS 2L
 #define MS_PER_S 1000L
 
 struct rule {
   unsigned calls; /* bit by enum call */
   struct verdict verdict;
   long wait_ms;
+  bool hold;
   char glob[256];
   long first, count, seen;
 };
@@ -87,6 +90,10 @@ static void parse_action(const char *text, struct rule *rule) {
     rule->verdict = actions[index].verdict;
     return;
   }
+  if (strcmp(text, "hold") == 0) {
+    rule->hold = true;
+    return;
+  }
   char *end;
   rule->wait_ms = strtol(text, &end, 10);
   if (end == text || strcmp(end, "ms") != 0) refuse(text);
@@ -134,21 +141,40 @@ static bool holds(struct rule *rule, enum call call, const char *path) {
   return rule->seen >= rule->first && (rule->count == 0 || rule->seen < rule->first + rule->count);
 }
 
+static void sleep_ms(long wait_ms) {
+  struct timespec span = {wait_ms / MS_PER_S, wait_ms % MS_PER_S * NS_PER_MS};
+  while (wait_ms > 0 && nanosleep(&span, &span) != 0) continue;
+}
+
+static bool is_held(enum call call, const char *path) {
+  bool held = false;
+  pthread_mutex_lock(&lock);
+  load();
+  for (int index = 0; index < rule_count; index++) {
+    const struct rule *rule = &rules[index];
+    held |= rule->hold && (rule->calls & (1u << call)) != 0 && fnmatch(rule->glob, path, 0) == 0;
+  }
+  pthread_mutex_unlock(&lock);
+  return held;
+}
+
 struct verdict rules_judge(enum call call, const char *path) {
   struct verdict verdict = {ACTION_NONE, 0};
   if (rules_file == NULL) return verdict;
   long wait_ms = 0;
+  bool held = false;
   pthread_mutex_lock(&lock);
   load();
   for (int index = 0; index < rule_count; index++) {
     struct rule *rule = &rules[index];
     if (!holds(rule, call, path)) continue;
     wait_ms += rule->wait_ms;
+    held |= rule->hold;
     if (verdict.action == ACTION_NONE) verdict = rule->verdict;
   }
   pthread_mutex_unlock(&lock);
-  struct timespec span = {wait_ms / MS_PER_S, wait_ms % MS_PER_S * NS_PER_MS};
-  while (wait_ms > 0 && nanosleep(&span, &span) != 0) continue;
+  sleep_ms(wait_ms);
+  while (held && is_held(call, path)) sleep_ms(HOLD_LOOK_MS);
   if (verdict.action == ACTION_KILL_BEFORE) die_now();
   return verdict;
 }

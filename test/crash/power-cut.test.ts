@@ -31,6 +31,9 @@ const callsMax = 200;
 const liveOnEvery = 8;
 const recoverEvery = 20;
 const faultsToldMax = 10;
+/** Until then those seeds are not played: FAILED_SYNCS=1 plays them. */
+const knownLoss =
+  process.env['FAILED_SYNCS'] === undefined ? { todo: 'the store trusts what a failed sync left behind' } : {};
 
 t.jobs = 2;
 t.setTimeout(testMs * (seeds.length + 1));
@@ -51,11 +54,13 @@ interface Case {
   readonly directory: string;
   readonly size: Plan['size'];
   readonly host: StoreHost;
+  /** Some syncs fail, and what they should have written is lost. */
+  readonly failing?: boolean;
 }
 
 /** Lives over a disk; the last one too may end at any call. */
 async function record(
-  { draw, directory, size }: Case,
+  { draw, directory, size, failing = false }: Case,
   before: Image,
   { marks, count }: { readonly marks: readonly Mark[]; readonly count: number },
 ): Promise<Recording> {
@@ -68,7 +73,11 @@ async function record(
   for (let life = 1; life <= count; life++) {
     const file = (name: string): string => join(directory, name);
     const isKilled = draw() < 0.7;
-    setRules(file('rules'), isKilled ? [`any kill-half * ${Math.floor(callsMax * (0.2 + draw()))}`] : []);
+    const failures = failing ? failingSyncs(draw) : [];
+    setRules(
+      file('rules'),
+      failing ? failures : isKilled ? [`any kill-half * ${Math.floor(callsMax * (0.2 + draw()))}`] : [],
+    );
     const plan: Plan = {
       seed: Math.floor(draw() * 1e9),
       life: marks.length + life,
@@ -154,32 +163,50 @@ async function judge(
   return ledger.faults;
 }
 
+/** Cuts a recording in so many places; what is wrong with what is found. */
+async function cutAll(one: Case, count: number): Promise<{ readonly faults: string[]; readonly promised: number }> {
+  const { draw } = one;
+  let recording = await record(one, new Map(), { marks: [], count: lives });
+  const faults: string[] = [];
+  let promised = 0;
+  for (let index = 1; index <= count && faults.length === 0; index++) {
+    const reading: Reading = draw() < 0.5 ? 'ext4' : 'strict';
+    const cut = drawCut(recording, draw);
+    const { image, said } = cutAt(recording, cut, { reading, draw });
+    promised = Math.max(promised, said.filter(([what]) => what === 'ack').length);
+    const found = await judge(one, { image, said, livesOn: index % liveOnEvery === 0 });
+    faults.push(...found.map((fault) => `disk ${index} (${reading}, cut after ${cut} calls): ${fault}`));
+    if (index % recoverEvery === 0) recording = await record(one, image, { marks: said, count: 1 });
+  }
+  return { faults, promised };
+}
+
+/** Here and there one or two in a row, in every file. */
+function failingSyncs(draw: Draw): readonly string[] {
+  const last = 60;
+  return Array.from({ length: 4 }, () => `sync EIO * ${1 + Math.floor(draw() * last)} ${1 + Math.floor(draw() * 2)}`);
+}
+
 for (const seed of seeds) {
-  t.test(`what was acknowledged is there after the power went, seed ${seed}`, { timeout: testMs }, async (t: Test) => {
-    const draw = seededEntropy(seed).fraction;
-    const directory = join(home, `seed-${seed}`);
-    mkdirSync(directory);
-    const size = seed % 8 === 0 ? 'large' : 'small';
-    const host = new StoreHost(await bundled);
-    t.teardown(() => host.close());
-    const one: Case = { draw, directory, size, host };
-    let recording = await record(one, new Map(), { marks: [], count: lives });
-    const faults: string[] = [];
-    let promised = 0;
-    for (let index = 1; index <= casesPerSeed && faults.length === 0; index++) {
-      const reading: Reading = draw() < 0.5 ? 'ext4' : 'strict';
-      const cut = drawCut(recording, draw);
-      const { image, said } = cutAt(recording, cut, { reading, draw });
-      promised = Math.max(promised, said.filter(([what]) => what === 'ack').length);
-      const found = await judge(one, { image, said, livesOn: index % liveOnEvery === 0 });
-      faults.push(...found.map((fault) => `disk ${index} (${reading}, cut after ${cut} calls): ${fault}`));
-      if (index % recoverEvery === 0) recording = await record(one, image, { marks: said, count: 1 });
-    }
-    if (faults.length > 0) t.comment(`SEED=${seed} CASES=${casesPerSeed}`);
-    t.same(faults.slice(0, faultsToldMax), []);
-    t.ok(promised > 10, `up to ${promised} acknowledgements before a cut`);
-    rmSync(directory, { recursive: true });
-  });
+  const isFailing = seed % 3 === 0;
+  const after = isFailing ? ', some syncs having failed' : '';
+  t.test(
+    `what was acknowledged is there after the power went${after}, seed ${seed}`,
+    { timeout: testMs, ...(isFailing && knownLoss) },
+    async (t: Test) => {
+      const draw = seededEntropy(seed).fraction;
+      const directory = join(home, `seed-${seed}`);
+      mkdirSync(directory);
+      const host = new StoreHost(await bundled);
+      t.teardown(() => host.close());
+      const size = seed % 8 === 0 ? 'large' : 'small';
+      const { faults, promised } = await cutAll({ draw, directory, size, host, failing: isFailing }, casesPerSeed);
+      if (faults.length > 0) t.comment(`SEED=${seed} CASES=${casesPerSeed}`);
+      t.same(faults.slice(0, faultsToldMax), []);
+      t.ok(promised > 10, `up to ${promised} acknowledgements before a cut`);
+      rmSync(directory, { recursive: true });
+    },
+  );
 }
 
 t.test('a disk that only says that it has synced would be found out', { timeout: testMs }, async (t: Test) => {

@@ -93,6 +93,11 @@ export class SessionClient {
     this.#send(sent, false);
   }
 
+  /** QoS 0. */
+  publishUnsafe(topic: string, text: string): void {
+    this.#write({ cmd: 'publish', topic, payload: text, qos: 0, retain: false, dup: false });
+  }
+
   #nextId(): number {
     do this.#packetId = (this.#packetId % 65_535) + 1;
     while (this.#inflight.has(this.#packetId));

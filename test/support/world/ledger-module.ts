@@ -1,7 +1,8 @@
 // A module that keeps a ledger: it sends numbered messages and writes down each one that was acknowledged.
 //
 // Built on the real module host. `LEDGER_FILE` gets a line `batchId sequence` per acknowledgement, appended before
-// the next one is looked at; the test compares the file with the hub's log. `LEDGER_EVERY_MS` is the pace.
+// the next one is looked at; the test compares the file with the hub's log. `LEDGER_EVERY_MS` is the pace, and
+// `LEDGER_BYTES` pads each message.
 
 import { appendFileSync } from 'node:fs';
 import { defineModule } from '../../../src/modules/contract.ts';
@@ -9,6 +10,7 @@ import { runModule } from './host-process.ts';
 
 const file = process.env['LEDGER_FILE'] ?? '';
 const everyMs = Number(process.env['LEDGER_EVERY_MS'] ?? 20);
+const padding = 'x'.repeat(Number(process.env['LEDGER_BYTES'] ?? 0));
 
 const ledger = defineModule({
   name: 'ledger',
@@ -21,7 +23,7 @@ const ledger = defineModule({
       const mine = number;
       void context
         .send('out', {
-          body: JSON.stringify({ life, number: mine }),
+          body: JSON.stringify({ life, number: mine, ...(padding === '' ? {} : { padding }) }),
           contentType: 'application/json',
           contentEncoding: 'utf-8',
         })

@@ -70,13 +70,15 @@ export class World {
   constructor(
     options: {
       readonly binary?: readonly string[];
-      readonly env?: Readonly<Record<string, string>>;
+      /** For every program; told the directory of this world. */
+      readonly env?: Readonly<Record<string, string>> | ((directory: string) => Readonly<Record<string, string>>);
       readonly name?: string;
     } = {},
   ) {
     this.#binary = options.binary ?? [weirBinary];
     this.directory = mkdtempSync(join(tmpdir(), `weir-${options.name ?? 'e2e'}-`));
-    this.#env = { WEIR_EXTRACT_DIR: join(this.directory, 'native'), ...options.env };
+    const env = typeof options.env === 'function' ? options.env(this.directory) : options.env;
+    this.#env = { WEIR_EXTRACT_DIR: join(this.directory, 'native'), ...env };
     for (const name of ['hub', 'gw']) mkdirSync(join(this.directory, name, 'run'), { recursive: true });
   }
 
