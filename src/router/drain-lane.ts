@@ -9,6 +9,8 @@
 //   one that is acknowledged first waits for those before it.
 //   After a failure nothing moves until rewind(); what comes next begins at the first message not accepted.
 //   At most one batch is buffered, and one read is running.
+//   release() moves the position over messages that need not be sent any more. Batches under way that hold some of
+//   them settle as ever, and move it only when they come further.
 //   Offsets belong to an epoch: reset() forgets all of it, and batches of the old one count for nothing.
 //
 // Counts of waiting messages are the drain's own estimate, kept without asking the store: never too small, and put
@@ -129,6 +131,14 @@ export class DrainLane {
     this.rewind();
   }
 
+  /** Everything up to `offset` arrived another way, or was given up: it is not sent any more. */
+  release(offset: number): void {
+    this.#position = Math.max(this.#position, offset);
+    const kept = this.#buffer.filter((stored) => stored.offset > offset);
+    this.#waiting = Math.max(0, this.#waiting - (this.#buffer.length - kept.length));
+    this.#buffer = kept;
+  }
+
   /** What was not accepted is read again, from the position on. */
   rewind(): void {
     assert(this.#underWay.length === 0, 'nothing is under way when a lane is rewound');
@@ -195,8 +205,7 @@ export class DrainLane {
   #advance({ messages }: Batch, accepted: number): void {
     const last = messages[accepted - 1];
     if (last !== undefined) {
-      assert(last.offset > this.#position, 'what arrived is confirmed once, in order');
-      this.#position = last.offset;
+      this.#position = Math.max(this.#position, last.offset);
       this.#oldestMs = last.message.enqueuedMs;
       this.#waiting = Math.max(0, this.#waiting - accepted);
     }
@@ -225,7 +234,8 @@ export class DrainLane {
       if (this.#underWay.length === 0) this.#waiting = Math.min(this.#waiting, this.#storing);
       return;
     }
-    this.#buffer = messages;
+    // What was released while it was read is not sent any more.
+    this.#buffer = messages.filter(({ offset }) => offset > this.#position);
     this.#bufferAtMs = this.#clock.monotonicMs();
     this.#readTo = (messages.at(-1) as StoredMessage).offset;
     this.#mayHaveMore = true;

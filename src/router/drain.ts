@@ -121,6 +121,15 @@ export class Drain {
     this.#bell.ring();
   }
 
+  /** Everything of the lane up to `offset` need not be sent any more. Resolves when that is durable. */
+  release(lane: Lane, offset: number): Promise<void> {
+    const { store } = this.#ports;
+    // Offsets of an outbox that this drain does not know yet are left to the store.
+    if (this.#epoch === store.epoch) this.#open(lane).lane.release(offset);
+    this.#bell.ring();
+    return store.confirm(lane, offset);
+  }
+
   /** True: a message of this priority that comes now belongs in the live lane. */
   takesLive(priority: number): boolean {
     return this.#liveFirst?.takes(priority, this.#countsOf(priority)) ?? false;

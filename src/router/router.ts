@@ -20,7 +20,7 @@
 
 import { strict as assert } from 'node:assert';
 import { routedSourcesMax, routesMax } from '../limits.ts';
-import { priorityUnset } from '../model/lane.ts';
+import { type Lane, priorityUnset } from '../model/lane.ts';
 import { type Message, messageSource } from '../model/message.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
@@ -137,6 +137,15 @@ export class Router {
     const drain = new Drain({ store, endpoint, clock, entropy, log, metrics }, queue, options);
     this.#drains.set(queue, drain);
     if (this.#state === 'started') drain.start();
+  }
+
+  /**
+   * Everything of the lane up to `offset` has arrived another way, or is given up: it is not sent any more, and leaves
+   * the store. What is under way just now may still arrive. Resolves when that is durable.
+   */
+  release(lane: Lane, offset: number): Promise<void> {
+    const drain = this.#drains.get(lane.queue);
+    return drain === undefined ? this.#ports.store.confirm(lane, offset) : drain.release(lane, offset);
   }
 
   /** True when the queue has an endpoint. */
