@@ -3,6 +3,7 @@
 // Part of the composition root (device.ts): the only place where the gateway opens the real clock, disk, network
 // and processes. A simulated world hands in another Ground.
 
+import { join } from 'node:path';
 import { type Config, loadConfig } from './config/index.ts';
 import { errorMessage, WeirError } from './model/errors.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
@@ -11,10 +12,13 @@ import { type Entropy, systemEntropy } from './platform/entropy.ts';
 import { type Http, systemHttp } from './platform/http.ts';
 import { createLog, type Log } from './platform/log.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
+import { buildInfo } from './platform/native.ts';
 import { type Network, systemNetwork } from './platform/net.ts';
 import { systemPeerCredentials } from './platform/peer-credentials.ts';
 import { type Processes, systemProcesses } from './platform/process.ts';
 import { findUser, type UserFacts } from './platform/users.ts';
+import { WallKeeper } from './platform/wall-keeper.ts';
+import { systemWitnesses } from './platform/wall-witnesses.ts';
 
 export interface DeviceOptions {
   readonly configPath?: string | undefined;
@@ -25,6 +29,8 @@ export interface DeviceOptions {
 export interface Ground {
   readonly config: Config;
   readonly clock: Clock;
+  /** Behind `clock`: notes the last good time when it is closed. */
+  readonly wall: WallKeeper;
   readonly entropy: Entropy;
   readonly disk: Disk;
   readonly network: Network;
@@ -40,17 +46,31 @@ const passableMode = 0o711;
 
 /** Reads the configuration and makes the directories. Throws ConfigError or DEVICE_DIRECTORY_UNUSABLE. */
 export async function openGround(options: DeviceOptions): Promise<Ground> {
-  const clock = systemClock();
   const disk = systemDisk();
+  const builtMs = Date.parse(buildInfo().builtAt);
+  const wall = new WallKeeper({ machine: systemClock(), disk, witnesses: systemWitnesses() }, { builtMs });
+  const clock = systemClock(wall);
   const config = await loadConfig({ ...options, disk });
   const log = createLog({ clock, level: config.log.level, write: (line) => void process.stdout.write(line) });
   const metrics = createMetrics();
   await disk.makeDirectory('device:data', config.dataDir, privateMode).catch(unusable(config.dataDir));
   await disk.makeDirectory('device:run', config.runDir, passableMode).catch(unusable(config.runDir));
+  await wall.start(join(config.dataDir, 'clock.stamp'), log.child('clock'));
   const peerCredentials = systemPeerCredentials();
   const network = systemNetwork({ peerCredentials });
   const http = systemHttp({ peerCredentials });
-  return { config, clock, entropy: systemEntropy(), disk, network, http, processes: systemProcesses(), log, metrics };
+  return {
+    config,
+    clock,
+    wall,
+    entropy: systemEntropy(),
+    disk,
+    network,
+    http,
+    processes: systemProcesses(),
+    log,
+    metrics,
+  };
 }
 
 function unusable(directory: string): (cause: unknown) => never {

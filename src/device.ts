@@ -30,7 +30,7 @@ import { type Listener, trustedProxies } from './platform/net.ts';
 import { startThread } from './platform/thread.ts';
 import { tlsContext } from './platform/tls.ts';
 import { Router, upstreamQueue } from './router/index.ts';
-import { Store } from './store/index.ts';
+import { StateFile, Store } from './store/index.ts';
 import { Supervisor } from './supervisor/index.ts';
 import { TwinCache, TwinSync } from './twin/index.ts';
 import { UpstreamLink } from './upstream/index.ts';
@@ -84,6 +84,7 @@ interface IdentityParts {
 
 interface DataParts {
   readonly store: Store;
+  readonly memory: StateFile;
   readonly twins: TwinCache;
   readonly router: Router;
 }
@@ -119,6 +120,7 @@ class Device {
     this.#ground = ground;
     this.#extras = extras;
     this.#startedAtMs = ground.clock.wallMs();
+    this.#closing.push(() => ground.wall.close());
   }
 
   async start(): Promise<void> {
@@ -167,17 +169,19 @@ class Device {
 
   /** What is durable: messages, twins, state; and the router that fills the queues. */
   async #openData(): Promise<DataParts> {
-    const { config, clock, entropy, log, metrics } = this.#ground;
+    const { config, clock, disk, entropy, log, metrics } = this.#ground;
     const store = new Store(
       { startThread: () => startThread(storeThreadSource(), undefined), clock, log: log.child('store'), metrics },
       { path: join(config.dataDir, 'weir.db'), quarantine: join(config.dataDir, 'quarantine'), ...config.store },
     );
     await store.start();
     this.#closing.push(() => store.close());
+    const memory = new StateFile({ documents: store, disk, log }, join(config.dataDir, 'state.json'));
+    await memory.start();
     const twins = new TwinCache(store);
     await twins.start();
     const router = new Router({ store, clock, entropy, log: log.child('router'), metrics }, { timeToLiveSecs: 0 });
-    return { store, twins, router };
+    return { store, memory, twins, router };
   }
 
   /** The way to the hub, when there is one. */
@@ -219,7 +223,7 @@ class Device {
   /** The identities of modules and the sockets on which they prove them. */
   async #openModules(parts: IdentityParts & DataParts & HubParts): Promise<ModuleParts> {
     const { config, http, log, metrics, disk, entropy, clock } = this.#ground;
-    const { deviceId, hubHostname, certificates, localKey, store, twins, hub } = parts;
+    const { deviceId, hubHostname, certificates, localKey, memory, twins, hub } = parts;
     const clients = new Clients(() => clock.wallMs());
     const socketOf = (moduleId: string): string =>
       join(config.runDir, 'modules', moduleFileName(moduleId) ?? '%', 'workload.sock');
@@ -229,7 +233,7 @@ class Device {
     );
     this.#closing.push(() => workload.closeAll());
     const registry = new ModuleRegistry({
-      memory: store,
+      memory,
       newGenerationId: () => entropy.uuid(),
       workload: {
         open: async (module) => {
@@ -316,7 +320,7 @@ class Device {
   /** Agent, routes and supervisor. */
   async #openControl(parts: IdentityParts & DataParts & ModuleParts & BrokerParts): Promise<ControlParts> {
     const { config, clock, entropy, disk, log, processes, network } = this.#ground;
-    const { store, twins, router, registry, clients, front, deviceId } = parts;
+    const { store, memory, twins, router, registry, clients, front, deviceId } = parts;
     const supervisor = new Supervisor({
       clock,
       entropy,
@@ -341,7 +345,7 @@ class Device {
       twin: ownTwin(edgeAgentId),
       hands: supervisor,
       identities: registry,
-      memory: store,
+      memory,
       clock,
       log: log.child('agent'),
       facts,
@@ -363,7 +367,7 @@ class Device {
     attachInputs((await store.lanes()).map((facts) => facts.queue));
     const routing = new Routing({
       twin: ownTwin(edgeHubId),
-      memory: store,
+      memory,
       log: log.child('routing'),
       facts,
       timeToLiveSecs: config.store.timeToLiveSecs,

@@ -18,4 +18,7 @@ napi_value trim_heap(napi_env env, napi_callback_info info);
 /* unmapIdleFiles() -> bytes */
 napi_value unmap_idle_files(napi_env env, napi_callback_info info);
 
+/* clockSynchronised() -> boolean | undefined */
+napi_value clock_synchronised(napi_env env, napi_callback_info info);
+
 #endif

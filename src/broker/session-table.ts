@@ -132,11 +132,14 @@ export class SessionTable {
     const { clock } = this.#share;
     const views = new StoredViews(clock);
     const nowWallMs = clock.wallMs();
+    const isTrusted = clock.wallTrusted();
     for (const stored of [...state.sessions].sort((a, b) => leftAt(a, nowWallMs) - leftAt(b, nowWallMs))) {
       const { clientId, principal, expirySeconds } = stored;
       const session = this.#add({ clientId, principal: { ...principal, clientId }, expirySeconds });
-      // A wall clock that went back must not keep a session for longer than it asked for.
-      session.leftMs = clock.monotonicMs() - Math.max(0, nowWallMs - leftAt(stored, nowWallMs));
+      // A wall clock that went back must not keep a session for longer than it asked for; one that nobody vouches
+      // for must not end it.
+      const awayMs = isTrusted ? Math.max(0, nowWallMs - leftAt(stored, nowWallMs)) : 0;
+      session.leftMs = clock.monotonicMs() - awayMs;
       session.restore(stored, views);
       this.#away.add(session);
       subscribed(session);

@@ -206,7 +206,9 @@ export class Session {
     const { store, clock } = this.#share;
     if (store === undefined || !this.isStored) return;
     const { clientId, principal, expirySeconds } = this;
-    const leftAtMs = this.leftMs === 0 ? 0 : clock.wallMs() - Math.round(clock.monotonicMs() - this.leftMs);
+    // A time nobody vouches for would end the session early once the clock is right: away since the restart, then.
+    const leftAtMs =
+      this.leftMs === 0 || !clock.wallTrusted() ? 0 : clock.wallMs() - Math.round(clock.monotonicMs() - this.leftMs);
     store.putSession({ clientId, principal, expirySeconds, leftAtMs, will: this.#will });
   }
 

@@ -4,6 +4,7 @@
 // The store speaks of wall time, which survives a restart; from here on expiry is told by the monotonic clock.
 
 import type { Buffer } from 'node:buffer';
+import { wallSettleAloneMs } from '../limits.ts';
 import type { Clock } from '../platform/clock.ts';
 import { PublishView } from '../protocol/mqtt/publish.ts';
 import type { StoredMessage } from './ports.ts';
@@ -28,6 +29,9 @@ export class StoredViews {
   /** A wall time on the monotonic clock; 0 stays 0. What was over before the clock began is over at 1. */
   monotonicMs(wallMs: number): number {
     if (wallMs === 0) return 0;
-    return Math.max(1, this.#clock.monotonicMs() + wallMs - this.#clock.wallMs());
+    const leftMs = wallMs - this.#clock.wallMs();
+    // Nothing is over by a clock that nobody vouches for; by tomorrow it is believed or found out.
+    const heldMs = this.#clock.wallTrusted() ? leftMs : Math.max(leftMs, wallSettleAloneMs);
+    return Math.max(1, this.#clock.monotonicMs() + heldMs);
   }
 }

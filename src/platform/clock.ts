@@ -7,8 +7,9 @@
 // Monotonic time counts from the boot of the machine (CLOCK_MONOTONIC), so that stamps of several processes and
 // several lives of one process compare for as long as `bootId` is the same. After a boot they mean nothing.
 //
-// A wall clock without a battery wakes up in 1970, or where it was switched off. `WallFloor` is what this process
-// knows better (wall-trust.ts): wallMs() is never before it, and wallTrusted() says whether to believe the clock.
+// A wall clock without a battery wakes up in 1970, or where it was switched off, and may be set by years while we run.
+// A process that keeps things asks a WallSource (wall-keeper.ts), which knows when not to follow it; machineWallMs()
+// is the clock itself, for judging what others on this machine wrote by it.
 
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -18,10 +19,12 @@ export interface Timer {
 }
 
 export interface Clock {
-  /** Milliseconds since 1970 UTC; may jump in both directions. */
+  /** Milliseconds since 1970 UTC, as far as this process knows; may jump in both directions. */
   wallMs(): number;
   /** False while nobody vouches for the wall clock: what it says must not let anything expire. */
   wallTrusted(): boolean;
+  /** What the machine's wall clock says, right or wrong. */
+  machineWallMs(): number;
   /** Milliseconds since the machine was booted, never backwards. */
   monotonicMs(): number;
   /** Changes with every boot of the machine. */
@@ -32,10 +35,9 @@ export interface Clock {
   soon(callback: () => void): void;
 }
 
-/** What a process knows of the time besides its clock. */
-export interface WallFloor {
-  /** The wall time that has certainly passed at `monotonicMs`. */
-  floorMs(monotonicMs: number): number;
+/** What a process knows of the time besides its machine's clock. */
+export interface WallSource {
+  wallMs(): number;
   trusted(): boolean;
 }
 
@@ -43,17 +45,16 @@ const timerDelayMsMax = 0x7fffffff;
 const nsPerMs = 1e6;
 const bootIdFile = '/proc/sys/kernel/random/boot_id';
 
-/** A process that keeps nothing beyond its own life needs no floor, and believes its machine. */
-const noFloor: WallFloor = { floorMs: () => 0, trusted: () => true };
-
-export function systemClock(floor: WallFloor = noFloor): Clock {
+/** Without a source the machine is believed: right for a process that keeps nothing beyond its own life. */
+export function systemClock(source?: WallSource): Clock {
   // Both count CLOCK_MONOTONIC, one of them from this thread's birth and without an allocation for each look.
   const bornMs = Number(process.hrtime.bigint()) / nsPerMs - performance.now();
   const monotonicMs = (): number => bornMs + performance.now();
   return {
     bootId: readBootId(),
-    wallMs: () => Math.max(Date.now(), Math.round(floor.floorMs(monotonicMs()))),
-    wallTrusted: () => floor.trusted(),
+    wallMs: source === undefined ? Date.now : () => source.wallMs(),
+    wallTrusted: () => source?.trusted() ?? true,
+    machineWallMs: Date.now,
     monotonicMs,
     setTimer(delayMs, callback, options) {
       const timer = setTimeout(callback, Math.min(Math.max(0, delayMs), timerDelayMsMax));

@@ -60,6 +60,7 @@ export interface Disk {
 }
 
 const privateFileMode = 0o600;
+const modeBits = 0o7777;
 const tempNameBytes = 6;
 
 export function systemDisk(): Disk {
@@ -76,7 +77,8 @@ export function systemDisk(): Disk {
     writeFileAtomic: (_operation, path, content) => writeFileAtomic(path, content),
     async makeDirectory(_operation, path, mode) {
       await mkdir(path, { recursive: true, ...(mode === undefined ? {} : { mode }) });
-      if (mode !== undefined) await chmod(path, mode);
+      // Only where it differs: a file system that takes no writes is no reason to refuse what is right already.
+      if (mode !== undefined && ((await stat(path)).mode & modeBits) !== mode) await chmod(path, mode);
     },
     async list(_operation, path) {
       try {
@@ -91,7 +93,7 @@ export function systemDisk(): Disk {
         const found = await stat(path);
         return {
           bytes: found.size,
-          mode: found.mode & 0o7777,
+          mode: found.mode & modeBits,
           uid: found.uid,
           modifiedMs: found.mtimeMs,
           isDirectory: found.isDirectory(),

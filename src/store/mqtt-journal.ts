@@ -323,7 +323,10 @@ export class MqttJournal {
       return undefined;
     }
     const ahead = clock.wallMs() - clock.monotonicMs();
-    const expiryOf = ({ expiresAtMs }: MessageView): number => (expiresAtMs === 0 ? 0 : expiresAtMs + ahead);
+    // An hour from a time that nobody vouches for may be long over when the clock is right: then it is kept.
+    const isTrusted = clock.wallTrusted();
+    const expiryOf = ({ expiresAtMs }: MessageView): number =>
+      expiresAtMs === 0 || !isTrusted ? 0 : expiresAtMs + ahead;
     const written = new ChangesWriter(++this.#commit, expiryOf).write(changes);
     this.#sealed = { ...written, changes, turns, generation: this.#generation };
     return this.#sealed;

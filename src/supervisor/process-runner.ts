@@ -201,7 +201,8 @@ export class ProcessRunner {
       message: 'its shim was killed, and the module with it',
       startedAtMs: state.startedAtMs,
       endedAtMs,
-      uptimeMs: Math.max(0, endedAtMs - state.startedAtMs),
+      // No longer than the machine runs: the wall clock may have been set in between.
+      uptimeMs: Math.min(Math.max(0, endedAtMs - state.startedAtMs), Math.round(this.#ports.clock.monotonicMs())),
       oomKilled: false,
       logDroppedBytes: 0,
     };

@@ -27,6 +27,10 @@ export class SimClock implements Clock {
     return this.#wallOffsetMs + this.#monotonicMs;
   }
 
+  machineWallMs(): number {
+    return this.wallMs();
+  }
+
   wallTrusted(): boolean {
     return this.#trusted;
   }
