@@ -145,3 +145,22 @@ t.test('modules get certificates of their own, and the trust bundle holds every 
   t.equal(identity.subject, 'CN=m');
   await store.close();
 });
+
+t.test('by a clock that nobody vouches for nothing is replaced, whichever way it jumped', async (t) => {
+  const tenYearsMs = 3650 * msPerDay;
+  for (const jumpMs of [tenYearsMs, -tenYearsMs]) {
+    const directory = t.testdir();
+    const clock = new SimClock();
+    const first = open(clock, { directory });
+    await first.start();
+    const before = [first.authorityCertificatePem(), first.serverCertificatePem()];
+    clock.trustWall(false);
+    clock.jumpWall(jumpMs);
+    await first.renewIfDue();
+    await first.close();
+    const second = open(clock, { directory });
+    await second.start();
+    t.same([second.authorityCertificatePem(), second.serverCertificatePem()], before);
+    await second.close();
+  }
+});

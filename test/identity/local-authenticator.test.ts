@@ -93,3 +93,29 @@ t.test('everybody else is refused with a reason for the log', async (t) => {
     );
   }
 });
+
+t.test("a machine's clock that is years off does not lock out the modules that share it", async (t) => {
+  for (const skewMs of [-10 * 31_536_000_000, 10 * 31_536_000_000]) {
+    const known = new SimClock();
+    const skewed = Object.create(known, { machineWallMs: { value: () => known.wallMs() + skewMs } }) as SimClock;
+    const shared = Object.create(skewed, {
+      wallMs: { value: () => known.wallMs() },
+    }) as SimClock;
+    const admission = new ModuleAuthenticator(
+      { deviceKey, modules: { generationId: (moduleId) => generations.get(moduleId) }, clock: shared },
+      { deviceId: 'd', hostnames: ['hub.example'] },
+    );
+    const key = deviceKey.moduleKey('m', '1');
+    const resource = sasResource('hub.example', { deviceId: 'd', moduleId: 'm' });
+    const sign = (expiresMs: number): Buffer =>
+      Buffer.from(signToken({ key, resource, expirySeconds: Math.floor(expiresMs / 1000) }));
+    const claim = { clientId: 'd/m', username: 'hub.example/d/m/?api-version=1' };
+    const hourMs = 3_600_000;
+    const verdict = await admission.authenticate({ ...claim, password: sign(known.wallMs() + skewMs + hourMs) });
+    t.match(verdict, { admitted: true });
+    const endsMs = verdict.admitted ? (verdict.expiresAtMs ?? 0) : 0;
+    t.ok(endsMs >= known.wallMs() + hourMs - 1000, 'and its time ends no sooner by the clock that is known');
+    const over = Math.min(known.wallMs(), known.wallMs() + skewMs) - hourMs;
+    t.match(await admission.authenticate({ ...claim, password: sign(over) }), { admitted: false });
+  }
+});
