@@ -432,10 +432,7 @@ class Device {
   async #startFlow(parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts): Promise<void> {
     const { router, hub, broker, agent, certificates } = parts;
     const { tls, wss } = this.#ground.config.listeners;
-    if (hub !== undefined) {
-      const { liveFirst, backlogPerSecond } = this.#ground.config.upstream;
-      router.attach(upstreamQueue, hub.link, liveFirst ? { liveFirst: { backlogPerSecond } } : {});
-    }
+    if (hub !== undefined) router.attach(upstreamQueue, hub.link, this.#ground.config.upstream);
     router.start();
     this.#closing.push(() => router.close());
     hub?.link.start();

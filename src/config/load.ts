@@ -46,6 +46,7 @@ import {
   defaultQuotaBytes,
   defaultRunDir,
   defaultTimeToLiveMs,
+  type LiveFirst,
   logLevelNames,
   sysIntervalMsMax,
   timeToLiveMsMax,
@@ -225,11 +226,7 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
         }) / msPerSecond,
       ),
     },
-    upstream: {
-      liveFirst: reader.flag('upstream.live_first') ?? false,
-      backlogPerSecond:
-        reader.integer('upstream.backlog_rate', { min: 1, max: configBacklogRateMax, fallback: 0 }) || undefined,
-    },
+    upstream: { liveFirst: readLiveFirst(reader) },
     broker: { sysIntervalMs: reader.durationMs('broker.sys_interval', { min: 0, max: sysIntervalMsMax, fallback: 0 }) },
     modules: {
       graceMs: reader.durationMs('modules.grace', {
@@ -250,6 +247,12 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
       user: reader.text('modules.user', (text) => userPattern.test(text)),
     },
   };
+}
+
+function readLiveFirst(reader: SettingsReader): LiveFirst | undefined {
+  const isOn = reader.flag('upstream.live_first') ?? false;
+  const rate = reader.integer('upstream.backlog_rate', { min: 1, max: configBacklogRateMax, fallback: 0 });
+  return isOn ? { backlogPerSecond: rate === 0 ? undefined : rate } : undefined;
 }
 
 function isGatewayHostname(text: string): boolean {

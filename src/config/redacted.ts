@@ -40,8 +40,8 @@ export function redactedConfig(config: Config): JsonObject {
       time_to_live: formatDurationMs(config.store.timeToLiveSecs * msPerSecond),
     },
     upstream: withoutUndefined({
-      live_first: config.upstream.liveFirst,
-      backlog_rate: config.upstream.backlogPerSecond,
+      live_first: config.upstream.liveFirst !== undefined,
+      backlog_rate: config.upstream.liveFirst?.backlogPerSecond,
     }),
     modules: withoutUndefined({
       grace: formatDurationMs(config.modules.graceMs),

@@ -47,6 +47,11 @@ export interface ManualProvisioning {
   readonly gatewayHostname: string | undefined;
 }
 
+export interface LiveFirst {
+  /** At which rate a backlog leaves that is passed; undefined: as fast as the link takes it. */
+  readonly backlogPerSecond: number | undefined;
+}
+
 export type Provisioning = { readonly source: 'none' } | ManualProvisioning;
 
 export interface Config {
@@ -82,10 +87,8 @@ export interface Config {
     readonly timeToLiveSecs: number;
   };
   readonly upstream: {
-    /** Fresh messages pass a long backlog on their way to the hub. */
-    readonly liveFirst: boolean;
-    /** At which rate a backlog leaves that is passed; undefined: as fast as the link takes it. */
-    readonly backlogPerSecond: number | undefined;
+    /** Fresh messages pass a long backlog on their way to the hub; undefined: they do not. */
+    readonly liveFirst: LiveFirst | undefined;
   };
   /** Time between two rounds of $SYS topics; 0: there are none. */
   readonly broker: { readonly sysIntervalMs: number };

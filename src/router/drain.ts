@@ -57,10 +57,12 @@ export interface DrainPorts {
 
 export interface DrainOptions {
   /** Fresh messages pass a long backlog. Undefined: all of one priority keep one order. */
-  readonly liveFirst?: {
-    /** At which rate the backlog leaves that is passed; undefined: as fast as the endpoint takes it. */
-    readonly backlogPerSecond: number | undefined;
-  };
+  readonly liveFirst?:
+    | {
+        /** At which rate the backlog leaves that is passed; undefined: as fast as the endpoint takes it. */
+        readonly backlogPerSecond: number | undefined;
+      }
+    | undefined;
 }
 
 interface Flow {

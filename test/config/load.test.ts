@@ -49,7 +49,7 @@ t.test('an empty file gives the defaults', async (t) => {
       reserveBytes: undefined,
       timeToLiveSecs: 7_200,
     },
-    upstream: { liveFirst: false, backlogPerSecond: undefined },
+    upstream: { liveFirst: undefined },
     modules: { graceMs: 10_000, logBytesMax: 1_048_576, logFiles: 4, user: undefined },
   });
   t.ok(config.hostname.length > 0, 'the host name is that of the machine');
@@ -129,7 +129,7 @@ user = "weir"
       trustedProxies: ['10.0.0.7', 'fd00::/8'],
     },
     broker: { sysIntervalMs: 30_000 },
-    upstream: { liveFirst: true, backlogPerSecond: 200 },
+    upstream: { liveFirst: { backlogPerSecond: 200 } },
     store: {
       quotaBytes: 67_108_864,
       commitDelayMs: 100,
