@@ -11,7 +11,7 @@ PACKAGES="gcc g++ make python3 binutils xz-utils procps
   gcc-aarch64-linux-gnu g++-aarch64-linux-gnu gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf
   qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross
   libc6-armhf-cross libstdc++6-armhf-cross libatomic1-armhf-cross
-  mosquitto mosquitto-clients python3-paho-mqtt libssl-dev openssl ${WEIR_EXTRA_PACKAGES:-}"
+  mosquitto mosquitto-clients python3-paho-mqtt libssl-dev openssl e2fsprogs mount ${WEIR_EXTRA_PACKAGES:-}"
 
 say() { printf '%s\n' "$*"; }
 
