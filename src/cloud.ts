@@ -19,11 +19,12 @@ import {
   Ingest,
   openHubDatabase,
   Positions,
+  QueueImport,
   Registry,
   Retention,
   Twins,
 } from './hub/index.ts';
-import { CertificateStore, verifyToken } from './identity/index.ts';
+import { CertificateStore, DeviceKey, verifyToken } from './identity/index.ts';
 import { identityKey } from './model/address.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
 import { type Disk, systemDisk } from './platform/disk.ts';
@@ -158,10 +159,21 @@ class CloudHub {
     const positions = new Positions({ database, clock });
     const ingest = new Ingest({ database, eventLog, positions, clock, log: log.child('ingest'), metrics });
     this.#closing.push(() => ingest.close());
+    const imports = new QueueImport({
+      database,
+      registry,
+      positions,
+      eventLog,
+      clock,
+      entropy,
+      log: log.child('import'),
+      metrics,
+      sealOf: (keyBase64) => new DeviceKey(keyBase64),
+    });
     const retention = new Retention({ eventLog, clock, log: log.child('retention') });
     this.#closing.push(() => retention.close());
     retention.start();
-    return { registry, twins, deployments, eventLog, ingest };
+    return { registry, twins, deployments, eventLog, ingest, imports };
   }
 
   /** The hub's own authority, and the certificate it shows; renewed while running. */

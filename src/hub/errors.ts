@@ -137,6 +137,18 @@ export function directoryUnusable(directory: string, cause: unknown): HubError {
   });
 }
 
+/** Acknowledged to nobody; whoever sent it sends it again. */
+export function logWriteFailed(cause: unknown): HubError {
+  return new HubError({
+    code: 'HUB_LOG_WRITE_FAILED',
+    message: `The event log could not be written: ${errorMessage(cause)}. Check the free space and health of the hub's data directory.`,
+    status: 500,
+    azureCode: 'ServerError',
+    retryable: true,
+    cause,
+  });
+}
+
 function summary(problems: readonly Problem[]): string {
   const [first, ...others] = problems;
   if (first === undefined) return 'no details.';

@@ -22,7 +22,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counter, Metrics } from '../platform/metrics.ts';
 import type { HubDatabase } from './database.ts';
-import { HubError } from './errors.ts';
+import { HubError, logWriteFailed } from './errors.ts';
 import type { EventLog } from './event-log.ts';
 import type { Positions } from './positions.ts';
 
@@ -121,7 +121,7 @@ export class Ingest {
       this.#pending = [];
       this.#pendingBytes = 0;
       this.#rejected.add(refused.length);
-      for (const pending of refused) pending.reject(writeFailed(cause));
+      for (const pending of refused) pending.reject(logWriteFailed(cause));
       return;
     }
     for (const pending of group) pending.resolve();
@@ -150,17 +150,6 @@ function full(): HubError {
     status: 429,
     azureCode: 'ThrottlingException',
     retryable: true,
-  });
-}
-
-function writeFailed(cause: unknown): HubError {
-  return new HubError({
-    code: 'HUB_LOG_WRITE_FAILED',
-    message: `The event log could not be written: ${errorMessage(cause)}. Check the free space and health of the hub's data directory.`,
-    status: 500,
-    azureCode: 'ServerError',
-    retryable: true,
-    cause,
   });
 }
 

@@ -52,3 +52,14 @@ export interface DesiredChange {
   readonly patch: JsonObject;
   readonly version: number;
 }
+
+/** What the key of a device can do with the files that it sealed (identity/device-key.ts). */
+export interface FileSeal {
+  hasSealed(proof: Uint8Array, salt: Uint8Array): boolean;
+  /** Undefined when anything was changed since it was sealed. */
+  unseal(
+    sealed: Uint8Array,
+    sealing: { readonly salt: Uint8Array; readonly associated: Uint8Array },
+  ): Buffer | undefined;
+  signReceipt(text: string, salt: Uint8Array): Uint8Array;
+}

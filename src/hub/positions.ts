@@ -42,7 +42,12 @@ export class Positions {
     return fresh;
   }
 
-  #mark(marks: Map<string, Mark>, device: string, { stream }: StreamPosition): Mark {
+  /** The highest sequence received of a stream; 0 when there was none. */
+  last(device: string, stream: string): number {
+    return this.#mark(new Map(), device, { stream }).last;
+  }
+
+  #mark(marks: Map<string, Mark>, device: string, { stream }: Pick<StreamPosition, 'stream'>): Mark {
     // Neither ids nor stream names contain a line feed.
     const key = `${device}\n${stream}`;
     let mark = marks.get(key);

@@ -6,8 +6,10 @@ import { Deployments } from '../../src/hub/deployments.ts';
 import { EventLog, type EventLogOptions } from '../../src/hub/event-log.ts';
 import { Ingest } from '../../src/hub/ingest.ts';
 import { Positions } from '../../src/hub/positions.ts';
+import { QueueImport } from '../../src/hub/queue-import.ts';
 import { Registry } from '../../src/hub/registry.ts';
 import { Twins } from '../../src/hub/twins.ts';
+import { DeviceKey } from '../../src/identity/index.ts';
 import type { Message } from '../../src/model/message.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
@@ -29,7 +31,18 @@ export function hubState(directory: string, retention: EventLogOptions = roomyRe
   const positions = new Positions({ database, clock });
   const ingest = new Ingest({ database, eventLog, positions, clock, log, metrics });
   const deployments = new Deployments({ database, registry, twins });
-  return { clock, log, lines, metrics, database, registry, twins, eventLog, positions, ingest, deployments };
+  const imports = new QueueImport({
+    database,
+    registry,
+    positions,
+    eventLog,
+    clock,
+    entropy: seededEntropy(2),
+    log,
+    metrics,
+    sealOf: (keyBase64) => new DeviceKey(keyBase64),
+  });
+  return { clock, log, lines, metrics, database, registry, twins, eventLog, positions, ingest, imports, deployments };
 }
 
 export type HubState = ReturnType<typeof hubState>;

@@ -8,6 +8,7 @@
 //   POST   /devices/{d}/applyConfigurationContent     204; with ?outcome=true 200 and what changed
 //   GET    PATCH /twins/{d}[/modules/{m}]
 //   GET    /events?from=&device=&follow=true          JSON lines (event-json.ts)
+//   POST   /imports?file=NAME                         a queue file as base64; 200 and its receipt
 //   GET    /status
 //
 // Whoever may open the socket (mode 0600) may do everything: the file system is the access control here.
@@ -25,6 +26,7 @@ import type { Deployments } from '../deployments.ts';
 import { invalidArgument, limitReached } from '../errors.ts';
 import type { EventLog } from '../event-log.ts';
 import type { Presence } from '../ports.ts';
+import type { QueueImport } from '../queue-import.ts';
 import type { IdentityRecord, Registry } from '../registry.ts';
 import type { Twins } from '../twins.ts';
 import { bodyInvalid, errorResponse, isInternal, requestUnknown } from './errors.ts';
@@ -45,6 +47,7 @@ export interface HubApiPorts {
   readonly twins: Twins;
   readonly deployments: Deployments;
   readonly eventLog: EventLog;
+  readonly imports: QueueImport;
   readonly presence: Presence;
   readonly clock: Clock;
   readonly entropy: Entropy;
@@ -118,6 +121,7 @@ export class HubApi {
       if (root === 'events') return this.#events(request);
       if (root === 'status') return this.#status();
     }
+    if (segments.length === 1 && method === 'POST' && root === 'imports') return this.#import(request);
     throw requestUnknown(method, `/${segments.join('/')}`);
   }
 
@@ -214,6 +218,12 @@ export class HubApi {
     } finally {
       this.#followers -= 1;
     }
+  }
+
+  #import({ query, body }: HttpRequest): HttpResponse {
+    const name = query.get('file');
+    if (name === null || name === '') throw invalidArgument('file= must name the queue file.');
+    return json({ file: name, ...this.#ports.imports.take(name, Buffer.from(body, 'base64')) });
   }
 
   #status(): HttpResponse {

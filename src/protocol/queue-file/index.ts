@@ -8,6 +8,7 @@ export {
   readSegmentHeader,
   readSegmentMessages,
   type SegmentFacts,
+  type SegmentFault,
   type SegmentRefusal,
   saltBytes,
   segmentBody,

@@ -44,6 +44,8 @@ const proofAt = saltAt + saltBytes;
 const jsonAt = proofAt + proofBytes;
 /** The names in it are bounded: device, stream, queue. */
 const headerBytesMax = 8192;
+/** What a Date can be. */
+const dateMsMax = 8.64e15;
 
 export interface SegmentFacts extends Lane {
   readonly deviceId: string;
@@ -220,7 +222,7 @@ function readMessage(
   const output = object['output'];
   if (output !== undefined && typeof output !== 'string') throw new FieldFault('output is not a text');
   const enqueuedMs = object['enqueuedMs'];
-  if (typeof enqueuedMs !== 'number') throw new FieldFault('enqueuedMs is not a number');
+  if (typeof enqueuedMs !== 'number' || Math.abs(enqueuedMs) > dateMsMax) throw new FieldFault('enqueuedMs is no time');
   const offset = count(object, 'offset', 1);
   const message: Message = {
     sender,
