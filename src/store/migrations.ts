@@ -5,7 +5,8 @@
 // a new need is a new step. A file with a higher number was written by a newer weir and is refused untouched,
 // because this program cannot know what its rows mean.
 //
-//   meta      one row a fact about the file: `epoch`, born with it
+//   meta      one row a fact about the file: `epoch`, born with it; `schema`, the number again, because a flipped
+//             bit in the first one must not look like the future
 //   queue     what is known of a queue: the next offset (never reused, also when the queue is empty), and the
 //             sums that would otherwise need a walk over the whole outbox
 //   dropped   what left a queue without being delivered, by reason: durable, because it is a loss
@@ -20,7 +21,7 @@
 //   mqtt_retained    topic and message
 
 import type { SqliteDatabase } from '../platform/sqlite.ts';
-import { StoreError } from './errors.ts';
+import { DamagedFile, StoreError } from './errors.ts';
 
 const steps: readonly string[] = [
   `
@@ -100,6 +101,9 @@ export const schemaVersion = steps.length;
 export function migrate(database: SqliteDatabase, file: string): void {
   const found = Number(database.pragma('user_version'));
   if (found > schemaVersion) {
+    const noted = notedVersion(database);
+    if (noted !== undefined && noted <= schemaVersion)
+      throw new DamagedFile(`its schema is ${found} in one place and ${noted} in the other`);
     throw new StoreError({
       code: 'STORE_SCHEMA_NEWER',
       message: `${file} has schema ${found}; this weir knows up to ${schemaVersion}. It was written by a newer weir: install that version again, or move the file away to start with an empty store.`,
@@ -110,6 +114,18 @@ export function migrate(database: SqliteDatabase, file: string): void {
     database.transaction(() => {
       database.exec(steps[version] as string);
       database.exec(`PRAGMA user_version = ${version + 1}`);
+      noteVersion(database, version + 1);
     });
   }
+  if (notedVersion(database) !== schemaVersion) database.transaction(() => noteVersion(database, schemaVersion));
+}
+
+function noteVersion(database: SqliteDatabase, version: number): void {
+  database.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('schema', ?)").run(String(version));
+}
+
+/** Undefined in files of a weir that did not note it. */
+function notedVersion(database: SqliteDatabase): number | undefined {
+  const row = database.prepare("SELECT value FROM meta WHERE key = 'schema'").get();
+  return row === undefined ? undefined : Number(row['value']);
 }

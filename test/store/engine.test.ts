@@ -253,11 +253,26 @@ t.test('a file written by a newer weir is refused and left as it is', async (t: 
   const path = join(directory, 'weir.db');
   const database = new BetterSqlite(path);
   database.pragma('user_version = 99');
+  database.prepare("UPDATE meta SET value = '99' WHERE key = 'schema'").run();
   database.close();
   const before = readFileSync(path);
   t.throws(() => openEngine(directory), { code: 'STORE_SCHEMA_NEWER', retryable: false, message: /schema 99/ });
   t.same(readFileSync(path), before);
   t.notOk(existsSync(join(directory, 'quarantine')));
+});
+
+t.test('a flipped bit in the number of the schema is damage and not the future: nothing is lost', async (t: Test) => {
+  const directory = t.testdir();
+  const first = openEngine(directory);
+  first.commit({ documents: [{ table: 'state', key: 'x', document: 'kept' }] });
+  first.engine.close();
+  const database = new BetterSqlite(join(directory, 'weir.db'));
+  database.pragma('user_version = 1026');
+  database.close();
+  const { engine, opened } = openEngine(directory);
+  t.match(opened.quarantined, { reason: /schema is 1026/, salvaged: { lost: 0, pages: 0 } });
+  t.equal(engine.state('x'), 'kept');
+  engine.close();
 });
 
 t.test('a file in use by somebody else is refused', async (t: Test) => {
