@@ -31,10 +31,8 @@ type NameChange =
   | { readonly kind: 'link'; readonly path: string; readonly inode: Inode }
   | { readonly kind: 'unlink'; readonly path: string };
 
-export interface SimFaults {
-  /** Errno name to throw, or undefined. */
-  (operation: string, call: string): string | undefined;
-}
+/** The errno name to throw, or undefined. */
+export type SimFaults = (operation: string, call: string) => string | undefined;
 
 export class SimFiles implements LogFiles {
   readonly #fraction: () => number;

@@ -71,6 +71,7 @@ export class FrameBuilder {
   #trackCount = 0;
   #noteCount = 0;
   #recordCount = 0;
+  #recordBytes = 0;
 
   /** `keptBytes` is the memory it keeps between frames for the records, a multiple of 8; the index has a quarter of it. */
   constructor(keptBytes: number) {
@@ -89,7 +90,7 @@ export class FrameBuilder {
 
   /** Bytes of records so far. */
   get recordBytes(): number {
-    return this.#bodies.length;
+    return this.#recordBytes;
   }
 
   get lanes(): ReadonlyMap<number, FrameLane> {
@@ -103,6 +104,7 @@ export class FrameBuilder {
     this.#trackCount = 0;
     this.#noteCount = 0;
     this.#recordCount = 0;
+    this.#recordBytes = 0;
   }
 
   /** Begins a record; target() at least once and endRecord() follow. */
@@ -147,6 +149,7 @@ export class FrameBuilder {
       if (this.#explicit) records.varint(this.#targetOffsets[index] as number);
     }
     this.#recordCount++;
+    this.#recordBytes += this.#recordLength;
   }
 
   note(note: Note): void {

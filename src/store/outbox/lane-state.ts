@@ -75,6 +75,8 @@ export class LaneState {
   /** As it was before the staged changes; undefined when there are none. */
   before: LaneCommitted | undefined;
   cursor: LaneCursor | undefined;
+  /** The segment whose snapshot tells of this lane; in any other each frame with messages of it has to. */
+  toldIn: Segment | undefined;
 
   constructor(facts: { readonly id: number; readonly lane: Lane; readonly key: string; readonly stream: string }) {
     this.id = facts.id;

@@ -68,6 +68,13 @@ export class LogState {
     }
   }
 
+  /** A segment has begun with a snapshot of this state. */
+  tell(segment: Segment): void {
+    this.segments.push(segment);
+    const fresh = new Set(this.lanes.fresh);
+    for (const lane of this.lanes.all) if (!fresh.has(lane)) lane.toldIn = segment;
+  }
+
   /** Messages of one lane in a frame of the log. */
   addToLane(segment: Segment, facts: PartFacts): void {
     const { lane } = facts;

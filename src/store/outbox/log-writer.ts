@@ -47,6 +47,7 @@ export class LogWriter {
   readonly #files: SegmentFiles;
   readonly #state: LogState;
   readonly #segmentBytes: number;
+  readonly #zeros: Buffer = Buffer.alloc(outboxStepBytes);
   #active: Active | undefined;
   /** What an earlier process wrote last, and may not have brought to storage. */
   #tail: LogTail | undefined;
@@ -70,11 +71,11 @@ export class LogWriter {
     if (!tail.goOn) this.#rollNext = true;
   }
 
-  /** Makes sure that there is a segment to write into. Answers whether it is a new one. Throws OutboxFault. */
-  prepare(stamp: WriteStamp): boolean {
+  /** Makes sure that there is a segment for so many bytes. Answers whether it is a new one. Throws OutboxFault. */
+  prepare(stamp: WriteStamp, bytes: number): boolean {
     this.secureTail();
     const active = this.#active;
-    if (active !== undefined && !this.#rollNext && active.segment.end < this.#segmentBytes) return false;
+    if (active !== undefined && !this.#rollNext && this.#fits(active.segment, bytes)) return false;
     try {
       this.#roll(stamp);
       return true;
@@ -97,7 +98,7 @@ export class LogWriter {
       { seed: segment.seed, pad: true },
     );
     const end = position + frameBytes;
-    if (end > segment.fileBytes) buffers.push(Buffer.alloc(this.#lengthFor(end) - end));
+    if (end > segment.fileBytes) this.#pushZeros(buffers, this.#lengthFor(end) - end);
     let written: number;
     try {
       written = this.#files.files.write('outbox:write', file, { buffers, position });
@@ -177,7 +178,7 @@ export class LogWriter {
     }
     const before = this.#active;
     this.#active = { segment, file: opened.file };
-    this.#state.segments.push(segment);
+    this.#state.tell(segment);
     this.#rollNext = false;
     if (before !== undefined) this.#leave(before);
   }
@@ -195,7 +196,7 @@ export class LogWriter {
     }
     segment.end = position;
     segment.fileBytes = opened.fileBytes;
-    if (position > segment.fileBytes) buffers.push(Buffer.alloc(this.#lengthFor(position) - position));
+    if (position > segment.fileBytes) this.#pushZeros(buffers, this.#lengthFor(position) - position);
     const written = this.#files.files.write('outbox:begin', opened.file, { buffers, position: 0 });
     segment.fileBytes = Math.max(segment.fileBytes, written);
     if (written < position)
@@ -217,8 +218,17 @@ export class LogWriter {
     this.#files.closeQuietly(file);
   }
 
+  /** A frame larger than a segment has one for itself. */
+  #fits({ end, recordBytes }: Segment, bytes: number): boolean {
+    return end + bytes <= this.#segmentBytes || (recordBytes === 0 && end < this.#segmentBytes);
+  }
+
   #headOf({ monotonicMs, wallMs, boot }: WriteStamp) {
     return { monotonicMs, wallMs, boot: boot.number, flags: boot.trusted ? flagTrusted : 0 };
+  }
+
+  #pushZeros(buffers: Buffer[], bytes: number): void {
+    if (bytes > 0) buffers.push(this.#zeros.subarray(0, bytes));
   }
 
   /** The length a file takes that has to hold `end` bytes. */

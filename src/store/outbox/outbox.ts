@@ -49,6 +49,9 @@ import {
   type OutboxSeed,
 } from './shapes.ts';
 
+/** A segment's last frame may reach over its end; a file much longer than a segment is not worth keeping. */
+const spareSlack = 1.25;
+
 export interface OutboxPorts {
   readonly files: LogFiles;
   readonly entropy: Entropy;
@@ -129,7 +132,7 @@ export class Outbox {
       for (const position of seed.positions) state.streams.advance(position);
       state.streams.settle();
       const log = this.#assemble(state, new FrameSource(this.#files));
-      log.writer.prepare(this.#writeStamp(log, stamp));
+      log.writer.prepare(this.#writeStamp(log, stamp), 0);
     } catch (error) {
       this.close();
       throw faultFrom(error, 'The outbox cannot be started afresh');
@@ -315,13 +318,17 @@ export class Outbox {
     const { state, writer } = log;
     const builder = this.#builder;
     const writeStamp = this.#writeStamp(log, stamp);
-    if (writer.prepare(writeStamp)) this.#tidyWanted = true;
+    if (writer.prepare(writeStamp, builder.recordBytes)) this.#tidyWanted = true;
     const segment = writer.segment;
     assert(segment !== undefined);
     const { boot } = writeStamp;
     if (!boot.noted) builder.note({ kind: 'boot', boot: boot.number, id: boot.id });
-    for (const lane of state.lanes.fresh)
-      builder.note({ kind: 'lane', lane: lane.id, key: lane.key, stream: lane.stream });
+    for (const id of builder.lanes.keys()) {
+      const lane = state.lanes.byId(id);
+      // Told again with every frame until the next snapshot: a lane must not hang on one frame.
+      if (lane !== undefined && lane.toldIn !== segment)
+        builder.note({ kind: 'lane', lane: id, key: lane.key, stream: lane.stream });
+    }
     for (const note of state.streams.stagedNotes()) builder.note(note);
     for (const lane of state.lanes.all)
       if (lane.before !== undefined) for (const note of changesOf(lane)) builder.note(note);
@@ -360,7 +367,7 @@ export class Outbox {
   /** After a commit: lets files go, and rewrites what is worth it. What fails here is tried again later. */
   #tidy({ state, writer, compaction, leftovers }: Log): void {
     if (writer.segment === undefined) return;
-    for (const segment of leftovers.splice(0)) this.#files.release(segment, this.#segmentBytes);
+    for (const segment of leftovers.splice(0)) this.#files.release(segment, this.#segmentBytes * spareSlack);
     if (!this.#tidyWanted || this.staged) return;
     const run = compaction.plan(state.segments.filter((segment) => segment !== writer.segment));
     this.#tidyWanted = run.length > 0;

@@ -231,6 +231,7 @@ class Recovery {
     { base, later }: { readonly base: Segment | undefined; readonly later: readonly Segment[] },
   ): LogTail | undefined {
     let tail: Omit<LogTail, 'goOn'> | undefined;
+    if (base !== undefined) for (const lane of state.lanes.all) lane.toldIn = base;
     for (const segment of base === undefined ? later : [base, ...later]) {
       state.segments.push(segment);
       tail = { segment, from: this.#replay(state, segment) };
@@ -344,6 +345,7 @@ class Recovery {
     for (const segment of missing) this.#loseSegment(segment);
     for (const gap of this.#gaps) lose(gap.lane, { ...gap, reason: 'damaged' });
     const damaged = this.#reasons.length > 0;
+    if (damaged) state.streams.doubt();
     if (this.#cut || damaged) for (const lane of state.lanes.all) jump(lane);
     const counted = [...state.lanes.all].reduce((sum, lane) => sum + lostIn(lane), 0);
     return {

@@ -100,6 +100,17 @@ export class StreamTable {
     }
   }
 
+  /**
+   * A frame is lost. If slots have been used twice it may have said which stream took one over, and a position may
+   * stand beside the wrong name: then nothing is known, because a repetition is better than a loss.
+   */
+  doubt(): void {
+    if (this.#known.size < storeStreamsMax) return;
+    this.#known.clear();
+    this.#names.clear();
+    this.#free.length = 0;
+  }
+
   #set(name: string, known: Known): void {
     // Deleting first moves the stream to the young end of the map.
     this.#known.delete(name);
