@@ -243,7 +243,9 @@ class Recovery {
   #replay(state: LogState, segment: Segment): number {
     const limit = segment.fileBytes;
     segment.end = limit;
-    let position = headerBytes;
+    // The first copy of the snapshot may be unreadable; what matters begins with the first head that is not.
+    const first = this.#source.findHead(segment, headerBytes, limit);
+    let position = first !== undefined && (first.flags & flagSnapshot) !== 0 ? first.position : headerBytes;
     let last = 0;
     for (;;) {
       const head = this.#source.head(segment, position, limit);

@@ -13,7 +13,7 @@ import { Outbox, OutboxFault } from '../../../src/store/outbox/index.ts';
 import { seededEntropy } from '../../support/sim-entropy.ts';
 import { SimFiles } from '../../support/sim-files.ts';
 
-const seeds = Number(process.env['OUTBOX_SEEDS'] ?? 600);
+const seeds = Number(process.env['OUTBOX_SEEDS'] ?? 200);
 const firstSeed = Number(process.env['OUTBOX_SEED'] ?? 1);
 const steps = 60;
 const directory = '/data/outbox';
