@@ -22,6 +22,7 @@ import {
 import { edgeAgentId, edgeHubId, type Identity, sameIdentity } from './model/address.ts';
 import { errorMessage } from './model/errors.ts';
 import type { JsonObject } from './model/json.ts';
+import { priorityUnset } from './model/lane.ts';
 import type { Message } from './model/message.ts';
 import { moduleFileName } from './model/module-file-name.ts';
 import { shortDigest } from './platform/digest.ts';
@@ -394,7 +395,7 @@ class Device {
     const build = buildInfo();
     const device: AdminDevice = {
       status: async () => {
-        const [queues, facts, memoryPssBytes] = await Promise.all([
+        const [lanes, facts, memoryPssBytes] = await Promise.all([
           store.lanes(),
           store.facts(),
           processes.pssBytes(processes.pid),
@@ -409,9 +410,18 @@ class Device {
           },
           deployment: agent.status(),
           clients: broker.connectedClients().length,
-          queues,
+          queues: lanes.map(({ priority, ...rest }) => ({
+            ...rest,
+            priority: priority === priorityUnset ? null : priority,
+          })),
           modules: [...supervisor.observe(), ...agent.unsupported().map(neverStarted)],
-          store: { fileBytes: facts.fileBytes, quarantined: facts.quarantined },
+          store: {
+            fileBytes: facts.fileBytes,
+            messageBytes: facts.messageBytes,
+            freeBytes: facts.space.freeBytes ?? null,
+            reserveBytes: facts.space.reserveBytes,
+            quarantined: facts.quarantined,
+          },
           memoryPssBytes: memoryPssBytes ?? null,
         };
       },

@@ -334,11 +334,9 @@ assert(packetBytesMax <= 268_435_460, 'the remaining length of a packet fits its
 export const storeRecordBytesMax = messageBytesMax + 65_536;
 /** Messages waiting for a commit before another is refused: a stalled disk must not fill the memory of a Pi Zero. */
 export const storePendingBytesMax = 16_777_216;
-/** Queues of one store. Ten bits of the outbox key. */
-export const storeQueuesMax = 1023;
-/** Targets of one message: every queue there is. */
-export const storeTargetsMax = storeQueuesMax;
-/** Highest offset of one queue: 43 bits of the outbox key, 27 years at ten thousand messages a second. */
+/** Lanes that one message goes to: an input of every module, and upstream. */
+export const storeTargetsMax = 1023;
+/** Highest offset of one lane: 27 years at ten thousand messages a second. */
 export const storeOffsetMax = 2 ** 43 - 1;
 /** Senders' streams remembered for recognising repetitions; the one unused for longest is forgotten first. */
 export const storeStreamsMax = 4096;
@@ -356,6 +354,11 @@ export const storeCheckBytesMax = 33_554_432;
 export const brokerJournalBytesMax = 16_777_216;
 /** One page of rows while MQTT state is loaded: what is in memory besides the state itself. */
 export const storeLoadPageBytes = 262_144;
+/** Space left free beside the store when the configuration does not say: a tenth of the file system within these bounds. */
+export const storeReserveBytesMin = 67_108_864;
+export const storeReserveBytesMax = 1_073_741_824;
+/** Messages that are kept even while space is low: newest ones still get through a disk that others have filled. */
+export const storeLowBytesMin = 1_048_576;
 /** The smallest quota that makes sense: several of the largest messages. */
 export const storeQuotaBytesMin = 1_048_576;
 
@@ -363,9 +366,9 @@ export const storeQuotaBytesMin = 1_048_576;
 export const storeStateFileBytesMax = 8_388_608;
 
 assert(storeStateBytesMax * 4 <= storeStateFileBytesMax, 'the documents of all parts of the runtime fit their file');
+assert(storeRecordBytesMax * 2 <= storeLowBytesMin, 'low on space, a message of any size still fits');
 assert(storeRecordBytesMax * 2 <= storeQuotaBytesMin, 'the quota holds more than one message of any size');
 assert(storeRecordBytesMax <= storePendingBytesMax, 'any message may wait for its commit');
-assert((storeQueuesMax + 1) * (storeOffsetMax + 1) <= 2 ** 53, 'outbox keys are exact numbers');
 
 // ── store: outbox (the segment log) ──
 

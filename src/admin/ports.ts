@@ -25,9 +25,14 @@ export interface DeploymentReport {
   readonly description: string;
 }
 
+/** One lane of a queue. */
 export interface QueueReport {
   /** `$upstream` or `<module>/inputs/<input>`. */
   readonly queue: string;
+  /** 0 (first) to 9; null for routes without one, which come after all others. */
+  readonly priority: number | null;
+  /** Fresh messages that pass a backlog. */
+  readonly live: boolean;
   readonly messages: number;
   readonly bytes: number;
   readonly oldestEnqueuedMs?: number | undefined;
@@ -50,6 +55,11 @@ export interface ModuleReport {
 
 export interface StoreReport {
   readonly fileBytes: number;
+  /** Of messages that wait for their destination. */
+  readonly messageBytes: number;
+  /** Of the file system, and what of it is to be left free; null when it does not tell. */
+  readonly freeBytes: number | null;
+  readonly reserveBytes: number;
   /** Paths of damaged files that were put aside. */
   readonly quarantined: readonly string[];
 }

@@ -47,13 +47,18 @@ export function queueTable(context: CliContext, queues: readonly QueueReport[]):
     const lost = dropped.map(([reason, count]) => `${count} ${reason}`).join(', ');
     return [
       queue.queue,
+      priorityText(queue),
       queue.messages,
       sizeText(queue.bytes),
       ago(nowMs, queue.oldestEnqueuedMs ?? null),
       { text: lost === '' ? 'none' : lost, colour: lost === '' ? 'dim' : 'red' },
     ];
   });
-  return formatTable(context.terminal, ['QUEUE', 'MESSAGES', 'SIZE', 'OLDEST', 'DROPPED'], rows);
+  return formatTable(context.terminal, ['QUEUE', 'PRIORITY', 'MESSAGES', 'SIZE', 'OLDEST', 'DROPPED'], rows);
+}
+
+function priorityText({ priority, live }: QueueReport): string {
+  return `${priority ?? '-'}${live ? ' live' : ''}`;
 }
 
 function describe(module: ModuleReport, nowMs: number): string {

@@ -12,7 +12,7 @@ export interface QueueOptions extends GlobalOptions {
 export function queueCommand(context: CliContext): CommandModule<GlobalOptions, GlobalOptions> {
   const status: CommandModule<GlobalOptions, QueueOptions> = {
     command: 'status',
-    describe: 'every queue: messages, size, age of the oldest, what was dropped',
+    describe: 'every queue by priority: messages, size, age of the oldest, what was dropped',
     builder: (yargs) =>
       yargs
         .option('json', { type: 'boolean', default: false, describe: 'for programs' })

@@ -55,12 +55,19 @@ export function statusText(context: CliContext, report: StatusReport): string {
     labelled('clients', `${report.clients} connected`),
     labelled(
       'store',
-      `${sizeText(report.store.fileBytes)}${quarantined === 0 ? '' : painted(context.terminal, 'yellow', `, ${quarantined} damaged put aside`)}`,
+      `${sizeText(report.store.fileBytes)}${spaceText(context, report)}${quarantined === 0 ? '' : painted(context.terminal, 'yellow', `, ${quarantined} damaged put aside`)}`,
     ),
     ...(report.memoryPssBytes === null ? [] : [labelled('memory', sizeText(report.memoryPssBytes))]),
   ];
   const tables = [moduleTable(context, report.modules), queueTable(context, report.queues)];
   return [`${lines.join('\n')}\n`, ...tables.filter((table) => table !== '')].join('\n');
+}
+
+/** Only when it matters: less is free than is to be left free. */
+function spaceText(context: CliContext, { store }: StatusReport): string {
+  if (store.freeBytes === null || store.freeBytes >= store.reserveBytes) return '';
+  const text = `, only ${sizeText(store.freeBytes)} free of ${sizeText(store.reserveBytes)} in reserve: oldest messages are dropped`;
+  return painted(context.terminal, 'red', text);
 }
 
 function labelled(label: string, text: string): string {

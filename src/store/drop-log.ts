@@ -1,4 +1,5 @@
-// Losses made visible: every message that left undelivered is counted by queue and reason, and logged in sums.
+// Losses made visible: every message that left undelivered is counted by queue and reason, and logged in sums
+// by queue, priority and reason.
 //
 // The first loss of a kind is logged at once, further ones at most every logEveryMs with their total, because a
 // full store drops with every commit and must not fill the log as well.
@@ -30,15 +31,19 @@ export class DropLog {
   }
 
   add(drops: readonly Drop[]): void {
-    for (const { queue, reason, messages } of drops) {
+    for (const {
+      lane: { queue, priority },
+      reason,
+      messages,
+    } of drops) {
       this.#ports.metrics.counter('store_messages_dropped_total', { queue, reason }).add(messages);
-      const key = `${reason} ${queue}`;
+      const key = `${reason} ${priority} ${queue}`;
       const tally = this.#tallies.get(key) ?? { loggedMs: undefined, unlogged: 0 };
       this.#tallies.set(key, tally);
       tally.unlogged += messages;
       const nowMs = this.#ports.clock.monotonicMs();
       if (tally.loggedMs !== undefined && nowMs - tally.loggedMs < logEveryMs) continue;
-      this.#ports.log.warn(explanation[reason], { event: reason, queue, messages: tally.unlogged });
+      this.#ports.log.warn(explanation[reason], { event: reason, queue, priority, messages: tally.unlogged });
       tally.loggedMs = nowMs;
       tally.unlogged = 0;
     }

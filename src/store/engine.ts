@@ -1,13 +1,17 @@
-// The store's synchronous half: one file, one transaction at a time, on the store thread.
+// The store's synchronous half: two files' worth of truth, one commit at a time, on the store thread.
 //
-// Owns the database and what happens when it fails. A commit is everything that waited: messages, confirmations
-// and documents, in one transaction, so that one fsync pays for all of them.
+// Owns the database (documents, MQTT state), the outbox (messages) and what happens when either fails. A commit is
+// everything that waited: first one SQLite transaction, if there is anything for it, then one write and one sync
+// of the outbox.
 //
 // Invariants
-//   commit() returns only after the transaction is on storage. The broker's PUBACK stands on it.
-//   The check for repetitions, the message in all its queues and the position of its stream are one transaction:
-//   there is no instant at which one is true without the others.
-//   After any failure nothing of the commit is there.
+//   commit() returns only after both are on storage. The broker's PUBACK stands on it.
+//   The check for repetitions, the message in all its lanes and the position of its stream are one commit of the
+//   outbox: there is no instant at which one is true without the others.
+//   When SQLite fails nothing of the commit is there. When only the outbox fails the result says so: no message
+//   is stored, documents and MQTT state are.
+//   Nothing is written into a full disk: with less free than the reserve the quota shrinks to what the outbox has
+//   less what is missing, down to storeLowBytesMin, and MQTT messages for sessions are refused (`space.low`).
 //
 // When SQLite fails
 //   damaged     (CORRUPT, NOTADB)  the file goes to quarantine, a fresh one with a new epoch takes its place and gets
@@ -17,36 +21,44 @@
 //                                  each commit tries the file first: service resumes by itself
 //   full        (FULL)             the commit fails, the file stays as it was
 //   everything else is a bug, ends the thread, and its owner starts another
+// The outbox comes up whatever it finds; a disk that does not answer it is an error of that call alone.
 
 import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
-import { storeTargetsMax } from '../limits.ts';
+import { dirname } from 'node:path';
+import { storeLowBytesMin } from '../limits.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
+import type { TimeStamp } from '../model/time-stamp.ts';
 import type { Entropy } from '../platform/entropy.ts';
+import type { FileSystem } from '../platform/file-system.ts';
+import type { LogFiles } from '../platform/log-files.ts';
 import type { Sqlite, SqliteDatabase } from '../platform/sqlite.ts';
-import { ByteReader, ByteWriter } from './byte-buffer.ts';
+import { ByteWriter } from './byte-buffer.ts';
 import { closeQuietly, faultError, faultOf } from './database-file.ts';
 import { type OpenedDatabase, openAsItIs, openDatabase, renewDatabase } from './database-opening.ts';
 import { DocumentTable } from './document-table.ts';
 import { StoreError } from './errors.ts';
-import { schemaVersion } from './migrations.ts';
+import { stageMessages } from './message-staging.ts';
+import { moveOut, schemaVersion } from './migrations.ts';
+import { moveOutbox } from './move-outbox.ts';
 import type { MqttCursor, MqttPage, MqttPart } from './mqtt-shapes.ts';
 import { MqttTable } from './mqtt-table.ts';
-import { OutboxTable } from './outbox-table.ts';
-import { PositionTable } from './position-table.ts';
-import { readHop } from './record.ts';
+import { Outbox, OutboxFault, type OutboxOpened } from './outbox/index.ts';
+import { Reserve } from './reserve.ts';
 import {
   type CommitResult,
   type CommitSpec,
   type DocumentRow,
-  type Drop,
+  type Failure,
   type FileFacts,
+  type LaneFacts,
   type Opened,
   type OpenSpec,
   outcome,
-  type QueueFacts,
+  type Quarantined,
   type ReadResult,
   type ReadSpec,
+  type SweepResult,
 } from './thread-protocol.ts';
 
 const epochBytes = 8;
@@ -54,8 +66,6 @@ const epochBytes = 8;
 interface Tables {
   readonly database: SqliteDatabase;
   readonly epoch: string;
-  readonly outbox: OutboxTable;
-  readonly positions: PositionTable;
   readonly twins: DocumentTable;
   readonly states: DocumentTable;
   readonly mqtt: MqttTable;
@@ -63,6 +73,8 @@ interface Tables {
 
 export interface EnginePorts {
   readonly sqlite: Sqlite;
+  readonly files: LogFiles;
+  readonly fileSystem: FileSystem;
   readonly entropy: Entropy;
   /** Called when a fresh file had to take the place of a damaged one while running. */
   readonly onRenewed: (opened: Opened) => void;
@@ -71,6 +83,9 @@ export interface EnginePorts {
 export class Engine {
   readonly #ports: EnginePorts;
   readonly #spec: OpenSpec;
+  readonly #outbox: Outbox;
+  readonly #reserve: Reserve;
+  #outboxOpened: OutboxOpened | undefined;
   #tables: Tables | undefined;
   /** Why nothing can be committed: what is open is a copy in memory. */
   #readOnly: string | undefined;
@@ -78,95 +93,98 @@ export class Engine {
   #sessionsLive: boolean;
 
   constructor(ports: EnginePorts, spec: OpenSpec) {
+    const { files, fileSystem, entropy } = ports;
     this.#ports = ports;
     this.#spec = spec;
     this.#sessionsLive = spec.sessionsLive === true;
+    this.#outbox = new Outbox({ files, entropy }, { directory: spec.outbox, quarantine: spec.quarantine });
+    this.#reserve = new Reserve(fileSystem, { directory: dirname(spec.path), bytes: spec.reserveBytes });
   }
 
-  /** Opens the file, or a fresh one when it is damaged. Throws STORE_SCHEMA_NEWER, STORE_LOCKED, STORE_DISK_FULL, STORE_UNAVAILABLE. */
+  /** Opens the file, or a fresh one when it is damaged, and the outbox. Throws STORE_SCHEMA_NEWER, STORE_LOCKED, STORE_DISK_FULL, STORE_UNAVAILABLE. */
   open(): Opened {
     assert(this.#tables === undefined, 'the engine is open');
-    const spec = { ...this.#spec, sessions: !this.#sessionsLive };
-    return this.#use(openDatabase(this.#ports.sqlite, spec, (database) => this.#tablesOn(database)));
+    const quarantined = this.#openDatabase();
+    try {
+      this.#outboxOpened ??= this.#withOutbox((outbox) => outbox.open(this.#spec.stamp));
+    } catch (error) {
+      this.#closeDatabase();
+      throw error;
+    }
+    this.#reserve.look(this.#spec.stamp.monotonicMs);
+    return { ...this.#opened(quarantined), salvaged: this.#outboxOpened.salvaged };
   }
 
   commit(spec: CommitSpec): CommitResult {
     this.#becomeWritable();
     this.#sessionsLive ||= spec.journal !== undefined;
     return this.#guard((tables) => {
-      const outcomes = new Uint8Array(spec.count);
-      const documentOutcomes = new Uint8Array(spec.documents.length);
-      const appended = new Set<string>();
-      const held = new Set(spec.held);
-      const refused = new Set<string>();
-      tables.database.transaction(() => {
-        if (spec.epoch === tables.epoch) {
-          for (const { queue, offset } of spec.confirms) tables.outbox.remove(queue, offset);
-        }
-        const reader = new ByteReader(Buffer.from(spec.bytes, 0, spec.byteLength));
-        for (let index = 0; index < spec.count; index++) {
-          outcomes[index] = appendOne(tables, reader, { queues: spec.queues, appended, held, refused });
-        }
-        assert(reader.remaining === 0, 'a commit holds exactly the messages it says');
-        for (const [index, { table, key, document }] of spec.documents.entries()) {
-          const documents = table === 'twin' ? tables.twins : tables.states;
-          if (document === undefined) documents.delete(key);
-          else if (!documents.save(key, document)) documentOutcomes[index] = outcome.refused;
-        }
-        if (spec.journal !== undefined && spec.epoch === tables.epoch)
-          tables.mqtt.apply(Buffer.from(spec.journal.bytes, 0, spec.journal.byteLength));
-        tables.outbox.enforceQuota(outboxQuota(this.#spec.quotaBytes, tables.mqtt.bytes), spec.nowMs);
-        tables.outbox.flush();
-        tables.positions.flush();
-      });
+      const outbox = this.#outbox;
+      if (spec.epochs.outbox === outbox.epoch) {
+        for (const { lane, offset } of spec.confirms) outbox.confirm(lane, offset);
+      }
+      const { outcomes, appended, refused } = stageMessages(outbox, spec);
+      let documentOutcomes: Uint8Array;
+      try {
+        documentOutcomes = this.#commitDatabase(tables, spec);
+      } catch (error) {
+        outbox.discard();
+        throw error;
+      }
+      const outboxFailure = this.#commitOutbox(tables, spec.stamp);
       return {
         outcomes,
         documentOutcomes,
-        appended: [...appended],
-        dropped: tables.outbox.takeDrops(),
-        held: [...refused],
+        appended: outboxFailure === undefined ? appended : [],
+        dropped: outbox.takeDrops(),
+        held: outboxFailure === undefined ? refused : [],
         mqttBytes: tables.mqtt.bytes,
+        outboxFailure,
+        space: this.#reserve.facts,
       };
     });
   }
 
   read(spec: ReadSpec): ReadResult {
+    const found = this.#withOutbox((outbox) => outbox.read(spec));
+    const writer = new ByteWriter(found.bytes + found.rows.length * readEntryOverheadBytes);
+    for (const { offset, record, wallShiftMs } of found.rows) {
+      writer.float64(offset);
+      writer.float64(wallShiftMs);
+      writer.uint32(record.byteLength);
+      writer.bytes(record);
+    }
+    return {
+      count: found.rows.length,
+      byteLength: writer.length,
+      bytes: writer.release(),
+      stream: found.stream,
+      more: found.more,
+    };
+  }
+
+  /** Removes some of what has expired, also in lanes that nobody reads, and keeps the reserve. */
+  sweep(stamp: TimeStamp): SweepResult {
     return this.#guard((tables) => {
-      const found = tables.outbox.read(spec);
-      if (found.gone.size > 0) {
-        tables.database.transaction(() => {
-          for (const [reason, keys] of found.gone) tables.outbox.drop(keys, reason);
-          tables.outbox.flush();
-        });
-      }
-      const writer = new ByteWriter(found.bytes + found.rows.length * readEntryOverheadBytes);
-      for (const { offset, record } of found.rows) {
-        writer.float64(offset);
-        writer.uint32(record.byteLength);
-        writer.bytes(record);
-      }
-      return {
-        count: found.rows.length,
-        byteLength: writer.length,
-        bytes: writer.release(),
-        more: found.rows.length === 0 && found.cut,
-        dropped: tables.outbox.takeDrops(),
-      };
+      this.#withOutbox((outbox) => outbox.sweep(stamp));
+      const failure = this.#commitOutbox(tables, stamp);
+      if (failure !== undefined) throw new StoreError(failure);
+      return { dropped: this.#outbox.takeDrops(), space: this.#reserve.facts };
     });
   }
 
-  /** Removes some of what has expired, also in queues that nobody reads. */
-  sweep(nowMs: number): readonly Drop[] {
-    return this.#guard((tables) => {
-      tables.database.transaction(() => {
-        if (tables.outbox.sweep(nowMs)) tables.outbox.flush();
-      });
-      return tables.outbox.takeDrops();
-    });
-  }
-
-  queues(): readonly QueueFacts[] {
-    return this.#guard((tables) => tables.outbox.facts());
+  lanes(stamp: TimeStamp): readonly LaneFacts[] {
+    return this.#withOutbox((outbox) =>
+      outbox.lanes(stamp).map(({ queue, priority, live, messages, bytes, oldestMs, dropped }) => ({
+        queue,
+        priority,
+        live,
+        messages,
+        bytes,
+        oldestEnqueuedMs: oldestMs,
+        dropped,
+      })),
+    );
   }
 
   twins(): readonly DocumentRow[] {
@@ -185,10 +203,12 @@ export class Engine {
     const { path, quarantine } = this.#spec;
     return this.#guard(({ database }) => ({
       path,
-      fileBytes: this.#ports.sqlite.fileBytes(path),
+      fileBytes: this.#ports.sqlite.fileBytes(path) + this.#outbox.diskBytes,
+      messageBytes: this.#outbox.liveBytes,
       sqliteVersion: database.version,
       schemaVersion,
       quarantined: this.#ports.sqlite.asides(path, quarantine),
+      space: this.#reserve.facts,
     }));
   }
 
@@ -196,6 +216,8 @@ export class Engine {
   close(): void {
     const tables = this.#tables;
     this.#tables = undefined;
+    if (this.#outboxOpened !== undefined) this.#outbox.close();
+    this.#outboxOpened = undefined;
     if (tables === undefined) return;
     try {
       tables.database.pragma('wal_checkpoint(TRUNCATE)');
@@ -204,6 +226,55 @@ export class Engine {
       if (faultOf(error) === 'bug') throw error;
     } finally {
       closeQuietly(tables.database);
+    }
+  }
+
+  #commitDatabase(tables: Tables, spec: CommitSpec): Uint8Array {
+    const outcomes = new Uint8Array(spec.documents.length);
+    const journal = spec.epochs.file === tables.epoch ? spec.journal : undefined;
+    if (spec.documents.length === 0 && journal === undefined) return outcomes;
+    tables.database.transaction(() => {
+      for (const [index, { table, key, document }] of spec.documents.entries()) {
+        const documents = table === 'twin' ? tables.twins : tables.states;
+        if (document === undefined) documents.delete(key);
+        else if (!documents.save(key, document)) outcomes[index] = outcome.refused;
+      }
+      if (journal !== undefined) tables.mqtt.apply(Buffer.from(journal.bytes, 0, journal.byteLength));
+    });
+    this.#reserve.wrote(journal?.byteLength ?? 0);
+    return outcomes;
+  }
+
+  /** Makes room, writes what is staged, and answers why it could not. */
+  #commitOutbox({ mqtt }: Tables, stamp: TimeStamp): Failure | undefined {
+    const outbox = this.#outbox;
+    this.#reserve.look(stamp.monotonicMs);
+    try {
+      outbox.enforceQuota(this.#outboxBytesMax(mqtt.bytes), stamp);
+      this.#reserve.wrote(outbox.stagedBytes);
+      outbox.commit(stamp);
+      return undefined;
+    } catch (error) {
+      outbox.discard();
+      if (!(error instanceof OutboxFault)) throw error;
+      return outboxFailure(error, this.#spec.outbox);
+    }
+  }
+
+  /** MQTT state shares the quota with the outbox and takes at most half (mqtt-journal.ts keeps to that). */
+  #outboxBytesMax(mqttBytes: number): number {
+    const { quotaBytes } = this.#spec;
+    const quota = Math.max(quotaBytes / 2, quotaBytes - mqttBytes);
+    const missing = this.#reserve.missingBytes;
+    return missing === 0 ? quota : Math.min(quota, Math.max(storeLowBytesMin, this.#outbox.diskBytes - missing));
+  }
+
+  #withOutbox<T>(work: (outbox: Outbox) => T): T {
+    try {
+      return work(this.#outbox);
+    } catch (error) {
+      if (!(error instanceof OutboxFault)) throw error;
+      throw new StoreError({ ...outboxFailure(error, this.#spec.outbox), cause: error });
     }
   }
 
@@ -224,8 +295,6 @@ export class Engine {
         return error;
       case 'full':
       case 'locked':
-        tables.outbox.load();
-        tables.positions.load();
         tables.mqtt.load();
         return faultError(fault, this.#spec.path, error);
       case 'io':
@@ -248,10 +317,31 @@ export class Engine {
     }
   }
 
-  #use({ built, renewed, readOnly }: OpenedDatabase<Tables>): Opened {
+  #closeDatabase(): void {
+    if (this.#tables !== undefined) closeQuietly(this.#tables.database);
+    this.#tables = undefined;
+  }
+
+  /** Answers where a file went that could not be trusted. */
+  #openDatabase(): Quarantined | undefined {
+    const { sqlite } = this.#ports;
+    return this.#use(openDatabase(sqlite, this.#openingSpec, (database) => this.#tablesOn(database)));
+  }
+
+  get #openingSpec(): OpenSpec & { readonly sessions: boolean } {
+    return { ...this.#spec, sessions: !this.#sessionsLive };
+  }
+
+  #use({ built, renewed, readOnly }: OpenedDatabase<Tables>): Quarantined | undefined {
     this.#tables = built;
     this.#readOnly = readOnly;
-    return { epoch: built.epoch, quarantined: renewed, readOnly };
+    return renewed;
+  }
+
+  #opened(quarantined: Quarantined | undefined): Opened {
+    assert(this.#tables !== undefined, 'opening opens or throws');
+    const epochs = { outbox: this.#outbox.epoch, file: this.#tables.epoch };
+    return { epochs, quarantined, readOnly: this.#readOnly, salvaged: undefined };
   }
 
   /** While only a copy in memory is open: the file itself, or the error that says why not yet. */
@@ -260,9 +350,8 @@ export class Engine {
     const { path } = this.#spec;
     const copy = this.#tables;
     try {
-      const spec = { ...this.#spec, sessions: !this.#sessionsLive };
-      const opened = openAsItIs(this.#ports.sqlite, spec, (database) => this.#tablesOn(database));
-      this.#ports.onRenewed(this.#use(opened));
+      const opened = openAsItIs(this.#ports.sqlite, this.#openingSpec, (database) => this.#tablesOn(database));
+      this.#ports.onRenewed(this.#opened(this.#use(opened)));
     } catch (error) {
       const fault = faultOf(error);
       if (fault === 'bug') throw error;
@@ -272,31 +361,36 @@ export class Engine {
   }
 
   #reopen(): Tables {
-    const opened = this.open();
-    if (opened.quarantined !== undefined || opened.readOnly !== undefined) this.#ports.onRenewed(opened);
-    assert(this.#tables !== undefined, 'open() opens or throws');
+    const quarantined = this.#openDatabase();
+    if (quarantined !== undefined || this.#readOnly !== undefined) this.#ports.onRenewed(this.#opened(quarantined));
+    assert(this.#tables !== undefined, 'opening opens or throws');
     return this.#tables;
   }
 
   /** The file was believed when it was opened; what was read since says otherwise, whatever its check says now. */
   #renew(cause: unknown): void {
-    const { sqlite } = this.#ports;
-    const spec = { ...this.#spec, sessions: !this.#sessionsLive };
-    const opened = renewDatabase(sqlite, { spec, cause }, (database) => this.#tablesOn(database));
-    this.#ports.onRenewed(this.#use(opened));
+    const spec = this.#openingSpec;
+    const opened = renewDatabase(this.#ports.sqlite, { spec, cause }, (database) => this.#tablesOn(database));
+    this.#ports.onRenewed(this.#opened(this.#use(opened)));
   }
 
   #tablesOn(database: SqliteDatabase): Tables {
+    moveOut(database, () => this.#moveOutbox(database));
     const epoch = this.#epochOf(database);
-    const outbox = new OutboxTable(database);
-    const positions = new PositionTable(database);
     const mqtt = new MqttTable(database);
-    outbox.load();
-    positions.load();
     mqtt.load();
     const twins = new DocumentTable(database, 'twin');
     const states = new DocumentTable(database, 'state');
-    return { database, epoch, outbox, positions, twins, states, mqtt };
+    return { database, epoch, twins, states, mqtt };
+  }
+
+  /** The messages of an older file. A copy of them may take what is free, but for a part of the reserve. */
+  #moveOutbox(database: SqliteDatabase): void {
+    const { stamp } = this.#spec;
+    this.#reserve.look(stamp.monotonicMs);
+    const { freeBytes, reserveBytes } = this.#reserve.facts;
+    const roomBytes = freeBytes === undefined ? undefined : Math.max(storeLowBytesMin, freeBytes - reserveBytes / 2);
+    this.#outboxOpened = this.#withOutbox((outbox) => moveOutbox({ database, outbox, stamp, roomBytes }));
   }
 
   #epochOf(database: SqliteDatabase): string {
@@ -308,48 +402,10 @@ export class Engine {
   }
 }
 
-const readEntryOverheadBytes = 12;
+const readEntryOverheadBytes = 20;
 
-/** MQTT state shares the quota with the outbox and takes at most half (mqtt-journal.ts keeps to that). */
-function outboxQuota(quotaBytes: number, mqttBytes: number): number {
-  return Math.max(quotaBytes / 2, quotaBytes - mqttBytes);
-}
-
-interface CommitWork {
-  readonly queues: readonly string[];
-  /** Queues that got a message. */
-  readonly appended: Set<string>;
-  /** Streams that take nothing more in this commit, and those of them of which it refused a message itself. */
-  readonly held: Set<string>;
-  readonly refused: Set<string>;
-}
-
-function appendOne(
-  { outbox, positions }: Tables,
-  reader: ByteReader,
-  { queues, appended, held, refused }: CommitWork,
-): number {
-  const targets = Array.from({ length: reader.varint() }, () => {
-    const queue = queues[reader.varint()];
-    const expiresMs = reader.float64();
-    assert(queue !== undefined, 'a target names a queue of its commit');
-    return { queue, expiresMs: Number.isNaN(expiresMs) ? undefined : expiresMs };
-  });
-  assert(targets.length > 0 && targets.length <= storeTargetsMax, 'a message has targets');
-  const record = reader.bytes(reader.uint32());
-  const hop = readHop(record);
-  if (hop !== undefined && held.has(hop.stream)) return outcome.held;
-  if (!outbox.admits(targets.map(({ queue }) => queue))) {
-    if (hop !== undefined) {
-      held.add(hop.stream);
-      refused.add(hop.stream);
-    }
-    return outcome.refused;
-  }
-  if (hop !== undefined && !positions.advance(hop)) return outcome.duplicate;
-  for (const { queue, expiresMs } of targets) {
-    outbox.append(queue, record, expiresMs);
-    appended.add(queue);
-  }
-  return outcome.stored;
+function outboxFailure(fault: OutboxFault, directory: string): Failure {
+  const kinds = { full: 'full', io: 'io', readonly: 'unreachable' } as const;
+  const { code, message, retryable } = faultError(kinds[fault.kind], directory, fault);
+  return { code, message, retryable };
 }

@@ -11,26 +11,22 @@
 //
 // Invariants
 //   append() resolves only from the reply to its own commit. A commit that failed rejects its messages and
-//   documents; its confirmations go into the next one.
+//   documents; its confirmations go into the next one. When only the outbox failed, documents and MQTT state stand.
 //   No message overtakes a refused one of its stream (thread-protocol.ts says why): a commit that failed takes the
 //   messages that had gathered behind it along, and once one was refused for lack of room, all are until the
 //   next loop turn, when its sender knows.
 
 import { strict as assert } from 'node:assert';
 import { storePendingBytesMax, storeTargetsMax } from '../limits.ts';
+import { type Lane, laneKey } from '../model/lane.ts';
 import type { Message } from '../model/message.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
-import {
-  type AppendOutcome,
-  type AppendTarget,
-  CommitBatch,
-  type PendingConfirm,
-  type Waiter,
-} from './commit-batch.ts';
+import { type AppendOutcome, CommitBatch, type PendingConfirm, type StoreTarget, type Waiter } from './commit-batch.ts';
 import { StoreError } from './errors.ts';
 import type { MqttJournal } from './mqtt-journal.ts';
 import { Pace, type PaceOptions } from './pace.ts';
-import { type CommitResult, type CommitSpec, type DocumentChange, outcome } from './thread-protocol.ts';
+import { stampOf } from './stamp.ts';
+import { type CommitResult, type CommitSpec, type DocumentChange, type Epochs, outcome } from './thread-protocol.ts';
 
 const confirmDelayMs = 1000;
 /** Arrivals behind so many that wait say nothing more about the pace. */
@@ -40,10 +36,17 @@ const retryDelayMs = 1000;
 
 export interface GroupCommitPorts {
   readonly clock: Clock;
-  readonly epoch: () => string;
+  readonly epochs: () => Epochs;
   readonly send: (spec: CommitSpec) => Promise<CommitResult>;
-  readonly onCommitted: (result: CommitResult) => void;
+  /** `appended`: lanes that have got at least one message. */
+  readonly onCommitted: (result: CommitResult, appended: readonly Lane[]) => void;
   readonly journal: Rider;
+}
+
+interface Sent {
+  readonly batch: CommitBatch;
+  readonly confirms: ReadonlyMap<string, PendingConfirm>;
+  readonly lanes: readonly Lane[];
 }
 
 /** What rides along with the commits, and has its own opinion of when it is time. */
@@ -74,14 +77,16 @@ export class GroupCommit {
 
   append(
     message: Message,
-    targets: readonly AppendTarget[],
+    targets: readonly StoreTarget[],
     { durable }: { readonly durable?: 'now' } = {},
   ): Promise<AppendOutcome> {
     assert(targets.length > 0 && targets.length <= storeTargetsMax, 'a stored message goes somewhere');
     return new Promise((resolve, reject) => {
       this.#refuseWhenClosed();
       this.#refuseWhenFull(message.body.byteLength);
-      this.#batch.append(message, targets, { resolve, reject });
+      const { clock } = this.#ports;
+      const now = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
+      this.#batch.append(message, targets, { waiter: { resolve, reject }, now });
       if (durable === 'now') this.#urgent = true;
       this.#pace();
     });
@@ -95,10 +100,10 @@ export class GroupCommit {
     });
   }
 
-  confirm(queue: string, offset: number): Promise<void> {
+  confirm(lane: Lane, offset: number): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#refuseWhenClosed();
-      this.#keepConfirm(queue, { offset, waiters: [{ resolve, reject }] });
+      this.#keepConfirm({ lane, offset, waiters: [{ resolve, reject }] });
       this.#pace();
     });
   }
@@ -115,7 +120,7 @@ export class GroupCommit {
     await this.#underWay;
   }
 
-  /** Offsets of another epoch mean nothing: what they confirmed is gone with their file. */
+  /** Offsets of another epoch mean nothing: what they confirmed is gone with their outbox. */
   forgetConfirms(): void {
     const forgotten = this.#confirms;
     this.#confirms = new Map();
@@ -205,9 +210,9 @@ export class GroupCommit {
     this.#confirmsSinceMs = undefined;
     this.#bytesUnderWay = batch.bytes;
     const spec = batch.seal({
-      epoch: this.#ports.epoch(),
-      nowMs: this.#ports.clock.wallMs(),
-      confirms: [...confirms].map(([queue, { offset }]) => ({ queue, offset })),
+      epochs: this.#ports.epochs(),
+      stamp: stampOf(this.#ports.clock),
+      confirms: [...confirms.values()].map(({ lane, offset }) => ({ lane, offset })),
       held,
       journal: sealed === undefined ? undefined : { bytes: sealed.bytes, byteLength: sealed.byteLength },
     });
@@ -215,12 +220,12 @@ export class GroupCommit {
       (result) => {
         this.#done();
         if (sealed !== undefined) journal.committed(sealed, result.mqttBytes);
-        this.#settle(batch, confirms, result);
+        this.#settle({ batch, confirms, lanes: spec.lanes }, result);
       },
       (error: unknown) => {
         this.#done();
         if (sealed !== undefined) journal.failed(sealed, error);
-        this.#fail(batch, confirms, { error, epoch: spec.epoch });
+        this.#fail(batch, confirms, { error, epoch: spec.epochs.outbox });
       },
     );
   }
@@ -230,15 +235,26 @@ export class GroupCommit {
     this.#bytesUnderWay = 0;
   }
 
-  #settle(batch: CommitBatch, confirms: ReadonlyMap<string, PendingConfirm>, result: CommitResult): void {
+  #settle({ batch, confirms, lanes }: Sent, result: CommitResult): void {
     assert(result.outcomes.length === batch.appends.length, 'each message has its outcome');
-    for (const [index, waiter] of batch.appends.entries()) settleAppend(waiter, result.outcomes[index]);
+    const { outboxFailure } = result;
+    if (outboxFailure === undefined) {
+      for (const [index, waiter] of batch.appends.entries()) settleAppend(waiter, result.outcomes[index]);
+      for (const { waiters } of confirms.values()) for (const { resolve } of waiters) resolve();
+    } else {
+      const error = new StoreError(outboxFailure);
+      for (const { reject } of batch.appends) reject(error);
+      this.#rejectGathered(error);
+      this.#retryConfirms(confirms);
+    }
     for (const [index, { waiters }] of [...batch.documents.values()].entries()) {
       for (const waiter of waiters) settleDocument(waiter, result.documentOutcomes[index]);
     }
-    for (const { waiters } of confirms.values()) for (const { resolve } of waiters) resolve();
     if (result.held.length > 0 && this.#batch.appends.length > 0) this.#send(result.held);
-    this.#ports.onCommitted(result);
+    this.#ports.onCommitted(
+      result,
+      result.appended.flatMap((index) => lanes[index] ?? []),
+    );
     this.#pace();
   }
 
@@ -250,13 +266,15 @@ export class GroupCommit {
     for (const { reject } of batch.appends) reject(error);
     this.#rejectGathered(error);
     for (const { waiters } of batch.documents.values()) for (const { reject } of waiters) reject(error);
-    const stillMeant = epoch === this.#ports.epoch();
-    for (const [queue, confirm] of confirms) {
-      if (stillMeant) this.#keepConfirm(queue, confirm);
-      else for (const { resolve } of confirm.waiters) resolve();
-    }
-    if (this.#confirms.size > 0) this.#confirmsSinceMs = this.#ports.clock.monotonicMs() + retryDelayMs;
+    if (epoch === this.#ports.epochs().outbox) this.#retryConfirms(confirms);
+    else for (const { waiters } of confirms.values()) for (const { resolve } of waiters) resolve();
     this.#pace();
+  }
+
+  /** Confirmations that were not committed go into the next commit, or alone after a while. */
+  #retryConfirms(confirms: ReadonlyMap<string, PendingConfirm>): void {
+    for (const confirm of confirms.values()) this.#keepConfirm(confirm);
+    if (this.#confirms.size > 0) this.#confirmsSinceMs = this.#ports.clock.monotonicMs() + retryDelayMs;
   }
 
   /** Messages that came behind those of a commit that failed must not be stored before them. */
@@ -270,9 +288,10 @@ export class GroupCommit {
     for (const { reject } of gathered.appends) reject(error);
   }
 
-  #keepConfirm(queue: string, confirm: PendingConfirm): void {
-    const pending = this.#confirms.get(queue);
-    if (pending === undefined) this.#confirms.set(queue, confirm);
+  #keepConfirm(confirm: PendingConfirm): void {
+    const key = laneKey(confirm.lane);
+    const pending = this.#confirms.get(key);
+    if (pending === undefined) this.#confirms.set(key, confirm);
     else {
       pending.offset = Math.max(pending.offset, confirm.offset);
       pending.waiters.push(...confirm.waiters);
@@ -317,7 +336,7 @@ function settleAppend({ resolve, reject }: Waiter<AppendOutcome>, code: number |
       new StoreError({
         code: 'STORE_TOO_MANY_QUEUES',
         message:
-          'The message would open a queue more than the store has room for. Use fewer module inputs in the routes.',
+          'The message would open a lane more than the store has room for. Use fewer module inputs and priorities in the routes.',
       }),
     );
   }

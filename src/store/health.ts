@@ -9,7 +9,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counter, Metrics } from '../platform/metrics.ts';
 import { StoreError } from './errors.ts';
-import type { Opened } from './thread-protocol.ts';
+import type { CommitResult, Opened, SpaceFacts } from './thread-protocol.ts';
 
 const retryDelayMsMin = 100;
 const retryDelayMsMax = 10_000;
@@ -32,6 +32,7 @@ export class StoreHealth {
   #notBeforeMs = 0;
   #lastError: unknown;
   #readOnly: string | undefined;
+  #low = false;
 
   constructor(ports: HealthPorts, file: string) {
     this.#ports = ports;
@@ -41,7 +42,7 @@ export class StoreHealth {
     ports.metrics.gauge('store_writable', () => (this.#failingSinceMs === undefined ? 1 : 0));
   }
 
-  opened({ quarantined, readOnly }: Pick<Opened, 'quarantined' | 'readOnly'>): void {
+  opened({ quarantined, readOnly, salvaged }: Omit<Opened, 'epochs'>): void {
     if (readOnly !== undefined && readOnly !== this.#readOnly) {
       this.#ports.log.error(
         'the store takes no writes: what it knew is served, nothing is acknowledged until it does',
@@ -53,6 +54,15 @@ export class StoreHealth {
       this.#failingSinceMs ??= this.#ports.clock.monotonicMs();
     }
     this.#readOnly = readOnly;
+    if (salvaged !== undefined) {
+      this.#quarantined.add();
+      this.#ports.log.error('messages in the outbox were damaged: what could be read of them is still there', {
+        reason: salvaged.reason,
+        messagesKept: salvaged.kept,
+        messagesLost: salvaged.lost,
+        quarantined: salvaged.quarantined.join(' '),
+      });
+    }
     if (quarantined === undefined) return;
     this.#quarantined.add();
     const { kept, lost, pages } = quarantined.salvaged;
@@ -69,15 +79,26 @@ export class StoreHealth {
     });
   }
 
+  /** Too little space is told once, and when it is over. */
+  space({ freeBytes, reserveBytes, low }: SpaceFacts): void {
+    if (low === this.#low) return;
+    this.#low = low;
+    const fields = { event: 'space', file: this.#file, freeBytes, reserveBytes };
+    if (low)
+      this.#ports.log.error('the disk has less space left than the reserve: the store shrinks, oldest first', fields);
+    else this.#ports.log.info('the disk has its reserve back', fields);
+  }
+
   /** One commit; refused without asking the disk while that would be too soon after it refused. */
-  async commit<T>(work: () => Promise<T>): Promise<T> {
+  async commit(work: () => Promise<CommitResult>): Promise<CommitResult> {
     if (this.#ports.clock.monotonicMs() < this.#notBeforeMs) {
       this.#refused.add();
       throw this.#lastError;
     }
     try {
       const result = await work();
-      this.#succeeded();
+      if (result.outboxFailure === undefined) this.#succeeded();
+      else this.#failed(new StoreError(result.outboxFailure));
       return result;
     } catch (error) {
       this.#failed(error);

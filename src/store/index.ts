@@ -7,13 +7,11 @@ export { StoreError } from './errors.ts';
 export { serveStore } from './serve.ts';
 export { StateFile } from './state-file.ts';
 export {
-  type LaneFacts,
   type ReadFrom,
   Store,
   type StoredMessage,
   type StoreOptions,
   type StorePorts,
-  type StoreTarget,
   type TwinRecord,
 } from './store.ts';
-export type { FileFacts } from './thread-protocol.ts';
+export type { FileFacts, LaneFacts } from './thread-protocol.ts';

@@ -5,14 +5,13 @@
 // a new need is a new step. A file with a higher number was written by a newer weir and is refused untouched,
 // because this program cannot know what its rows mean.
 //
+// Up to version 2 the outbox was four tables of this file (`queue`, `dropped`, `outbox`, `position`), which step 1
+// does not make any more. Step 3 drops them; before it, what is in them moves into the segments of outbox/
+// (move-outbox.ts). That begins from nothing each time, so it may be killed at any instant: until the tables are
+// gone, they are the truth.
+//
 //   meta      one row a fact about the file: `epoch`, born with it; `schema`, the number again, because a flipped
-//             bit in the first one must not look like the future
-//   queue     what is known of a queue: the next offset (never reused, also when the queue is empty), and the
-//             sums that would otherwise need a walk over the whole outbox
-//   dropped   what left a queue without being delivered, by reason: durable, because it is a loss
-//   outbox    the messages. key = queue id × 2^43 + offset: one integer key keeps a queue together and in order,
-//             and a rowid table keeps records up to a page in the leaf, which a WITHOUT ROWID table does not
-//   position  highest sequence of each sender's stream: the idempotence of the hop before us
+//             bit in the first one must look neither like the future nor like the past
 //   twin, state   small JSON documents
 //   mqtt_session, mqtt_subscription   who may come back to the broker, and what they asked for
 //   mqtt_message     a message's bytes once, however many sessions and retained topics have it
@@ -20,36 +19,13 @@
 //   mqtt_receiving   inbound QoS 2 packet ids between PUBLISH and PUBREL
 //   mqtt_retained    topic and message
 
+import { errorCode } from '../model/errors.ts';
 import type { SqliteDatabase } from '../platform/sqlite.ts';
 import { DamagedFile, StoreError } from './errors.ts';
 
 const steps: readonly string[] = [
   `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE queue (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    offset_next INTEGER NOT NULL,
-    messages INTEGER NOT NULL,
-    bytes INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE dropped (
-    queue_id INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    messages INTEGER NOT NULL,
-    PRIMARY KEY (queue_id, reason)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE outbox (
-    key INTEGER PRIMARY KEY,
-    expires_ms INTEGER,
-    checksum INTEGER NOT NULL,
-    record BLOB NOT NULL
-  ) STRICT;
-  CREATE TABLE position (
-    stream TEXT PRIMARY KEY,
-    sequence INTEGER NOT NULL,
-    touched INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
   CREATE TABLE twin (key TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE state (key TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
@@ -93,31 +69,63 @@ const steps: readonly string[] = [
     facts INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  DROP TABLE IF EXISTS outbox;
+  DROP TABLE IF EXISTS queue;
+  DROP TABLE IF EXISTS dropped;
+  DROP TABLE IF EXISTS position;
+  `,
 ];
+
+/** The last version with an outbox in it. */
+const outboxLeaves = 2;
+/** What is copied in memory to give pages back: 16 MiB. */
+const compactedPagesMax = 4096;
 
 export const schemaVersion = steps.length;
 
-/** Brings the file to `schemaVersion`. Throws STORE_SCHEMA_NEWER, and then has changed nothing. */
+/**
+ * Brings the file to `schemaVersion`, but for one that still has an outbox in it: that waits for moveOut(). Throws
+ * STORE_SCHEMA_NEWER, and then has changed nothing.
+ */
 export function migrate(database: SqliteDatabase, file: string): void {
-  const found = Number(database.pragma('user_version'));
+  const found = versionOf(database);
+  const noted = found === 0 ? undefined : notedVersion(database);
+  if (noted !== undefined && noted !== found && Math.min(noted, found) <= schemaVersion)
+    throw new DamagedFile(`its schema is ${found} in one place and ${noted} in the other`);
   if (found > schemaVersion) {
-    const noted = notedVersion(database);
-    if (noted !== undefined && noted <= schemaVersion)
-      throw new DamagedFile(`its schema is ${found} in one place and ${noted} in the other`);
     throw new StoreError({
       code: 'STORE_SCHEMA_NEWER',
       message: `${file} has schema ${found}; this weir knows up to ${schemaVersion}. It was written by a newer weir: install that version again, or move the file away to start with an empty store.`,
       fields: { file, found, known: schemaVersion },
     });
   }
-  for (let version = found; version < schemaVersion; version++) {
+  const hasOutbox = found > 0 && found <= outboxLeaves;
+  advance(database, found, hasOutbox ? outboxLeaves : schemaVersion);
+}
+
+/** Completes the migration of a file with an outbox in it: `move` takes what is in those tables before they go. */
+export function moveOut(database: SqliteDatabase, move: () => void): void {
+  if (versionOf(database) !== outboxLeaves) return;
+  move();
+  advance(database, outboxLeaves, schemaVersion);
+  giveBackPages(database);
+}
+
+function versionOf(database: SqliteDatabase): number {
+  return Number(database.pragma('user_version'));
+}
+
+function advance(database: SqliteDatabase, from: number, to: number): void {
+  // A file is born in one transaction: half-born it would look like one with an outbox.
+  const versions = Array.from({ length: to - from }, (_, index) => from + index);
+  const groups = from === 0 ? [versions] : versions.map((version) => [version]);
+  for (const group of groups) {
     database.transaction(() => {
-      database.exec(steps[version] as string);
-      database.exec(`PRAGMA user_version = ${version + 1}`);
-      noteVersion(database, version + 1);
+      for (const version of group) take(database, version);
     });
   }
-  if (notedVersion(database) !== schemaVersion) database.transaction(() => noteVersion(database, schemaVersion));
+  if (notedVersion(database) !== to) database.transaction(() => noteVersion(database, to));
 }
 
 function noteVersion(database: SqliteDatabase, version: number): void {
@@ -128,4 +136,22 @@ function noteVersion(database: SqliteDatabase, version: number): void {
 function notedVersion(database: SqliteDatabase): number | undefined {
   const row = database.prepare("SELECT value FROM meta WHERE key = 'schema'").get();
   return row === undefined ? undefined : Number(row['value']);
+}
+
+function take(database: SqliteDatabase, version: number): void {
+  database.exec(steps[version] as string);
+  database.exec(`PRAGMA user_version = ${version + 1}`);
+  noteVersion(database, version + 1);
+}
+
+/** The pages of dropped tables would stay in the file for ever: nothing that comes needs as many. */
+function giveBackPages(database: SqliteDatabase): void {
+  const kept = Number(database.pragma('page_count')) - Number(database.pragma('freelist_count'));
+  if (kept > compactedPagesMax) return;
+  try {
+    database.exec('VACUUM');
+  } catch (error) {
+    // A disk without room for it: the file stays as large as it was, and works.
+    if (!errorCode(error).startsWith('SQLITE_FULL')) throw error;
+  }
 }

@@ -86,6 +86,7 @@ export class MqttJournal {
   #notBeforeMs = 0;
   #failures = 0;
   #waking = false;
+  #low = false;
   #closed = false;
 
   /** `quotaBytes`: of messages on the disk. */
@@ -101,7 +102,12 @@ export class MqttJournal {
 
   get full(): boolean {
     const waiting = this.#pendingBytes + this.#sealedBytes;
-    return waiting > brokerJournalBytesMax || this.#storedBytes + waiting > this.#quotaBytes;
+    return this.#low || waiting > brokerJournalBytesMax || this.#storedBytes + waiting > this.#quotaBytes;
+  }
+
+  /** The disk has less space left than is to be left: as if the quota were full. */
+  lowOnSpace(low: boolean): void {
+    this.#low = low;
   }
 
   /** Full of what waits for a commit, which the quota has room for. */

@@ -1,9 +1,10 @@
 // A message as the bytes that lie on disk.
 //
-//   u8    format, 1
+//   u8    format, 2
 //   u8    flags: 1 hop · 2 moduleId · 4 output
+//   f64   enqueuedMs, as the wall clock said then
+//   f64   monotonicMs of that instant: what stays true when the wall clock turns out to have been wrong
 //   hop         text stream, f64 sequence            when flagged
-//   f64   enqueuedMs
 //   text  deviceId
 //   text  moduleId                                   when flagged
 //   text  output                                     when flagged
@@ -11,10 +12,12 @@
 //   varint n, n × (text name, text value)            application properties
 //   …     body: all the rest
 //
+// Format 1, which older versions wrote and which is still read, has no monotonicMs, and enqueuedMs behind the hop.
+//
 // Numbers are little-endian, `text` is varint byte length and UTF-8 (byte-buffer.ts).
 //
 // Versioned by its first byte: a reader takes every format up to its own and refuses newer ones. Integrity is
-// not this file's concern: the outbox keeps a checksum beside each record.
+// not this file's concern: the outbox has checksums.
 
 import type { Buffer } from 'node:buffer';
 import { storeRecordBytesMax } from '../limits.ts';
@@ -23,7 +26,12 @@ import type { Message, StreamPosition } from '../model/message.ts';
 import { ByteReader, type ByteWriter, unreadable } from './byte-buffer.ts';
 import { StoreError } from './errors.ts';
 
-const format = 1;
+const format = 2;
+const formatWithoutMonotonic = 1;
+const enqueuedAt = 2;
+const monotonicAt = 10;
+/** A wall clock that is corrected by less than that has been right all along. */
+const steppedMs = 1000;
 const flagHop = 1;
 const flagModule = 2;
 const flagOutput = 4;
@@ -32,11 +40,11 @@ const streamPattern = /^[A-Za-z0-9._-]{1,64}$/;
 type Properties = Readonly<Record<string, string>>;
 
 /**
- * Appends the record to `writer` and answers its length in bytes.
+ * Appends the record of a message accepted at `monotonicMs` to `writer` and answers its length in bytes.
  * Throws STORE_RECORD_TOO_LARGE, or STORE_RECORD_UNREADABLE for a hop no receiver could compare; the writer is
  * then as it was.
  */
-export function writeRecord(writer: ByteWriter, message: Message): number {
+export function writeRecord(writer: ByteWriter, message: Message, monotonicMs: number): number {
   const start = writer.length;
   const { hop, sender, output } = message;
   if (hop !== undefined && !isComparable(hop))
@@ -47,11 +55,12 @@ export function writeRecord(writer: ByteWriter, message: Message): number {
       (sender.moduleId === undefined ? 0 : flagModule) |
       (output === undefined ? 0 : flagOutput),
   );
+  writer.float64(message.enqueuedMs);
+  writer.float64(monotonicMs);
   if (hop !== undefined) {
     writer.text(hop.stream);
     writer.float64(hop.sequence);
   }
-  writer.float64(message.enqueuedMs);
   writer.text(sender.deviceId);
   if (sender.moduleId !== undefined) writer.text(sender.moduleId);
   if (output !== undefined) writer.text(output);
@@ -68,12 +77,16 @@ export function writeRecord(writer: ByteWriter, message: Message): number {
   });
 }
 
-/** The message of one record. Its body is a view into `bytes`. Throws STORE_RECORD_UNREADABLE. */
-export function readRecord(bytes: Buffer): Message {
+/**
+ * The message of one record. Its body is a view into `bytes`. `wallShiftMs`: what the wall clock of its boot turned
+ * out to be wrong by; a record of format 1 keeps its time, because it may be of another boot.
+ * Throws STORE_RECORD_UNREADABLE.
+ */
+export function readRecord(bytes: Buffer, wallShiftMs = 0): Message {
   const reader = new ByteReader(bytes);
-  const flags = readHead(reader);
-  const hop = readHopField(reader, flags);
-  const enqueuedMs = reader.float64();
+  const head = readHead(reader);
+  const { flags, hop } = head;
+  const enqueuedMs = head.format === formatWithoutMonotonic ? head.enqueuedMs : head.enqueuedMs + wallShiftMs;
   const deviceId = reader.text();
   const sender: Identity = (flags & flagModule) === 0 ? { deviceId } : { deviceId, moduleId: reader.text() };
   const output = (flags & flagOutput) === 0 ? undefined : reader.text();
@@ -97,20 +110,30 @@ export function readRecord(bytes: Buffer): Message {
  */
 export function readHop(bytes: Buffer): StreamPosition | undefined {
   const reader = new ByteReader(bytes);
-  const flags = readHead(reader);
-  const hop = readHopField(reader, flags);
+  const { flags, hop } = readHead(reader);
   if (hop === undefined) return undefined;
-  reader.float64();
   const deviceId = reader.text();
   const sender = (flags & flagModule) === 0 ? deviceId : `${deviceId}/${reader.text()}`;
   return { stream: `${sender}/${hop.stream}`, sequence: hop.sequence };
 }
 
-/** Only the time at which the message was accepted. */
-export function readEnqueuedMs(bytes: Buffer): number {
-  const reader = new ByteReader(bytes);
-  readHopField(reader, readHead(reader));
-  return reader.float64();
+/**
+ * Puts the time of acceptance right, in place, when the wall clock was stepped by `stepMs` while the record waited
+ * for its commit; `offsetMs` is wall minus monotonic time from before the step.
+ */
+export function shiftEnqueued(
+  bytes: Buffer,
+  { offsetMs, stepMs }: { readonly offsetMs: number; readonly stepMs: number },
+): void {
+  if (bytes[0] !== format) return;
+  const enqueuedMs = bytes.readDoubleLE(enqueuedAt);
+  if (Math.abs(enqueuedMs - bytes.readDoubleLE(monotonicAt) - offsetMs) > steppedMs) return;
+  bytes.writeDoubleLE(enqueuedMs + stepMs, enqueuedAt);
+}
+
+/** How far the wall clock was stepped between two instants, of which wall minus monotonic time is given; 0 when it was not. */
+export function wallStepMs(offsetMs: number, offsetMsLater: number): number {
+  return Math.abs(offsetMsLater - offsetMs) > steppedMs ? offsetMsLater - offsetMs : 0;
 }
 
 function isComparable({ stream, sequence }: StreamPosition): boolean {
@@ -126,10 +149,25 @@ function writeProperties(writer: ByteWriter, properties: Properties): void {
   }
 }
 
-function readHead(reader: ByteReader): number {
+interface RecordHead {
+  readonly format: number;
+  readonly flags: number;
+  readonly hop: StreamPosition | undefined;
+  readonly enqueuedMs: number;
+}
+
+function readHead(reader: ByteReader): RecordHead {
   const found = reader.byte();
-  if (found !== format) throw unreadable(`format ${found}, this program knows ${format}`);
-  return reader.byte();
+  if (found !== format && found !== formatWithoutMonotonic)
+    throw unreadable(`format ${found}, this program knows up to ${format}`);
+  const flags = reader.byte();
+  if (found === formatWithoutMonotonic) {
+    const hop = readHopField(reader, flags);
+    return { format: found, flags, hop, enqueuedMs: reader.float64() };
+  }
+  const enqueuedMs = reader.float64();
+  reader.float64();
+  return { format: found, flags, hop: readHopField(reader, flags), enqueuedMs };
 }
 
 function readHopField(reader: ByteReader, flags: number): StreamPosition | undefined {

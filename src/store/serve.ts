@@ -6,6 +6,8 @@
 import { strict as assert } from 'node:assert';
 import { assertNever } from '../model/assert-never.ts';
 import type { Entropy } from '../platform/entropy.ts';
+import type { FileSystem } from '../platform/file-system.ts';
+import type { LogFiles } from '../platform/log-files.ts';
 import type { Sqlite } from '../platform/sqlite.ts';
 import type { Pipe } from '../platform/thread.ts';
 import { Engine } from './engine.ts';
@@ -14,6 +16,8 @@ import type { FromThread, Opened, Request } from './thread-protocol.ts';
 
 export interface ServePorts {
   readonly sqlite: Sqlite;
+  readonly files: LogFiles;
+  readonly fileSystem: FileSystem;
   readonly entropy: Entropy;
 }
 
@@ -60,9 +64,9 @@ function answer(engine: Engine, request: Exclude<Request, { name: 'open' | 'read
     case 'commit':
       return engine.commit(request.body);
     case 'sweep':
-      return { dropped: engine.sweep(request.body.nowMs) };
-    case 'queues':
-      return engine.queues();
+      return engine.sweep(request.body.stamp);
+    case 'lanes':
+      return engine.lanes(request.body.stamp);
     case 'twins':
       return engine.twins();
     case 'state':

@@ -1,27 +1,29 @@
 // The store as everybody else sees it: asynchronous, durable, on the main thread.
 //
-// Owns the queues' doors (append, read, confirm), twins and state documents; `sessions` is the broker's own door
-// (mqtt-journal.ts) to the same file and the same commits. The work is done elsewhere: pace in group-commit.ts,
+// Owns the lanes' doors (append, read, confirm), twins and state documents; `sessions` is the broker's own door
+// (mqtt-journal.ts) to the database and the same commits. The work is done elsewhere: pace in group-commit.ts,
 // the thread in thread-link.ts, the file in engine.ts on the other side. Who wants nothing but durable MQTT
 // sessions opens a Store on a file of its own and plugs `sessions` into the broker: the rest costs nothing.
 //
-//   append ─► group commit ─► one transferred buffer ─► thread: one transaction, one fsync ─► PUBACK
+//   append ─► group commit ─► one transferred buffer ─► thread: one write, one fdatasync ─► PUBACK
 //   read   ─► thread ─► one transferred buffer ─► messages whose bodies are views into it
 //
 // Invariants
 //   append() resolves only after the message and the position of its stream are on stable storage.
-//   read() never answers what was confirmed, although the rows may still be there: a floor for each queue stands
+//   read() never answers what was confirmed, although it may still be there: a floor for each lane stands
 //   in memory from the moment of confirm() on.
-//   A confirmation never reaches a file other than the one its offsets were read from: `epoch` says which.
+//   A confirmation never reaches an outbox other than the one its offsets were read from: `epoch` says which.
 //
-// When full: the quota drops what has expired and then the oldest of the largest queue, counted and logged;
-// a full disk or a store that cannot keep up refuses appends with a retryable error and acknowledges nothing.
+// When full: the quota drops what has expired and then the oldest of the largest lane of the lowest priority, counted
+// and logged; too little free space on the disk counts as a full quota. A disk that is full all the same, or a
+// store that cannot keep up, refuses appends with a retryable error and acknowledges nothing.
 
 import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
+import { dirname, join } from 'node:path';
 import { storeQuotaBytesMin, storeStateBytesMax } from '../limits.ts';
 import { errorCode } from '../model/errors.ts';
-import { type Lane, laneKey, laneOfKey, priorityUnset } from '../model/lane.ts';
+import { type Lane, laneKey } from '../model/lane.ts';
 import type { Message, StreamPosition } from '../model/message.ts';
 import type { Twin } from '../model/twin.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
@@ -29,21 +31,25 @@ import type { Log } from '../platform/log.ts';
 import type { Counter, Metrics } from '../platform/metrics.ts';
 import type { Thread } from '../platform/thread.ts';
 import { ByteReader } from './byte-buffer.ts';
-import type { AppendOutcome } from './commit-batch.ts';
+import type { AppendOutcome, StoreTarget } from './commit-batch.ts';
 import { DropLog } from './drop-log.ts';
 import { StoreError } from './errors.ts';
 import { GroupCommit } from './group-commit.ts';
 import { StoreHealth } from './health.ts';
 import { MqttJournal } from './mqtt-journal.ts';
 import { readRecord } from './record.ts';
+import { stampOf } from './stamp.ts';
 import { ThreadLink } from './thread-link.ts';
 import {
   type CommitResult,
   type CommitSpec,
+  type Epochs,
   type FileFacts,
+  type LaneFacts,
   type Opened,
   outcome,
   type ReadResult,
+  type SpaceFacts,
 } from './thread-protocol.ts';
 import { readTwinDocument, twinDocument } from './twin-document.ts';
 
@@ -62,8 +68,12 @@ export interface StoreOptions {
   readonly path: string;
   /** Directory for damaged files. */
   readonly quarantine: string;
-  /** Bytes of all queues together. */
+  /** Directory of the outbox's segments; `outbox` beside the database file when absent. */
+  readonly outbox?: string | undefined;
+  /** Bytes of all lanes together, and of MQTT state, which takes at most half. */
   readonly quotaBytes: number;
+  /** To be left free of the file system; by its size when absent. */
+  readonly reserveBytes?: number | undefined;
   /** The longest and the shortest a message waits for company before it is committed. */
   readonly commitDelayMs?: number;
   readonly commitDelayMsMin?: number;
@@ -75,27 +85,12 @@ export interface StoreOptions {
 
 const defaults = { commitDelayMs: 200, commitDelayMsMin: 5, commitMessages: 256, commitBytes: 65_536 };
 
-export interface StoreTarget extends Lane {
-  /** From its acceptance on; undefined: for ever. */
-  readonly timeToLiveMs: number | undefined;
-}
-
 export interface StoredMessage {
   /** Counts within its lane. */
   readonly offset: number;
   readonly message: Message;
   /** What the next receiver recognises a repetition by. */
   readonly hop: StreamPosition;
-}
-
-export interface LaneFacts extends Lane {
-  readonly messages: number;
-  /** Bytes of its messages, with what the disk needs beside them. */
-  readonly bytes: number;
-  /** When the oldest message was accepted, wall time in milliseconds; undefined for an empty lane. */
-  readonly oldestEnqueuedMs: number | undefined;
-  /** Messages that left without being delivered in this epoch, by reason. */
-  readonly dropped: Readonly<Record<string, number>>;
 }
 
 export interface ReadFrom {
@@ -126,7 +121,8 @@ export class Store {
   readonly #duplicates: Counter;
   readonly #unreadable: Counter;
   readonly #health: StoreHealth;
-  #epoch: string | undefined;
+  #epochs: Epochs | undefined;
+  #space: SpaceFacts | undefined;
   #sweep: Timer | undefined;
   #sweeping: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -134,14 +130,15 @@ export class Store {
   constructor(ports: StorePorts, options: StoreOptions) {
     assert(options.quotaBytes >= storeQuotaBytesMin, `the quota is at least ${storeQuotaBytesMin} bytes`);
     const { startThread, clock, log, metrics } = ports;
-    const { path, quarantine, quotaBytes } = options;
+    const { path, quarantine, quotaBytes, reserveBytes } = options;
+    const outbox = options.outbox ?? join(dirname(path), 'outbox');
     const pace = { ...defaults, ...options };
     this.#ports = ports;
     this.#drops = new DropLog({ clock, log, metrics });
     this.#health = new StoreHealth({ clock, log, metrics }, path);
     this.#link = new ThreadLink(
       { startThread, clock, log, onOpened: (opened) => this.#opened(opened) },
-      { path, quarantine, quotaBytes },
+      { path, outbox, quarantine, quotaBytes, reserveBytes },
     );
     this.sessions = new MqttJournal(
       {
@@ -157,9 +154,9 @@ export class Store {
       {
         clock,
         journal: this.sessions,
-        epoch: () => this.epoch,
+        epochs: () => this.#openEpochs,
         send: (spec) => this.#health.commit(() => this.#link.request('commit', spec, buffersOf(spec))),
-        onCommitted: (result) => this.#onCommitted(result),
+        onCommitted: (result, appended) => this.#onCommitted(result, appended),
       },
       {
         delayMsMin: pace.commitDelayMsMin,
@@ -172,63 +169,61 @@ export class Store {
     this.#stored = metrics.counter('store_messages_total', { outcome: 'stored' });
     this.#duplicates = metrics.counter('store_messages_total', { outcome: 'duplicate' });
     this.#unreadable = metrics.counter('store_messages_total', { outcome: 'unreadable' });
+    metrics.gauge('store_free_bytes', () => this.#space?.freeBytes ?? 0);
   }
 
-  /** Opens the file; a damaged one goes to quarantine and a fresh one takes its place. Rejects STORE_SCHEMA_NEWER, and after some attempts STORE_LOCKED, STORE_DISK_FULL, STORE_UNAVAILABLE. */
+  /** Opens database and outbox; a damaged database goes to quarantine and a fresh one takes its place. Rejects STORE_SCHEMA_NEWER, and after some attempts STORE_LOCKED, STORE_DISK_FULL, STORE_UNAVAILABLE. */
   async start(): Promise<void> {
     await this.#link.start();
     this.#sweepLater();
   }
 
-  /** Born with the file: 16 hexadecimal digits. Offsets mean something only together with it. */
+  /** Born with the outbox: 16 hexadecimal digits. Offsets mean something only together with it. */
   get epoch(): string {
-    assert(this.#epoch !== undefined, 'the store has been started');
-    return this.#epoch;
+    return this.#openEpochs.outbox;
+  }
+
+  get #openEpochs(): Epochs {
+    assert(this.#epochs !== undefined, 'the store has been started');
+    return this.#epochs;
   }
 
   /**
    * Resolves after the commit. `duplicate`: the message's hop was not higher than the last of its stream; it is
-   * there already and may be acknowledged. Rejects with a StoreError; then the message is in no queue.
+   * there already and may be acknowledged. `durable: 'now'` does not wait for company.
+   * Rejects with a StoreError; then the message is in no lane.
    */
   append(
     message: Message,
     targets: readonly StoreTarget[],
     options: { readonly durable?: 'now' } = {},
   ): Promise<AppendOutcome> {
-    const nowMs = this.#ports.clock.wallMs();
-    return this.#commits.append(
-      message,
-      targets.map((target) => ({
-        queue: nameOf(target),
-        expiresAtMs: target.timeToLiveMs === undefined ? undefined : nowMs + target.timeToLiveMs,
-      })),
-      options,
-    );
+    return this.#commits.append(message, targets, options);
   }
 
   /** Oldest first. Expired messages are skipped, removed and counted. Empty: nothing is there. */
   async read(lane: Lane, from: ReadFrom): Promise<readonly StoredMessage[]> {
-    const queue = nameOf(lane);
+    const key = laneKey(lane);
     let { afterOffset } = from;
     for (;;) {
       const result = await this.#link.request('read', {
         ...from,
-        queue,
-        afterOffset: Math.max(afterOffset, this.#floors.get(queue) ?? 0),
-        nowMs: this.#ports.clock.wallMs(),
+        lane: { queue: lane.queue, priority: lane.priority, live: lane.live },
+        afterOffset: Math.max(afterOffset, this.#floors.get(key) ?? 0),
+        stamp: stampOf(this.#ports.clock),
       });
-      this.#drops.add(result.dropped);
-      const { messages, lastOffset } = this.#decode(queue, result);
+      const { messages, lastOffset } = this.#decode(lane, result);
       if (messages.length > 0 || (result.count === 0 && !result.more)) return messages;
       afterOffset = Math.max(afterOffset, lastOffset);
     }
   }
 
   /** Everything up to `offset` has arrived: reads skip it from now on; it leaves the disk with a later commit, and then this resolves. */
-  confirm(lane: Lane, offset: number): Promise<void> {
-    const queue = nameOf(lane);
-    this.#floors.set(queue, Math.max(offset, this.#floors.get(queue) ?? 0));
-    return this.#commits.confirm(queue, offset);
+  confirm({ queue, priority, live }: Lane, offset: number): Promise<void> {
+    const lane = { queue, priority, live };
+    const key = laneKey(lane);
+    this.#floors.set(key, Math.max(offset, this.#floors.get(key) ?? 0));
+    return this.#commits.confirm(lane, offset);
   }
 
   /** Called after each commit that put something into a lane. Answers how to stop listening. */
@@ -242,8 +237,7 @@ export class Store {
   /** All lanes that ever held something in this epoch. */
   async lanes(): Promise<readonly LaneFacts[]> {
     await this.#commits.flush();
-    const facts = await this.#link.request('queues', null);
-    return facts.map(({ queue, ...rest }) => ({ ...laneOf(queue), ...rest }));
+    return this.#link.request('lanes', { stamp: stampOf(this.#ports.clock) });
   }
 
   async twins(): Promise<readonly TwinRecord[]> {
@@ -304,7 +298,7 @@ export class Store {
   }
 
   #decode(
-    queue: string,
+    { queue, priority }: Lane,
     result: ReadResult,
   ): { readonly messages: readonly StoredMessage[]; readonly lastOffset: number } {
     const reader = new ByteReader(Buffer.from(result.bytes, 0, result.byteLength));
@@ -312,20 +306,19 @@ export class Store {
     let lastOffset = 0;
     for (let index = 0; index < result.count; index++) {
       const offset = reader.float64();
+      const wallShiftMs = reader.float64();
       const record = reader.bytes(reader.uint32());
-      assert(offset > lastOffset, 'offsets of one queue grow');
+      assert(offset > lastOffset, 'offsets of one lane grow');
       lastOffset = offset;
       try {
-        messages.push({
-          offset,
-          message: readRecord(record),
-          hop: { stream: streamOf(this.epoch, queue), sequence: offset },
-        });
+        const message = readRecord(record, wallShiftMs);
+        messages.push({ offset, message, hop: { stream: result.stream, sequence: offset } });
       } catch (error) {
         // Its checksum was right, so it is not the disk: say so and keep the queue moving.
         this.#unreadable.add();
         this.#ports.log.error('a stored message cannot be read and is skipped', {
           queue,
+          priority,
           offset,
           code: errorCode(error),
         });
@@ -334,24 +327,33 @@ export class Store {
     return { messages, lastOffset };
   }
 
-  #onCommitted(result: CommitResult): void {
+  #onCommitted(result: CommitResult, appended: readonly Lane[]): void {
     this.#committed.add();
-    const duplicates = countOf(result.outcomes, outcome.duplicate);
-    this.#duplicates.add(duplicates);
-    this.#stored.add(countOf(result.outcomes, outcome.stored));
+    if (result.outboxFailure === undefined) {
+      this.#duplicates.add(countOf(result.outcomes, outcome.duplicate));
+      this.#stored.add(countOf(result.outcomes, outcome.stored));
+    }
     this.#drops.add(result.dropped);
-    for (const queue of result.appended) for (const listener of this.#listeners) listener(laneOf(queue));
+    this.#spaceKnown(result.space);
+    for (const lane of appended) for (const listener of this.#listeners) listener(lane);
   }
 
-  #opened({ epoch, quarantined, readOnly }: Opened): void {
-    if (this.#epoch !== undefined && this.#epoch !== epoch) {
+  /** Too little space is said once, and when it is over. */
+  #spaceKnown(space: SpaceFacts): void {
+    this.#space = space;
+    this.sessions.lowOnSpace(space.low);
+    this.#health.space(space);
+  }
+
+  #opened({ epochs, quarantined, readOnly, salvaged }: Opened): void {
+    const before = this.#epochs;
+    this.#epochs = epochs;
+    if (before !== undefined && before.outbox !== epochs.outbox) {
       this.#floors.clear();
-      this.#epoch = epoch;
       this.#commits.forgetConfirms();
-      this.sessions.lost();
     }
-    this.#epoch = epoch;
-    this.#health.opened({ quarantined, readOnly });
+    if (before !== undefined && before.file !== epochs.file) this.sessions.lost();
+    this.#health.opened({ quarantined, readOnly, salvaged });
   }
 
   #sweepLater(): void {
@@ -367,29 +369,15 @@ export class Store {
 
   async #sweepOnce(): Promise<void> {
     try {
-      const { dropped } = await this.#link.request('sweep', { nowMs: this.#ports.clock.wallMs() });
+      const { dropped, space } = await this.#link.request('sweep', { stamp: stampOf(this.#ports.clock) });
       this.#drops.add(dropped);
+      this.#spaceKnown(space);
     } catch (error) {
       // Nobody waits for a sweep; the next one comes in a minute.
       this.#ports.log.debug('looking for expired messages failed', { code: errorCode(error) });
     }
     this.#sweepLater();
   }
-}
-
-/** A lane without a priority has its queue's plain name, as it always had. */
-function nameOf({ queue, priority, live }: Lane): string {
-  return priority === priorityUnset && !live ? queue : laneKey({ queue, priority, live });
-}
-
-/** Offsets count in each lane by itself, so each has a stream of its own; the one without a priority keeps its old name. */
-function streamOf(epoch: string, name: string): string {
-  const lane = laneOfKey(name);
-  return lane === undefined ? epoch : `${epoch}.${lane.priority}${lane.live ? 'l' : ''}`;
-}
-
-function laneOf(name: string): Lane {
-  return laneOfKey(name) ?? { queue: name, priority: priorityUnset, live: false };
 }
 
 function buffersOf({ bytes, journal }: CommitSpec): readonly ArrayBuffer[] {

@@ -12,7 +12,8 @@ import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Thread } from '../platform/thread.ts';
 import { StoreError } from './errors.ts';
-import type { FromThread, Opened, OpenSpec, OperationName, Operations, Request } from './thread-protocol.ts';
+import { stampOf } from './stamp.ts';
+import type { FromThread, Opened, OperationName, Operations, Request, StoreFiles } from './thread-protocol.ts';
 
 const restartDelayMsMin = 100;
 const restartDelayMsMax = 10_000;
@@ -38,7 +39,7 @@ export interface ThreadLinkPorts {
 
 export class ThreadLink {
   readonly #ports: ThreadLinkPorts;
-  readonly #spec: OpenSpec;
+  readonly #files: StoreFiles;
   readonly #waiters = new Map<number, Waiter>();
   #state: State = 'idle';
   #thread: Thread | undefined;
@@ -50,9 +51,9 @@ export class ThreadLink {
   #everOpened = false;
   #starting: { readonly resolve: () => void; readonly reject: (error: StoreError) => void } | undefined;
 
-  constructor(ports: ThreadLinkPorts, spec: OpenSpec) {
+  constructor(ports: ThreadLinkPorts, files: StoreFiles) {
     this.#ports = ports;
-    this.#spec = spec;
+    this.#files = files;
   }
 
   /** Resolves when the file is open. Rejects when it is refused for good, or after some attempts. */
@@ -117,7 +118,8 @@ export class ThreadLink {
     thread.onExit((error) => {
       if (this.#thread === thread) this.#ended(error?.message ?? 'it ended by itself');
     });
-    void this.#post(thread, { name: 'open', body: { ...this.#spec, sessionsLive: this.#everOpened } }).then(
+    const spec = { ...this.#files, stamp: stampOf(this.#ports.clock), sessionsLive: this.#everOpened };
+    void this.#post(thread, { name: 'open', body: spec }).then(
       (body) => this.#opened(body as Opened),
       (error: StoreError) => this.#openFailed(thread, error),
     );
@@ -199,11 +201,11 @@ export class ThreadLink {
 
   #refusal(): StoreError {
     if (this.#state === 'closed' || this.#state === 'idle') {
-      return new StoreError({ code: 'STORE_CLOSED', message: `The store ${this.#spec.path} is not open.` });
+      return new StoreError({ code: 'STORE_CLOSED', message: `The store ${this.#files.path} is not open.` });
     }
     return new StoreError({
       code: 'STORE_UNAVAILABLE',
-      message: `The store ${this.#spec.path} is being opened again after its thread ended. Send again in a moment.`,
+      message: `The store ${this.#files.path} is being opened again after its thread ended. Send again in a moment.`,
       retryable: true,
     });
   }

@@ -5,49 +5,72 @@
 //
 //   commit.bytes, `count` times:        read.bytes, `count` times:
 //     varint number of targets            f64 offset
-//     each: varint index into queues      u32 length of the record
-//           f64 expiry (NaN: never)       record
+//     each: varint index into lanes       f64 by how much the wall clock of its boot was wrong, ms
+//           f64 time to live, ms          u32 length of the record
+//               (NaN: for ever)           record
 //     u32 length of the record
 //     record (record.ts)
+//
+// Every request that depends on the time brings its stamp: the thread has no clock of its own.
 //
 // A message k that is refused must not be overtaken by a later one of its stream: the position would pass k, and its
 // repetition would be acknowledged without being stored. Therefore whatever of the stream was under way when the
 // refusal became known is refused too: the rest of the commit (`held` of its result), and what had gathered behind
 // it (`held` of the next commit, which goes at once). What the sender repeats after that is taken.
 //
-// `epoch` of a commit is the one its confirmations speak of. After the thread had to start a fresh file their
-// offsets mean nothing, and confirming them would delete what nobody has received: such confirmations are
-// ignored. `notice` messages are not replies: the thread tells that the epoch changed.
+// `epochs` of a commit are those its confirmations (`outbox`) and its MQTT state (`file`) speak of. After the thread
+// had to start afresh their offsets and ids mean nothing, and confirming them would delete what nobody has
+// received: they are ignored. `notice` messages are not replies: the thread tells that an epoch changed.
 
+import type { Lane } from '../model/lane.ts';
+import type { TimeStamp } from '../model/time-stamp.ts';
 import type { StoreErrorCode } from './errors.ts';
 import type { MqttCursor, MqttPage, MqttPart } from './mqtt-shapes.ts';
 
-export interface OpenSpec {
+export interface StoreFiles {
+  /** The database file. */
   readonly path: string;
+  /** Directory of the outbox's segments. */
+  readonly outbox: string;
   /** Directory to which damaged files are moved. */
   readonly quarantine: string;
+  /** Of messages and MQTT state together. */
   readonly quotaBytes: number;
+  /** To be left free of the file system; undefined: by its size. */
+  readonly reserveBytes: number | undefined;
+}
+
+export interface OpenSpec extends StoreFiles {
+  readonly stamp: TimeStamp;
   /** The broker has its state in memory already: a damaged file's is not wanted. */
   readonly sessionsLive?: boolean;
 }
 
+/** What the two parts of the store were born as; 16 hexadecimal digits each. */
+export interface Epochs {
+  readonly outbox: string;
+  readonly file: string;
+}
+
 export interface CommitSpec {
-  readonly epoch: string;
-  readonly nowMs: number;
-  readonly queues: readonly string[];
+  readonly epochs: Epochs;
+  readonly stamp: TimeStamp;
+  readonly lanes: readonly Lane[];
   readonly count: number;
   readonly bytes: ArrayBuffer;
   readonly byteLength: number;
+  /** By how much the wall clock was stepped while these messages waited; 0: it was not. */
+  readonly wallStepMs: number;
   readonly confirms: readonly Confirmation[];
   readonly documents: readonly DocumentChange[];
   /** Streams of which an earlier message was refused: what follows it is refused as well. */
   readonly held: readonly string[];
-  /** MQTT state (mqtt-record.ts); meant, like confirmations, for the file of `epoch`. */
+  /** MQTT state (mqtt-record.ts). */
   readonly journal: { readonly bytes: ArrayBuffer; readonly byteLength: number } | undefined;
 }
 
 export interface Confirmation {
-  readonly queue: string;
+  readonly lane: Lane;
   /** Everything up to and including it has arrived. */
   readonly offset: number;
 }
@@ -62,18 +85,18 @@ export interface DocumentChange {
 }
 
 export interface ReadSpec {
-  readonly queue: string;
+  readonly lane: Lane;
   readonly afterOffset: number;
   readonly messagesMax: number;
   readonly bytesMax: number;
-  readonly nowMs: number;
+  readonly stamp: TimeStamp;
 }
 
 export const dropReasons = ['quota', 'ttl_expiry', 'damaged'] as const;
 export type DropReason = (typeof dropReasons)[number];
 
 export interface Drop {
-  readonly queue: string;
+  readonly lane: Lane;
   readonly reason: DropReason;
   readonly messages: number;
 }
@@ -81,44 +104,64 @@ export interface Drop {
 /** One byte for each message or document of a commit. */
 export const outcome = { stored: 0, duplicate: 1, refused: 2, held: 3 } as const;
 
-export interface QueueFacts {
-  readonly queue: string;
+export interface LaneFacts extends Lane {
   readonly messages: number;
-  /** Bytes of records, with what the file needs beside them. */
+  /** Bytes of its messages, with what the disk needs beside them. */
   readonly bytes: number;
-  /** When the oldest message was accepted, wall time in milliseconds; undefined for an empty queue. */
+  /** When the oldest message was accepted, wall time in milliseconds; undefined for an empty lane. */
   readonly oldestEnqueuedMs: number | undefined;
-  /** Messages that left without being delivered since the file was born, by reason. */
+  /** Messages that left without being delivered in this epoch, by reason. */
   readonly dropped: Readonly<Record<string, number>>;
 }
 
 export interface FileFacts {
   readonly path: string;
+  /** Of the database with its log, and of all segments of the outbox. */
   readonly fileBytes: number;
+  /** Of the messages that wait, which the quota bounds. */
+  readonly messageBytes: number;
   readonly sqliteVersion: string;
   readonly schemaVersion: number;
   readonly quarantined: readonly string[];
+  readonly space: SpaceFacts;
+}
+
+export interface SpaceFacts {
+  /** Of the file system; undefined when it does not tell. */
+  readonly freeBytes: number | undefined;
+  readonly reserveBytes: number;
+  /** Less is free than is to be left free: the quota is what the messages have now, and less. */
+  readonly low: boolean;
 }
 
 export interface CommitResult {
   readonly outcomes: Uint8Array;
   readonly documentOutcomes: Uint8Array;
-  /** Queues that have got at least one message. */
-  readonly appended: readonly string[];
+  /** Indexes of the lanes that have got at least one message. */
+  readonly appended: readonly number[];
   readonly dropped: readonly Drop[];
   /** Streams of messages that were refused. */
   readonly held: readonly string[];
   /** Bytes of all MQTT messages. */
   readonly mqttBytes: number;
+  /** The outbox did not take it: no message is stored and nothing is confirmed; documents and MQTT state are. */
+  readonly outboxFailure: Failure | undefined;
+  readonly space: SpaceFacts;
 }
 
 export interface ReadResult {
   readonly count: number;
   readonly bytes: ArrayBuffer;
   readonly byteLength: number;
-  /** Nothing was found, but rows were removed on the way and the search is not at its end: ask again. */
+  /** What the next receiver knows this lane by. */
+  readonly stream: string;
+  /** Nothing was found, but the search is not at its end: ask again. */
   readonly more: boolean;
+}
+
+export interface SweepResult {
   readonly dropped: readonly Drop[];
+  readonly space: SpaceFacts;
 }
 
 export interface DocumentRow {
@@ -130,8 +173,8 @@ export interface Operations {
   open: { readonly request: OpenSpec; readonly reply: Opened };
   commit: { readonly request: CommitSpec; readonly reply: CommitResult };
   read: { readonly request: ReadSpec; readonly reply: ReadResult };
-  sweep: { readonly request: { readonly nowMs: number }; readonly reply: { readonly dropped: readonly Drop[] } };
-  queues: { readonly request: null; readonly reply: readonly QueueFacts[] };
+  sweep: { readonly request: { readonly stamp: TimeStamp }; readonly reply: SweepResult };
+  lanes: { readonly request: { readonly stamp: TimeStamp }; readonly reply: readonly LaneFacts[] };
   twins: { readonly request: null; readonly reply: readonly DocumentRow[] };
   state: { readonly request: { readonly key: string }; readonly reply: string | undefined };
   mqtt: { readonly request: { readonly part: MqttPart; readonly after: MqttCursor }; readonly reply: MqttPage };
@@ -142,11 +185,13 @@ export interface Operations {
 export type OperationName = keyof Operations;
 
 export interface Opened {
-  readonly epoch: string;
-  /** Present when the file found could not be trusted and now lies there. */
+  readonly epochs: Epochs;
+  /** Present when the database found could not be trusted and now lies there. */
   readonly quarantined: Quarantined | undefined;
   /** Present when nothing can be written: reads are answered from memory, commits are refused until it can. */
   readonly readOnly: string | undefined;
+  /** Present when segments of the outbox were damaged: what could be read of them is still there. */
+  readonly salvaged: OutboxSalvage | undefined;
 }
 
 export interface Quarantined {
@@ -161,6 +206,13 @@ export interface Quarantined {
     /** Pages that cannot be read, whatever they held. */
     readonly pages: number;
   };
+}
+
+export interface OutboxSalvage {
+  readonly quarantined: readonly string[];
+  readonly kept: number;
+  readonly lost: number;
+  readonly reason: string;
 }
 
 export type Request = {

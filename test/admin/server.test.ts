@@ -23,7 +23,17 @@ const report: StatusReport = {
   hub: { hostname: 'hub.example', state: 'connected', sinceMs: 1_000 },
   deployment: { version: 3, code: 200, description: '' },
   clients: 2,
-  queues: [{ queue: '$upstream', messages: 4, bytes: 1_000, oldestEnqueuedMs: 500, dropped: { quota: 1 } }],
+  queues: [
+    {
+      queue: '$upstream',
+      priority: null,
+      live: false,
+      messages: 4,
+      bytes: 1_000,
+      oldestEnqueuedMs: 500,
+      dropped: { quota: 1 },
+    },
+  ],
   modules: [
     {
       name: 'modbus',
@@ -37,7 +47,7 @@ const report: StatusReport = {
       nextStartAtMs: null,
     },
   ],
-  store: { fileBytes: 4_096, quarantined: [] },
+  store: { fileBytes: 4_096, messageBytes: 1_000, freeBytes: 1_000_000, reserveBytes: 100_000, quarantined: [] },
   memoryPssBytes: null,
 };
 

@@ -19,12 +19,14 @@ const report: StatusReport = {
   queues: [
     {
       queue: '$upstream',
+      priority: 3,
+      live: false,
       messages: 1_500,
       bytes: 400_000,
       oldestEnqueuedMs: nowMs - 60_000,
       dropped: { quota: 7, ttl_expiry: 0 },
     },
-    { queue: 'filter/inputs/in', messages: 0, bytes: 0, dropped: {} },
+    { queue: 'filter/inputs/in', priority: null, live: true, messages: 0, bytes: 0, dropped: {} },
   ],
   modules: [
     {
@@ -50,7 +52,13 @@ const report: StatusReport = {
       nextStartAtMs: nowMs + 20_000,
     },
   ],
-  store: { fileBytes: 12_918_456, quarantined: ['/d/quarantine/weir.db-1'] },
+  store: {
+    fileBytes: 12_918_456,
+    messageBytes: 400_000,
+    freeBytes: 9_000_000_000,
+    reserveBytes: 900_000_000,
+    quarantined: ['/d/quarantine/weir.db-1'],
+  },
   memoryPssBytes: 43_200_000,
 };
 
@@ -72,9 +80,9 @@ MODULE  STATUS   SINCE  RESTARTS   PID  DESCRIPTION
 modbus  running  2h            0  4711
 filter  backoff  5s            4  -     ended with code 1 (again in 20s)
 
-QUEUE             MESSAGES  SIZE       OLDEST  DROPPED
-$upstream             1500  390.6 KiB  1m      7 quota
-filter/inputs/in         0  0 B        -       none
+QUEUE             PRIORITY  MESSAGES  SIZE       OLDEST  DROPPED
+$upstream         3             1500  390.6 KiB  1m      7 quota
+filter/inputs/in  - live           0  0 B        -       none
 `,
   );
   t.ok(
@@ -83,6 +91,13 @@ filter/inputs/in         0  0 B        -       none
       .split('\n')
       .every((line) => line.length <= 80),
   );
+});
+
+t.test('too little space is told only when it matters', async (t) => {
+  const store = { ...report.store, freeBytes: 40_000_000, reserveBytes: 67_108_864 };
+  const context = recordedContext({ answers: { 'GET /status': { ...report, store } }, nowMs });
+  t.equal(await runCli(['status', ...where], context), 0);
+  t.match(context.out(), /store +12\.3 MiB, only 38\.1 MiB free of 64.0 MiB in reserve/);
 });
 
 t.test('each state of hub and deployment has its words', async (t) => {

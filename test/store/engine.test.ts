@@ -1,85 +1,144 @@
-// The synchronous half on a real file, without a thread.
+// The synchronous half on real files, without a thread.
 
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import BetterSqlite from 'better-sqlite3';
 import t, { type Test } from 'tap';
-import { storeDocumentsMax, storeQueuesMax, storeStreamsMax } from '../../src/limits.ts';
+import { outboxLanesMax, storeDocumentsMax, storeStreamsMax, storeTargetsMax } from '../../src/limits.ts';
+import { type Lane, laneKey, priorityUnset } from '../../src/model/lane.ts';
 import type { Message } from '../../src/model/message.ts';
+import type { TimeStamp } from '../../src/model/time-stamp.ts';
+import type { FileSystemSpace } from '../../src/platform/file-system.ts';
+import { type LogFiles, systemLogFiles } from '../../src/platform/log-files.ts';
 import { type Sqlite, type SqliteDatabase, systemSqlite } from '../../src/platform/sqlite.ts';
 import { ByteReader } from '../../src/store/byte-buffer.ts';
-import { type AppendTarget, CommitBatch } from '../../src/store/commit-batch.ts';
+import { CommitBatch, type StoreTarget } from '../../src/store/commit-batch.ts';
 import { Engine } from '../../src/store/engine.ts';
 import { readRecord } from '../../src/store/record.ts';
-import type { CommitResult, Confirmation, DocumentChange, Opened } from '../../src/store/thread-protocol.ts';
+import type { CommitResult, Confirmation, DocumentChange, Epochs, Opened } from '../../src/store/thread-protocol.ts';
 import { numberedMessage, sequenceOf } from '../support/messages.ts';
 import { seededEntropy } from '../support/sim-entropy.ts';
 
 const nobody = { resolve: () => undefined, reject: () => undefined };
-const a: AppendTarget = { queue: 'a', expiresAtMs: undefined };
 const quotaBytes = 1_048_576;
 let seed = 1;
 
+const lane = (queue: string, priority = priorityUnset): Lane => ({ queue, priority, live: false });
+const into = (queue: string, timeToLiveMs?: number, priority = priorityUnset): StoreTarget => ({
+  ...lane(queue, priority),
+  timeToLiveMs,
+});
+const a = into('a');
+/** An instant of one boot whose wall clock is right. */
+const at = (ms: number): TimeStamp => ({
+  wallMs: Date.UTC(2026, 0, 1) + ms,
+  monotonicMs: ms,
+  bootId: 'boot-1',
+  trusted: true,
+});
+
 interface Commit {
-  readonly messages?: readonly (readonly [Message, readonly AppendTarget[]])[];
+  readonly messages?: readonly (readonly [Message, readonly StoreTarget[]])[];
   readonly confirms?: readonly Confirmation[];
   readonly documents?: readonly DocumentChange[];
-  readonly nowMs?: number;
-  readonly epoch?: string;
+  readonly now?: TimeStamp;
+  readonly epochs?: Epochs;
   readonly held?: readonly string[];
 }
 
-function openEngine(directory: string, sqlite: Sqlite = systemSqlite()) {
+interface Machine {
+  readonly sqlite: Sqlite;
+  readonly files: LogFiles;
+  readonly space: () => FileSystemSpace | undefined;
+  readonly reserveBytes: number;
+  readonly stamp: TimeStamp;
+}
+
+function openEngine(directory: string, over: Partial<Machine> = {}) {
   const renewed: Opened[] = [];
-  const path = join(directory, 'weir.db');
+  const machine: Machine = {
+    sqlite: systemSqlite(),
+    files: systemLogFiles(),
+    space: () => undefined,
+    reserveBytes: 0,
+    stamp: at(0),
+    ...over,
+  };
+  const { sqlite, files, space, reserveBytes, stamp } = machine;
   const engine = new Engine(
-    { sqlite, entropy: seededEntropy(seed++), onRenewed: (opened) => renewed.push(opened) },
-    { path, quarantine: join(directory, 'quarantine'), quotaBytes },
+    { sqlite, files, fileSystem: { space }, entropy: seededEntropy(seed++), onRenewed: (found) => renewed.push(found) },
+    {
+      path: join(directory, 'weir.db'),
+      outbox: join(directory, 'outbox'),
+      quarantine: join(directory, 'quarantine'),
+      quotaBytes,
+      reserveBytes,
+      stamp,
+    },
   );
   const opened = engine.open();
   const commit = (work: Commit): CommitResult => {
     const batch = new CommitBatch();
-    for (const [message, targets] of work.messages ?? []) batch.append(message, targets, nobody);
+    const now = work.now ?? at(0);
+    for (const [message, targets] of work.messages ?? []) batch.append(message, targets, { waiter: nobody, now });
     for (const change of work.documents ?? []) batch.save(change, nobody);
-    const rest = {
-      epoch: work.epoch ?? opened.epoch,
-      nowMs: work.nowMs ?? 0,
-      confirms: work.confirms ?? [],
-      held: work.held ?? [],
-      journal: undefined,
-    };
-    return engine.commit(batch.seal(rest));
+    return engine.commit(
+      batch.seal({
+        epochs: work.epochs ?? opened.epochs,
+        stamp: now,
+        confirms: work.confirms ?? [],
+        held: work.held ?? [],
+        journal: undefined,
+      }),
+    );
   };
-  const put = (from: number, to: number, target: AppendTarget = a, over: Partial<Message> = {}): CommitResult =>
+  const put = (from: number, to: number, target: StoreTarget = a, over: Partial<Message> = {}): CommitResult =>
     commit({
       messages: Array.from(
         { length: to - from + 1 },
         (_, index) => [numberedMessage(from + index, over), [target]] as const,
       ),
     });
-  const rows = (queue = 'a', over: { afterOffset?: number; nowMs?: number } = {}): [number, Message][] => {
-    const limits = { afterOffset: 0, messagesMax: 10_000, bytesMax: 100_000_000, nowMs: 0 };
-    const result = engine.read({ queue, ...limits, ...over });
-    const reader = new ByteReader(Buffer.from(result.bytes, 0, result.byteLength));
-    return Array.from({ length: result.count }, () => [reader.float64(), readRecord(reader.bytes(reader.uint32()))]);
+  const rows = (from: Lane = a, now = at(0)): [number, Message][] => {
+    const found: [number, Message][] = [];
+    for (let afterOffset = 0; ; ) {
+      const result = engine.read({
+        lane: lane(from.queue, from.priority),
+        messagesMax: 1000,
+        bytesMax: 10_000_000,
+        afterOffset,
+        stamp: now,
+      });
+      if (result.count === 0 && !result.more) return found;
+      const reader = new ByteReader(Buffer.from(result.bytes, 0, result.byteLength));
+      for (let left = result.count; left > 0; left--) {
+        afterOffset = reader.float64();
+        const shiftMs = reader.float64();
+        found.push([afterOffset, readRecord(reader.bytes(reader.uint32()), shiftMs)]);
+      }
+    }
   };
   const read = (...from: Parameters<typeof rows>): [number, number][] =>
     rows(...from).map(([offset, message]) => [offset, sequenceOf(message)]);
+  const offsets = (...from: Parameters<typeof rows>): number[] => rows(...from).map(([offset]) => offset);
   const readMessages = (): readonly Message[] => rows().map(([, message]) => message);
-  const dropped = (queue = 'a') => engine.queues().find((facts) => facts.queue === queue)?.dropped;
-  return { engine, opened, renewed, commit, put, read, readMessages, dropped };
+  const facts = (of: Lane = a, now = at(0)) => engine.lanes(now).find((found) => laneKey(found) === laneKey(of));
+  const dropped = (of: Lane = a, now = at(0)) => facts(of, now)?.dropped;
+  return { engine, opened, renewed, commit, put, read, offsets, readMessages, facts, dropped };
 }
 
 t.test('offsets go on after a restart, also when the queue has run empty', async (t: Test) => {
   const directory = t.testdir();
   const first = openEngine(directory);
   first.put(1, 3);
-  first.commit({ confirms: [{ queue: 'a', offset: 3 }] });
+  first.commit({ confirms: [{ lane: lane('a'), offset: 3 }] });
   t.same(first.read(), []);
-  t.match(first.engine.queues(), [{ queue: 'a', messages: 0, bytes: 0, oldestEnqueuedMs: undefined }]);
+  t.match(first.engine.lanes(at(0)), [
+    { queue: 'a', priority: priorityUnset, live: false, messages: 0, bytes: 0, oldestEnqueuedMs: undefined },
+  ]);
   first.engine.close();
   const second = openEngine(directory);
-  t.equal(second.opened.epoch, first.opened.epoch, 'the epoch belongs to the file');
+  t.same(second.opened.epochs, first.opened.epochs, 'the epochs belong to what is on the disk');
   second.put(4, 4);
   t.same(second.read(), [[4, 4]]);
   second.engine.close();
@@ -88,26 +147,44 @@ t.test('offsets go on after a restart, also when the queue has run empty', async
 t.test(
   'confirmations remove up to their offset, never beyond what was given out, and not from another epoch',
   async (t: Test) => {
-    const { engine, commit, put, read } = openEngine(t.testdir());
+    const { engine, opened, commit, put, read, offsets } = openEngine(t.testdir());
     put(1, 5);
     commit({
       confirms: [
-        { queue: 'a', offset: 2 },
-        { queue: 'unknown', offset: 7 },
+        { lane: lane('a'), offset: 2 },
+        { lane: lane('unknown'), offset: 7 },
+        { lane: lane('a', 3), offset: 4 },
       ],
     });
-    t.same(
-      read().map(([offset]) => offset),
-      [3, 4, 5],
-    );
-    commit({ confirms: [{ queue: 'a', offset: 4 }], epoch: 'another' });
+    t.same(offsets(), [3, 4, 5]);
+    commit({ confirms: [{ lane: lane('a'), offset: 4 }], epochs: { ...opened.epochs, outbox: 'another' } });
     t.equal(read().length, 3);
-    commit({ confirms: [{ queue: 'a', offset: 99 }] });
+    commit({ confirms: [{ lane: lane('a'), offset: 99 }] });
     put(6, 6);
     t.same(read(), [[6, 6]]);
     engine.close();
   },
 );
+
+t.test('lanes of one queue count for themselves, and a message in several of them is one', async (t: Test) => {
+  const { engine, commit, read, facts } = openEngine(t.testdir());
+  const [first, second] = [into('a', undefined, 0), into('a', undefined, 9)];
+  commit({
+    messages: [
+      [numberedMessage(1), [first]],
+      [numberedMessage(2), [second, into('b')]],
+      [numberedMessage(3), [first]],
+    ],
+  });
+  t.same(read(first), [
+    [1, 1],
+    [2, 3],
+  ]);
+  t.same(read(second), [[1, 2]]);
+  t.same(read(lane('b')), [[1, 2]]);
+  t.match(facts(first), { priority: 0, messages: 2 });
+  engine.close();
+});
 
 t.test('a repetition is recognised within a commit, after it, and after a restart', async (t: Test) => {
   const directory = t.testdir();
@@ -145,58 +222,113 @@ t.test('of too many streams the one unused for longest is forgotten', async (t: 
   second.engine.close();
 });
 
-t.test('when the quota is reached expired messages go first, then the oldest of the largest queue', async (t: Test) => {
-  const { engine, commit, put, read, dropped } = openEngine(t.testdir());
+t.test(
+  'when the quota is reached expired messages go first, then the oldest of the lowest priority',
+  async (t: Test) => {
+    const { engine, commit, put, read, dropped } = openEngine(t.testdir());
+    const body = Buffer.alloc(10_000);
+    const [short, first] = [into('short', 500), into('first', undefined, 0)];
+    put(1, 20, short, { body });
+    put(1, 50, first, { body });
+    put(1, 20, a, { body });
+    t.same(dropped(), {});
+    const result = commit({
+      now: at(1000),
+      messages: Array.from({ length: 30 }, (_, n) => [numberedMessage(21 + n, { body }), [a]] as const),
+    });
+    t.same(result.dropped, [{ lane: lane('short'), reason: 'ttl_expiry', messages: 20 }]);
+    const more = put(51, 80, a, { body });
+    const lost = more.dropped.reduce((sum, { messages }) => sum + messages, 0);
+    t.match(more.dropped, [{ lane: lane('a'), reason: 'quota' }]);
+    t.ok(lost >= 25 && lost < 50, `${lost} dropped`);
+    t.same(
+      read().map(([, sequence]) => sequence),
+      Array.from({ length: 80 - lost }, (_, n) => lost + 1 + n),
+      'the oldest',
+    );
+    t.equal(read(first).length, 50, 'a higher priority keeps its messages');
+    t.same(dropped(), { quota: lost });
+    t.same(dropped(short), { ttl_expiry: 20 });
+    t.ok(engine.facts().messageBytes <= quotaBytes);
+    engine.close();
+  },
+);
+
+t.test('with too little space on the disk the store shrinks before anything fails, and says so', async (t: Test) => {
+  let freeBytes = 100_000_000;
+  let asked = 0;
+  const space = (): FileSystemSpace => {
+    asked++;
+    return { freeBytes, totalBytes: 1_000_000_000 };
+  };
+  const { engine, put, commit, read } = openEngine(t.testdir(), { space, reserveBytes: 50_000_000 });
+  const big = Array.from({ length: 80 }, (_, n) => [numberedMessage(n), [a]] as const);
   const body = Buffer.alloc(10_000);
-  put(1, 20, { queue: 'short', expiresAtMs: 500 }, { body });
-  put(1, 10, { queue: 'small', expiresAtMs: undefined }, { body });
-  put(1, 60, a, { body });
-  t.same(dropped(), {});
-  const result = commit({
-    nowMs: 1000,
-    messages: Array.from({ length: 30 }, (_, n) => [numberedMessage(61 + n, { body }), [a]] as const),
-  });
-  t.same(result.dropped, [{ queue: 'short', reason: 'ttl_expiry', messages: 20 }]);
-  const more = put(91, 120, a, { body });
-  const lost = more.dropped[0]?.messages ?? 0;
-  t.match(more.dropped, [{ queue: 'a', reason: 'quota' }]);
-  t.ok(lost > 20 && lost < 40, `${lost} dropped`);
-  t.same(
-    read().map(([, sequence]) => sequence),
-    Array.from({ length: 120 - lost }, (_, n) => lost + 1 + n),
-    'the oldest',
-  );
-  t.equal(read('small').length, 10);
-  t.same(dropped(), { quota: lost });
-  t.same(dropped('short'), { ttl_expiry: 20 });
-  const total = engine.queues().reduce((sum, { bytes }) => sum + bytes, 0);
-  t.ok(total <= quotaBytes && total > quotaBytes - 20_000, `${total} bytes stay`);
+  t.same(put(1, 80, a, { body }).space, { freeBytes, reserveBytes: 50_000_000, low: false });
+  const before = asked;
+  for (const ms of [1, 2, 3]) commit({ messages: big.slice(0, 1), now: at(ms) });
+  t.equal(asked, before, 'not with every commit');
+  freeBytes = 49_800_000;
+  t.equal(commit({ messages: big.slice(0, 1), now: at(1500) }).space.low, true);
+  t.ok(read(a, at(1500)).length > 0, 'some are kept in any case');
+  freeBytes = 60_000_000;
+  t.equal(engine.sweep(at(1501)).space.low, false, 'asked with every commit while it is low');
   engine.close();
 });
 
 t.test('losses are remembered over a restart', async (t: Test) => {
   const directory = t.testdir();
   const first = openEngine(directory);
-  first.put(1, 3, { queue: 'a', expiresAtMs: 10 });
-  t.same(first.read('a', { nowMs: 10 }), []);
+  first.put(1, 3, into('a', 10));
+  t.same(first.read(a, at(11)), []);
+  first.engine.sweep(at(11));
   first.engine.close();
-  const second = openEngine(directory);
-  t.same(second.dropped(), { ttl_expiry: 3 });
+  const second = openEngine(directory, { stamp: at(12) });
+  t.same(second.dropped(a, at(12)), { ttl_expiry: 3 });
   second.engine.close();
 });
 
-t.test('a sweep removes what has expired in queues that nobody reads', async (t: Test) => {
+t.test('a sweep removes what has expired in lanes that nobody reads', async (t: Test) => {
   const { engine, put, dropped, read } = openEngine(t.testdir());
-  put(1, 3000, { queue: 'b', expiresAtMs: undefined });
-  put(1, 3000, { queue: 'a', expiresAtMs: 10 });
-  t.same(engine.sweep(9), []);
-  engine.sweep(10);
-  engine.sweep(10);
-  engine.sweep(10);
-  t.same(dropped(), { ttl_expiry: 3000 });
-  t.equal(read('b', { nowMs: 10 }).length, 3000);
+  put(1, 3000, into('b'));
+  put(1, 3000, into('a', 10));
+  t.same(engine.sweep(at(9)).dropped, []);
+  for (let round = 0; round < 3; round++) engine.sweep(at(11));
+  t.same(dropped(a, at(11)), { ttl_expiry: 3000 });
+  t.equal(read(lane('b'), at(11)).length, 3000);
   engine.close();
 });
+
+t.test('a wall clock that is put right corrects the times of what was accepted before', async (t: Test) => {
+  const wrong = { ...at(1000), wallMs: 5000, trusted: false };
+  const { engine, commit, readMessages } = openEngine(t.testdir(), { stamp: wrong });
+  commit({ messages: [[numberedMessage(1, { enqueuedMs: 4900 }), [a]]], now: wrong });
+  t.equal(readMessages()[0]?.enqueuedMs, 4900);
+  commit({ messages: [[numberedMessage(2, { enqueuedMs: at(2000).wallMs }), [a]]], now: at(2000) });
+  t.same(
+    readMessages().map(({ enqueuedMs }) => enqueuedMs),
+    [at(900).wallMs, at(2000).wallMs],
+  );
+  engine.close();
+});
+
+t.test(
+  'messages that waited for their commit while the clock was put right are stored with right times',
+  async (t: Test) => {
+    const wrong = { ...at(1000), wallMs: 5000, trusted: false };
+    const { engine, opened, readMessages } = openEngine(t.testdir(), { stamp: wrong });
+    const batch = new CommitBatch();
+    const rest = { confirms: [], held: [], journal: undefined, epochs: opened.epochs };
+    batch.append(numberedMessage(1, { enqueuedMs: 5000 }), [a], { waiter: nobody, now: wrong });
+    batch.append(numberedMessage(2, { enqueuedMs: at(1100).wallMs }), [a], { waiter: nobody, now: at(1100) });
+    engine.commit(batch.seal({ ...rest, stamp: at(1200) }));
+    t.same(
+      readMessages().map(({ enqueuedMs }) => enqueuedMs),
+      [at(1000).wallMs, at(1100).wallMs],
+    );
+    engine.close();
+  },
+);
 
 t.test('documents are saved, replaced and deleted in the same commits', async (t: Test) => {
   const directory = t.testdir();
@@ -223,11 +355,18 @@ t.test('documents are saved, replaced and deleted in the same commits', async (t
   second.engine.close();
 });
 
-t.test('one queue or document too many is refused alone', async (t: Test) => {
+/** Opens so many lanes. */
+function fillLanes(commit: (work: Commit) => CommitResult, count: number): void {
+  for (let first = 0; first < count; first += storeTargetsMax) {
+    const length = Math.min(storeTargetsMax, count - first);
+    commit({ messages: [[numberedMessage(1), Array.from({ length }, (_, n) => into(`q${first + n}`))]] });
+  }
+}
+
+t.test('one lane or document too many is refused alone', async (t: Test) => {
   const { engine, commit, read } = openEngine(t.testdir());
-  const targets = Array.from({ length: storeQueuesMax - 1 }, (_, n) => ({ queue: `q${n}`, expiresAtMs: undefined }));
-  commit({ messages: [[numberedMessage(1), targets]] });
-  const two = [a, { queue: 'b', expiresAtMs: undefined }];
+  fillLanes(commit, outboxLanesMax - 1);
+  const two = [a, into('b')];
   const { outcomes } = commit({
     messages: [
       [numberedMessage(2), two],
@@ -290,7 +429,7 @@ t.test('a file in use by somebody else is refused', async (t: Test) => {
       };
     },
   };
-  t.throws(() => openEngine(directory, hurried), { code: 'STORE_LOCKED', retryable: true });
+  t.throws(() => openEngine(directory, { sqlite: hurried }), { code: 'STORE_LOCKED', retryable: true });
   engine.close();
 });
 
@@ -319,17 +458,20 @@ t.test('only the last few damaged files are kept', async (t: Test) => {
   engine.close();
 });
 
-/** A copy of the file with some bits flipped, a third of the time in its first pages. */
+/** A copy of the store with some bits of the database and of a segment flipped, a third of the time in their first pages. */
 function flipBits(source: string, directory: string, round: number): void {
   const dice = seededEntropy(round);
-  const bytes = readFileSync(source);
-  for (let flip = 0; flip <= round % 8; flip++) {
-    const reach = round % 3 === 0 ? 32_768 : bytes.length;
-    const at = Math.floor(dice.fraction() * reach);
-    bytes[at] = (bytes[at] ?? 0) ^ (1 << Math.floor(dice.fraction() * 8));
+  mkdirSync(join(directory, 'outbox'), { recursive: true });
+  const names = ['weir.db', ...readdirSync(join(source, 'outbox')).map((name) => join('outbox', name))];
+  for (const name of names) {
+    const bytes = readFileSync(join(source, name));
+    for (let flip = 0; flip <= round % 8; flip++) {
+      const reach = round % 3 === 0 ? Math.min(32_768, bytes.length) : bytes.length;
+      const at = Math.floor(dice.fraction() * reach);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << Math.floor(dice.fraction() * 8));
+    }
+    writeFileSync(join(directory, name), bytes);
   }
-  mkdirSync(directory);
-  writeFileSync(join(directory, 'weir.db'), bytes);
 }
 
 /** What `work` answers, tried again while the store says that it has just replaced a damaged file. */
@@ -350,34 +492,35 @@ t.test('whatever bits flip, the store starts, works, and hands out no message th
   for (let n = 1; n <= 300; n += 20) original.put(n, n + 19, a, { body });
   original.commit({
     documents: [{ table: 'state', key: 'x', document: '{}' }],
-    confirms: [{ queue: 'a', offset: 40 }],
+    confirms: [{ lane: lane('a'), offset: 40 }],
   });
   original.engine.close();
   let quarantined = 0;
-  let damaged = 0;
+  let lost = 0;
   let changed = 0;
   for (let round = 1; round <= 150; round++) {
     const target = join(directory, `r${round}`);
-    flipBits(join(directory, 'original', 'weir.db'), target, round);
-    const { engine, opened, renewed, commit, readMessages, dropped } = openEngine(target);
-    persist(() => engine.sweep(0));
-    persist(() => engine.queues());
+    flipBits(join(directory, 'original'), target, round);
+    const { engine, opened, renewed, commit, readMessages } = openEngine(target);
+    persist(() => engine.sweep(at(0)));
+    persist(() => engine.lanes(at(0)));
+    persist(() => engine.twins());
     const found = persist(() => readMessages());
     changed += found.filter((message) => !body.equals(message.body)).length;
-    damaged += Number(dropped()?.['damaged'] ?? 0);
-    const epoch = (): string => renewed.at(-1)?.epoch ?? opened.epoch;
-    const { outcomes } = persist(() => commit({ epoch: epoch(), messages: [[numberedMessage(1000), [a]]] }));
+    lost += 260 - found.length;
+    const epochs = (): Epochs => renewed.at(-1)?.epochs ?? opened.epochs;
+    const { outcomes } = persist(() => commit({ epochs: epochs(), messages: [[numberedMessage(1000), [a]]] }));
     t.same([...outcomes], [0], `round ${round}: it takes messages`);
     quarantined += renewed.length + (opened.quarantined === undefined ? 0 : 1);
     engine.close();
   }
   t.equal(changed, 0);
   t.ok(quarantined > 10, `${quarantined} quarantined`);
-  t.ok(damaged > 10, `${damaged} records caught by their checksum`);
+  t.ok(lost > 10, `${lost} messages caught by their checksums`);
 });
 
-t.test('damage found while running: the call fails, the next one works on a fresh file', async (t: Test) => {
-  const directory = t.testdir();
+/** SQLite whose next transaction fails with the code that is set. */
+function sabotaged(): { sqlite: Sqlite; fail: (code: string) => void } {
   let sabotage: string | undefined;
   const real = systemSqlite();
   const sqlite: Sqlite = {
@@ -395,55 +538,80 @@ t.test('damage found while running: the call fails, the next one works on a fres
       return { ...database, transaction };
     },
   };
-  const { engine, opened, renewed, put, read, commit } = openEngine(directory, sqlite);
-  put(1, 3);
-  sabotage = 'SQLITE_FULL';
-  t.throws(() => put(4, 4), { code: 'STORE_DISK_FULL', retryable: true });
-  put(4, 4);
-  t.same(
-    read().map(([offset]) => offset),
-    [1, 2, 3, 4],
-    'nothing of the failed commit is there, also not its offset',
-  );
-  sabotage = 'SQLITE_IOERR_READ';
-  t.throws(() => put(5, 5), { code: 'STORE_UNAVAILABLE', retryable: true });
-  t.equal(read().length, 4, 'the file was opened again and is whole');
-  t.same(renewed, []);
-  sabotage = 'SQLITE_CORRUPT_INDEX';
-  t.throws(() => put(5, 5), { code: 'STORE_DAMAGED', retryable: true });
-  t.equal(renewed.length, 1);
-  t.not(renewed[0]?.epoch, opened.epoch);
-  t.ok(statSync(join(directory, 'quarantine', 'weir.db-1')).size > 0);
-  put(6, 6);
-  t.same(read(), [[1, 6]]);
-  commit({ confirms: [{ queue: 'a', offset: 1 }], epoch: opened.epoch });
-  t.equal(read().length, 1, 'a confirmation that speaks of the old file deletes nothing');
-  engine.close();
-});
+  const fail = (code: string): void => {
+    sabotage = code;
+  };
+  return { sqlite, fail };
+}
 
-t.test('a full disk: nothing is acknowledged, and it goes on when space returns', async (t: Test) => {
-  const real = systemSqlite();
-  let handle: SqliteDatabase | undefined;
-  const { engine, put, read, commit } = openEngine(t.testdir(), {
+t.test(
+  'SQLite fails: nothing of the commit is there; what damage costs is documents, not messages',
+  async (t: Test) => {
+    const directory = t.testdir();
+    const { sqlite, fail } = sabotaged();
+    const { engine, opened, renewed, put, offsets, commit } = openEngine(directory, { sqlite });
+    const both = (sequence: number): CommitResult =>
+      commit({
+        messages: [[numberedMessage(sequence, { hop: { stream: 's', sequence } }), [a]]],
+        documents: [{ table: 'state', key: 'x', document: String(sequence) }],
+        epochs: renewed.at(-1)?.epochs ?? opened.epochs,
+      });
+    put(1, 3);
+    fail('SQLITE_FULL');
+    t.throws(() => both(4), { code: 'STORE_DISK_FULL', retryable: true });
+    t.same(offsets(), [1, 2, 3]);
+    t.same([...both(4).outcomes], [0], 'nothing of the failed commit is there, also not its offset or its position');
+    t.same(offsets(), [1, 2, 3, 4]);
+    fail('SQLITE_IOERR_READ');
+    t.throws(() => both(5), { code: 'STORE_UNAVAILABLE', retryable: true });
+    t.equal(engine.state('x'), '4', 'the file was opened again and is whole');
+    t.same(renewed, []);
+    fail('SQLITE_CORRUPT_INDEX');
+    t.throws(() => both(5), { code: 'STORE_DAMAGED', retryable: true });
+    t.equal(renewed.length, 1);
+    t.not(renewed[0]?.epochs.file, opened.epochs.file);
+    t.equal(renewed[0]?.epochs.outbox, opened.epochs.outbox);
+    t.ok(statSync(join(directory, 'quarantine', 'weir.db-1')).size > 0);
+    t.same([...both(5).outcomes], [0]);
+    t.same(offsets(), [1, 2, 3, 4, 5], 'the outbox is another file');
+    engine.close();
+  },
+);
+
+t.test('the outbox fails: no message is stored, documents are, and it goes on when space returns', async (t: Test) => {
+  const real = systemLogFiles();
+  let broken: string | undefined;
+  const files: LogFiles = {
     ...real,
-    open: (file) => {
-      handle = real.open(file);
-      return handle;
+    write: (...call) => {
+      if (broken !== undefined) throw Object.assign(new Error('injected'), { code: broken });
+      return real.write(...call);
     },
-  });
-  put(1, 10);
-  const pages = Number(handle?.pragma('page_count'));
-  handle?.pragma(`max_page_count = ${pages + 3}`);
-  t.throws(() => put(11, 400), { code: 'STORE_DISK_FULL', retryable: true });
-  t.equal(read().length, 10);
-  t.match(engine.queues(), [{ messages: 10 }]);
-  commit({ confirms: [{ queue: 'a', offset: 5 }] });
-  t.equal(read().length, 5, 'what has arrived can still be removed');
-  handle?.pragma('max_page_count = 100000');
-  put(11, 400);
+  };
+  const { engine, put, commit, offsets } = openEngine(t.testdir(), { files });
+  put(1, 3);
+  for (const [code, expected] of [
+    ['ENOSPC', 'STORE_DISK_FULL'],
+    ['EIO', 'STORE_UNAVAILABLE'],
+    ['EROFS', 'STORE_UNAVAILABLE'],
+  ] as const) {
+    broken = code;
+    const result = commit({
+      messages: [[numberedMessage(4), [a]]],
+      confirms: [{ lane: lane('a'), offset: 1 }],
+      documents: [{ table: 'state', key: code, document: code }],
+    });
+    t.match(result.outboxFailure, { code: expected, retryable: true });
+    t.same(result.appended, []);
+    t.equal(engine.state(code), code);
+    broken = undefined;
+    t.same(offsets(), [1, 2, 3]);
+  }
+  const result = put(4, 400);
+  t.equal(result.outboxFailure, undefined);
   t.same(
-    read().map(([offset]) => offset),
-    Array.from({ length: 395 }, (_, n) => n + 6),
+    offsets(),
+    Array.from({ length: 400 }, (_, n) => n + 1),
   );
   engine.close();
 });
@@ -452,9 +620,9 @@ t.test(
   'a refused message holds its stream for the rest of the commit, and of the next one if told to',
   async (t: Test) => {
     const { engine, commit } = openEngine(t.testdir());
-    for (let n = 0; n < storeQueuesMax; n++) commit({ messages: [[numberedMessage(n), [{ ...a, queue: `q${n}` }]]] });
+    fillLanes(commit, outboxLanesMax);
     const hop = (stream: string, sequence: number, queue: string) =>
-      [numberedMessage(sequence, { hop: { stream, sequence } }), [{ queue, expiresAtMs: undefined }]] as const;
+      [numberedMessage(sequence, { hop: { stream, sequence } }), [into(queue)]] as const;
     const first = commit({ messages: [hop('s', 1, 'one-too-many'), hop('s', 2, 'q1'), hop('other', 1, 'q1')] });
     t.same([...first.outcomes], [2, 3, 0], 'refused, held, stored');
     t.equal(first.held.length, 1);

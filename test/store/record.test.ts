@@ -3,11 +3,11 @@ import { storeRecordBytesMax } from '../../src/limits.ts';
 import type { Message } from '../../src/model/message.ts';
 import { ByteWriter } from '../../src/store/byte-buffer.ts';
 import { checksum } from '../../src/store/checksum.ts';
-import { readEnqueuedMs, readHop, readRecord, writeRecord } from '../../src/store/record.ts';
+import { readHop, readRecord, shiftEnqueued, wallStepMs, writeRecord } from '../../src/store/record.ts';
 
-function encode(message: Message): Buffer {
+function encode(message: Message, monotonicMs = 0): Buffer {
   const writer = new ByteWriter(8);
-  const length = writeRecord(writer, message);
+  const length = writeRecord(writer, message, monotonicMs);
   return Buffer.from(writer.release(), 0, length);
 }
 
@@ -37,26 +37,85 @@ t.test('a message comes back as it was', async (t) => {
 });
 
 t.test('the bytes are those of the header', async (t) => {
+  const message = {
+    ...least,
+    hop: { stream: 's', sequence: 1 },
+    output: 'o',
+    properties: { a: 'b' },
+    body: Buffer.from('x'),
+  };
   t.equal(
-    encode({
-      ...least,
-      hop: { stream: 's', sequence: 1 },
-      output: 'o',
-      properties: { a: 'b' },
-      body: Buffer.from('x'),
-    }).toString('hex'),
-    ['01', '05', '0173', '000000000000f03f', '0000000000000000', '0164', '016f', '00', '01', '0161', '0162', '78'].join(
-      '',
-    ),
+    encode(message, 2).toString('hex'),
+    [
+      '02',
+      '05',
+      '0000000000000000',
+      '0000000000000040',
+      '0173',
+      '000000000000f03f',
+      '0164',
+      '016f',
+      '00',
+      '01',
+      '0161',
+      '0162',
+      '78',
+    ].join(''),
   );
 });
 
-t.test('hop and time are read without the rest', async (t) => {
+/** What versions before this one wrote: the time behind the hop, no monotonic one. */
+const oldRecord = Buffer.from(
+  [
+    '01',
+    '07',
+    '0173',
+    '000000000000f03f',
+    '0000000000002440',
+    '0164',
+    '016d',
+    '016f',
+    '00',
+    '01',
+    '0161',
+    '0162',
+    '78',
+  ].join(''),
+  'hex',
+);
+
+t.test('records of the first format are still read, and keep their time', async (t) => {
+  t.same(readRecord(oldRecord, 1_000_000), {
+    sender: { deviceId: 'd', moduleId: 'm' },
+    output: 'o',
+    system: {},
+    properties: { a: 'b' },
+    body: Buffer.from('x'),
+    enqueuedMs: 10,
+    hop: { stream: 's', sequence: 1 },
+  });
+  t.same(readHop(oldRecord), { stream: 'd/m/s', sequence: 1 });
+});
+
+t.test('the hop is read without the rest', async (t) => {
   const { sender, hop } = most;
   const stream = `${sender.deviceId}/${sender.moduleId}/${hop?.stream}`;
   t.same(readHop(encode(most)), { stream, sequence: hop?.sequence }, 'a stream belongs to its sender');
   t.equal(readHop(encode(least)), undefined);
-  t.equal(readEnqueuedMs(encode(most)), most.enqueuedMs);
+});
+
+t.test('a time of acceptance is put right when its clock turns out to have been wrong', async (t) => {
+  const record = encode({ ...most, enqueuedMs: 5000 }, 4000);
+  t.equal(readRecord(record, 60_000).enqueuedMs, 65_000);
+  shiftEnqueued(record, { offsetMs: 1000, stepMs: 7_000_000 });
+  t.equal(readRecord(record).enqueuedMs, 7_005_000);
+  shiftEnqueued(record, { offsetMs: 1000, stepMs: 7_000_000 });
+  t.equal(readRecord(record).enqueuedMs, 7_005_000, 'accepted after the step');
+  const old = Buffer.from(oldRecord);
+  shiftEnqueued(old, { offsetMs: 10, stepMs: 99_999 });
+  t.same(old, oldRecord);
+  t.equal(wallStepMs(100, 600), 0, 'a clock that is nudged was right');
+  t.equal(wallStepMs(100, 60_100), 60_000);
 });
 
 t.test('every cut record and every newer format is refused by its code', async (t) => {
@@ -64,14 +123,14 @@ t.test('every cut record and every newer format is refused by its code', async (
   for (let length = 0; length < whole.length; length++) {
     t.throws(() => readRecord(whole.subarray(0, length)), { code: 'STORE_RECORD_UNREADABLE' }, `${length} bytes`);
   }
-  t.throws(() => readRecord(Buffer.concat([Buffer.from([2]), whole.subarray(1)])), { code: 'STORE_RECORD_UNREADABLE' });
+  t.throws(() => readRecord(Buffer.concat([Buffer.from([3]), whole.subarray(1)])), { code: 'STORE_RECORD_UNREADABLE' });
 });
 
 t.test('what cannot be stored is refused and leaves the buffer as it was', async (t) => {
   const writer = new ByteWriter(8);
   writer.text('before');
   const { length } = writer;
-  t.throws(() => writeRecord(writer, { ...least, body: Buffer.alloc(storeRecordBytesMax) }), {
+  t.throws(() => writeRecord(writer, { ...least, body: Buffer.alloc(storeRecordBytesMax) }, 0), {
     code: 'STORE_RECORD_TOO_LARGE',
   });
   for (const hop of [
@@ -80,7 +139,7 @@ t.test('what cannot be stored is refused and leaves the buffer as it was', async
     { stream: 'a', sequence: 0 },
     { stream: 'a', sequence: 1.5 },
   ]) {
-    t.throws(() => writeRecord(writer, { ...least, hop }), { code: 'STORE_RECORD_UNREADABLE' });
+    t.throws(() => writeRecord(writer, { ...least, hop }, 0), { code: 'STORE_RECORD_UNREADABLE' });
   }
   t.equal(writer.length, length);
 });

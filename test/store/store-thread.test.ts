@@ -104,11 +104,13 @@ t.test('whatever was acknowledged is there after the thread was killed at any mo
   await store.close();
 });
 
-t.test('a file and its log copied while the store runs hold everything acknowledged until then', async (t: Test) => {
-  const directory = t.testdir({ copy: {} });
+t.test('the files copied while the store runs hold everything acknowledged until then', async (t: Test) => {
+  const directory = t.testdir({ copy: { outbox: {} } });
   const { store } = await openStore(directory);
   for (let n = 1; n <= 50; n++) await Promise.all([store.append(numberedMessage(n), [never])]);
-  for (const name of ['weir.db', 'weir.db-wal']) copyFileSync(join(directory, name), join(directory, 'copy', name));
+  const segments = readdirSync(join(directory, 'outbox')).map((name) => join('outbox', name));
+  for (const name of ['weir.db', 'weir.db-wal', ...segments])
+    copyFileSync(join(directory, name), join(directory, 'copy', name));
   await store.close();
   const copy = await openStore(join(directory, 'copy'));
   t.equal((await readAll(copy.store)).length, 50);
@@ -136,14 +138,14 @@ t.test('a thread that dies is replaced: what was under way rejects, later calls 
   await store.close();
 });
 
-t.test('a closed store leaves one file without a log', async (t: Test) => {
+t.test('a closed store leaves a database without a log', async (t: Test) => {
   const directory = t.testdir();
   mkdirSync(join(directory, 'deep'));
   const { store } = await openStore(join(directory, 'deep', 'deeper'));
   await store.append(numberedMessage(1), [never]);
   await store.close();
   await store.close();
-  t.same(readdirSync(join(directory, 'deep', 'deeper')), ['weir.db']);
+  t.same(readdirSync(join(directory, 'deep', 'deeper')), ['outbox', 'weir.db']);
   t.notOk(existsSync(join(directory, 'deep', 'deeper', 'weir.db-wal')));
   await t.rejects(store.append(numberedMessage(2), [never]), { code: 'STORE_CLOSED' });
 });

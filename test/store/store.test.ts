@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { priorityUnset } from '../../src/model/lane.ts';
+import type { FileSystem } from '../../src/platform/file-system.ts';
+import { type LogFiles, systemLogFiles } from '../../src/platform/log-files.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import { type Sqlite, systemSqlite } from '../../src/platform/sqlite.ts';
 import { Store, type StoreOptions } from '../../src/store/store.ts';
@@ -18,6 +20,8 @@ function world(
   directory: string,
   over: Partial<StoreOptions> = {},
   disk: (sqlite: Sqlite) => Sqlite = (sqlite) => sqlite,
+  files: LogFiles = systemLogFiles(),
+  fileSystem: FileSystem = { space: () => undefined },
 ) {
   const clock = new SimClock();
   const { log, lines } = keptLog(clock);
@@ -30,7 +34,7 @@ function world(
       log,
       metrics,
       startThread: () => {
-        const thread = new InlineThread({ sqlite: disk(systemSqlite()), entropy });
+        const thread = new InlineThread({ sqlite: disk(systemSqlite()), entropy, files, fileSystem });
         threads.push(thread);
         return thread;
       },
@@ -198,6 +202,7 @@ t.test('twins and state documents are found again after a restart', async (t: Te
   await within(first.clock, saved);
   t.equal(await first.store.state('deployment'), '{"version":2}');
   await t.rejects(first.store.saveState('big', 'x'.repeat(1_048_577)), { code: 'STORE_DOCUMENT_TOO_LARGE' });
+  await within(first.clock, append(first.store, 1, 1));
   const { epoch } = first.store;
   await first.store.close();
   const second = world(directory);
@@ -346,49 +351,91 @@ function failing(sqlite: Sqlite, count: () => number): Sqlite {
 
 const hop = (sequence: number) => numberedMessage(sequence, { hop: { stream: 's', sequence } });
 
-t.test('what gathered behind a commit that failed is refused with it, and stored when it is sent again', async (t) => {
-  let failures = 0;
-  const { clock, store, threads } = world(t.testdir(), {}, (sqlite) => failing(sqlite, () => failures--));
-  await store.start();
-  const answers: string[] = [];
-  const send = (sequence: number): Promise<unknown> =>
-    store.append(hop(sequence), [never]).then(
-      (outcome) => answers.push(`${sequence} ${outcome}`),
-      (error: { code: string }) => answers.push(`${sequence} ${error.code}`),
+/** A disk whose next so many writes of the outbox fail. */
+function fullDisk(failures: () => number): LogFiles {
+  const real = systemLogFiles();
+  return {
+    ...real,
+    write: (...call) => {
+      if (failures() > 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      return real.write(...call);
+    },
+  };
+}
+
+for (const part of ['database', 'outbox'] as const) {
+  t.test(`the ${part} fails: what gathered behind is refused as well, and stored when it is sent again`, async (t) => {
+    let failures = 0;
+    const next = (): number => failures--;
+    const { clock, store, threads } =
+      part === 'database'
+        ? world(t.testdir(), {}, (sqlite) => failing(sqlite, next))
+        : world(t.testdir(), {}, undefined, fullDisk(next));
+    await store.start();
+    const answers: string[] = [];
+    const send = (sequence: number): Promise<unknown> =>
+      store.append(hop(sequence), [never]).then(
+        (outcome) => answers.push(`${sequence} ${outcome}`),
+        (error: { code: string }) => answers.push(`${sequence} ${error.code}`),
+      );
+    const first = send(1);
+    const saved = store.saveState('k', 'v').catch((error: { code: string }) => error.code);
+    threads[0]?.hold();
+    await clock.advance(20);
+    // The commit of the first is under way; the others gather behind it.
+    const second = send(2);
+    const gathered = store.saveState('l', 'w');
+    failures = 1;
+    threads[0]?.resume();
+    await within(clock, Promise.all([first, second]));
+    t.same(answers, ['1 STORE_DISK_FULL', '2 STORE_DISK_FULL']);
+    t.equal(await within(clock, saved), part === 'database' ? 'STORE_DISK_FULL' : undefined);
+    await within(clock, gathered);
+    t.equal(await within(clock, store.state('l')), 'w', 'documents that gathered are saved all the same');
+    await within(clock, Promise.all([send(1), send(2)]));
+    t.same(answers.slice(2), ['1 stored', '2 stored']);
+    t.same(
+      (await store.read(upstream, all)).map(({ message }) => sequenceOf(message)),
+      [1, 2],
     );
-  const first = send(1);
-  threads[0]?.hold();
-  await clock.advance(20);
-  // The commit of the first is under way; the second gathers behind it.
-  const second = send(2);
-  failures = 1;
-  threads[0]?.resume();
-  await within(clock, Promise.all([first, second]));
-  t.same(answers, ['1 STORE_DISK_FULL', '2 STORE_DISK_FULL']);
-  await within(clock, Promise.all([send(1), send(2)]));
-  t.same(answers.slice(2), ['1 stored', '2 stored']);
-  t.same(
-    (await store.read(upstream, all)).map(({ message }) => sequenceOf(message)),
-    [1, 2],
+    await store.close();
+  });
+}
+
+t.test('a confirmation that the outbox did not take is tried again by itself', async (t) => {
+  let failures = 0;
+  const { clock, store } = world(
+    t.testdir(),
+    {},
+    undefined,
+    fullDisk(() => failures--),
   );
+  await store.start();
+  await within(clock, append(store, 1, 3));
+  failures = 1;
+  await within(clock, store.confirm(upstream, 2));
+  t.match(await store.lanes(), [{ messages: 1 }]);
   await store.close();
 });
 
-t.test('documents that gathered behind a commit that failed are saved all the same', async (t) => {
-  let failures = 0;
-  const { clock, store, threads } = world(t.testdir(), {}, (sqlite) => failing(sqlite, () => failures--));
+t.test('too little space is told once, refuses sessions their messages, and is over when it is over', async (t) => {
+  let freeBytes = 1_000_000_000;
+  const space = () => ({ freeBytes, totalBytes: 10_000_000_000 });
+  const { clock, store, lines } = world(t.testdir(), { reserveBytes: 50_000_000 }, undefined, undefined, { space });
   await store.start();
-  const first = store.append(hop(1), [never]).catch(() => 'refused');
-  threads[0]?.hold();
-  await clock.advance(20);
-  const gathered = store.append(hop(2), [never]).catch(() => 'refused');
-  const saved = store.saveState('k', 'v');
-  failures = 1;
-  threads[0]?.resume();
-  t.equal(await within(clock, first), 'refused');
-  t.equal(await gathered, 'refused');
-  await within(clock, saved);
-  t.equal(await within(clock, store.state('k')), 'v');
+  await within(clock, append(store, 1, 3));
+  t.notOk(store.sessions.full);
+  freeBytes = 40_000_000;
+  await clock.advance(2000);
+  await within(clock, append(store, 4, 5));
+  await within(clock, append(store, 6, 7));
+  t.ok(store.sessions.full);
+  t.equal(lines.filter((line) => line.includes('less space left than the reserve')).length, 1);
+  t.match((await store.facts()).space, { freeBytes, reserveBytes: 50_000_000, low: true });
+  freeBytes = 60_000_000;
+  await within(clock, append(store, 8, 9));
+  t.notOk(store.sessions.full);
+  t.equal(lines.filter((line) => line.includes('has its reserve back')).length, 1);
   await store.close();
 });
 

@@ -3,10 +3,14 @@
 // Each message is delivered in a turn of its own (setImmediate), in order. `die()` is what an uncaught error does
 // to a worker: the pipe falls silent, the database handle is closed by the runtime, the owner is told once.
 
+import { systemLogFiles } from '../../src/platform/log-files.ts';
 import type { SqliteDatabase } from '../../src/platform/sqlite.ts';
 import type { Pipe, Thread } from '../../src/platform/thread.ts';
 import type { ServePorts } from '../../src/store/serve.ts';
 import { serveStore } from '../../src/store/serve.ts';
+
+/** What a test does not care about is the machine's, with a disk that is never short of space. */
+export type InlinePorts = Pick<ServePorts, 'sqlite' | 'entropy'> & Partial<ServePorts>;
 
 export class InlineThread implements Thread {
   readonly #toOwner: ((message: unknown) => void)[] = [];
@@ -19,7 +23,7 @@ export class InlineThread implements Thread {
   #held: unknown[] | undefined;
   #dead = false;
 
-  constructor(ports: ServePorts) {
+  constructor(ports: InlinePorts) {
     const { sqlite } = ports;
     const pipe: Pipe = {
       post: (message, transfer) => this.#deliver(this.#toOwner, message, transfer),
@@ -37,7 +41,8 @@ export class InlineThread implements Thread {
         return { ...database, close };
       },
     };
-    serveStore(pipe, { ...ports, sqlite: tracked });
+    const fileSystem = { space: () => undefined };
+    serveStore(pipe, { files: systemLogFiles(), fileSystem, ...ports, sqlite: tracked });
   }
 
   post(message: unknown, transfer?: readonly ArrayBuffer[]): void {

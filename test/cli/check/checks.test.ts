@@ -28,7 +28,7 @@ const report: StatusReport = {
   clients: 0,
   queues: [],
   modules: [],
-  store: { fileBytes: 4_096, quarantined: [] },
+  store: { fileBytes: 4_096, messageBytes: 1_000, freeBytes: 1_000_000, reserveBytes: 100_000, quarantined: [] },
   memoryPssBytes: 50_000_000,
 };
 
@@ -352,7 +352,17 @@ const rows: readonly Row[] = [
     'store-openable',
     'warn',
     /put aside: \/q\/1/,
-    { daemon: running({ store: { fileBytes: 1, quarantined: ['/q/1'] } }) },
+    {
+      daemon: running({
+        store: {
+          fileBytes: 1,
+          messageBytes: 1_000,
+          freeBytes: 1_000_000,
+          reserveBytes: 100_000,
+          quarantined: ['/q/1'],
+        },
+      }),
+    },
   ],
   ['store-openable', 'skip', /does not exist yet/, {}],
   [

@@ -86,6 +86,12 @@ function rescueFile(file: string): { readonly rows: ReadonlySet<string>; readonl
 }
 
 const size = { sessions: 60, messages: 900 };
+const checked = /^(mqtt_message|mqtt_session)\|/;
+
+/** What the row's checksum vouches for: its last column, and not the id or the expiry in front of it. */
+function checkedOf(text: string): string {
+  return [text.slice(0, text.indexOf('|')), text.slice(text.lastIndexOf('|') + 1)].join('|');
+}
 
 t.test('everything of a whole file is rescued', async (t: Test) => {
   const file = join(t.testdir(), 'weir.db');
@@ -129,6 +135,7 @@ t.test(
     fill(database, size);
     database.close();
     const needs = pagesByRow(whole);
+    const written = new Set([...needs.keys()].map(checkedOf));
     const totals = { kept: 0, lost: 0, pages: 0, missing: 0 };
     for (let seed = 1; seed <= seeds; seed++) {
       const file = join(directory, `r${seed}.db`);
@@ -141,8 +148,7 @@ t.test(
       const untouched = [...needs].filter(([, pages]) => ![...pages].some((page) => touched.has(page)));
       const missing = untouched.filter(([text]) => !rows.has(text)).map(([text]) => text.slice(0, 60));
       t.same(missing, [], `seed ${seed}: nothing readable is lost`);
-      const checked = /^(mqtt_message|mqtt_session)\|/;
-      const invented = [...rows].filter((text) => !needs.has(text) && checked.test(text));
+      const invented = [...rows].filter((text) => checked.test(text) && !written.has(checkedOf(text)));
       t.same(invented, [], `seed ${seed}: nothing is invented`);
       t.equal(sum(result.kept), rows.size, `seed ${seed}: what is said to be kept is there`);
       totals.kept += rows.size;

@@ -263,7 +263,8 @@ export class World {
   }
 
   async queued(queue = '$upstream'): Promise<number> {
-    return (await this.status()).queues.find((facts) => facts.queue === queue)?.messages ?? 0;
+    const lanes = (await this.status()).queues.filter((facts) => facts.queue === queue);
+    return lanes.reduce((sum, { messages }) => sum + messages, 0);
   }
 
   /** Pid of a module as its shim wrote it down; 0 when it does not run. */
