@@ -248,6 +248,8 @@ export const brokerQueueBytesTotalMax = 67_108_864;
 export const brokerQueueBlockBytesMax = 65_536;
 /** The first block of a queue. */
 export const brokerQueueBlockBytesMin = 1024;
+/** Bytes of what one client has not acknowledged that are packed in one block, which is twice as large; more are objects. */
+export const brokerUnderWayBytesMax = 131_072;
 /** Blocks kept for reuse, in bytes together; an idle broker keeps none. */
 export const brokerQueuePoolBytesMax = 4_194_304;
 /** For how long a receiver whose queue is more than half full may hold back its publishers, before messages are dropped … */

@@ -33,6 +33,7 @@ import { Pressure } from './pressure.ts';
 import { type Replay, Replays } from './replay.ts';
 import type { Session, SessionShare } from './session.ts';
 import { putAllMessages, putMessage } from './stored-messages.ts';
+import { UnderWay } from './under-way.ts';
 
 interface Sending {
   readonly qos: 1 | 2;
@@ -47,6 +48,8 @@ export class AcknowledgedFlow {
   readonly #session: Session;
   readonly #share: SessionShare;
   #inflight: InflightWindow | undefined;
+  /** The bytes of what is there, as far as they are packed. */
+  #underWay: UnderWay | undefined;
   #queue: OutboundQueue | undefined;
   #replays: Replays | undefined;
   /** Packet ids to write, in this order, as soon as there is room and they are flushed. */
@@ -89,7 +92,7 @@ export class AcknowledgedFlow {
       if (message !== undefined) message.flushing = false;
       if (message === undefined || this.#staysUnderWay(message)) continue;
       this.#inflight?.delete(packetId);
-      this.#letGo(message);
+      this.#underWay?.letGo(message);
       this.#end(message);
     }
     this.#queue?.removeIf((message) => {
@@ -108,8 +111,8 @@ export class AcknowledgedFlow {
     const { clientId } = this.#session;
     for (const packetId of this.#inflight?.ids() ?? []) {
       const message = this.#inflight?.get(packetId);
+      if (message !== undefined) this.#underWay?.letGo(message);
       message?.settlement?.reject(clientGone(clientId));
-      if (message !== undefined) this.#letGo(message);
     }
     let lost = 0;
     this.#queue?.removeIf((message) => {
@@ -139,7 +142,8 @@ export class AcknowledgedFlow {
 
   /** The store lost everything: tells it all messages again. */
   putAgain(store: SessionStore): void {
-    putAllMessages(store, this.#session.clientId, { inflight: this.#inflight, queue: this.#queue });
+    const [inflight, queue, underWay] = [this.#inflight, this.#queue, this.#underWay];
+    putAllMessages(store, this.#session.clientId, { inflight, queue, underWay });
   }
 
   /** A QoS 1 message somebody waits for. False when the queue is full. */
@@ -177,7 +181,7 @@ export class AcknowledgedFlow {
       return true;
     }
     this.#inflight?.delete(packetId);
-    this.#letGo(message);
+    this.#underWay?.letGo(message);
     this.#forget(message);
     message.settlement?.resolve();
     this.pump();
@@ -205,8 +209,9 @@ export class AcknowledgedFlow {
           queue.shift();
         } else {
           if (!this.#mayTransmit(first)) return;
+          // Its bytes are the queue's until then.
+          this.#transmit(first, !first.view.isKept);
           queue.shift();
-          this.#transmit(first);
         }
       }
     }
@@ -249,7 +254,7 @@ export class AcknowledgedFlow {
     message.awaiting = stored.awaiting;
     message.written = true;
     if (stored.awaiting === packetType.pubcomp) message.view = undefined;
-    else this.#queueOf().keep(message as QueuedMessage);
+    else this.#underWayOf().keep(message, 0);
     this.window.restore(stored.packetId, message);
     this.#dueOf().add(stored.packetId);
   }
@@ -274,10 +279,10 @@ export class AcknowledgedFlow {
       return;
     }
     if (store !== undefined) {
-      putMessage(store, this.#session.clientId, message);
+      putMessage(store, this.#session.clientId, { message, view: message.view });
       outcome.durable = true;
     }
-    if (transmits) this.#transmit(message);
+    if (transmits) this.#transmit(message, this.#keeps(message) && this.#queueOf().packs(message as QueuedMessage));
   }
 
   /** Its client is there and behind: who publishes had better wait. */
@@ -301,8 +306,8 @@ export class AcknowledgedFlow {
     return outbox.hasRoom(this.#bytesOf(message, message.view));
   }
 
-  /** Gives `message` a packet id and writes it, or has it written once what has to be flushed is. */
-  #transmit(message: PendingMessage): void {
+  /** Gives `message` a packet id, keeps it if it may come again, and writes it, now or once what has to be flushed is. */
+  #transmit(message: PendingMessage, packs: boolean): void {
     const { view } = message;
     if (view === undefined) return;
     if (this.#bytesOf(message, view) > this.#session.wire.packetBytesMax) {
@@ -314,11 +319,8 @@ export class AcknowledgedFlow {
     }
     message.awaiting = message.qos === 1 ? packetType.puback : packetType.pubrec;
     const keeps = this.#keeps(message);
-    if (keeps) {
-      message.view = view.kept();
-      this.#queueOf().keep(message as QueuedMessage);
-    }
     const packetId = this.window.open(keeps ? message : volatileMessage(message.qos));
+    if (keeps) this.#underWayOf().keep(message, packs ? packetId : 0);
     if (message.ordinal > 0) {
       const step = { packetId, awaiting: message.awaiting };
       this.#share.store?.sentMessage(this.#session.clientId, message.ordinal, step);
@@ -341,13 +343,6 @@ export class AcknowledgedFlow {
   /** What is kept while it is under way needs as much room as in the queue. */
   #mayKeep(message: PendingMessage): boolean {
     return !this.#keeps(message) || message.view === undefined || this.hasQueueRoom(message.view.keptBytes);
-  }
-
-  /** The bytes of `message`, which was under way, are not needed any more. */
-  #letGo(message: PendingMessage): void {
-    if (message.view === undefined) return;
-    this.#queue?.release(message as QueuedMessage);
-    message.view = undefined;
   }
 
   get #dueLength(): number {
@@ -381,7 +376,7 @@ export class AcknowledgedFlow {
 
   /** PUBREC: the message itself is not needed any more. */
   #received(packetId: number, message: PendingMessage): void {
-    this.#letGo(message);
+    this.#underWay?.letGo(message);
     if (message.ordinal === 0 && message.settlement === undefined) {
       this.#inflight?.replace(packetId, volatilePubcomp);
       return;
@@ -396,14 +391,14 @@ export class AcknowledgedFlow {
     for (let packetId = due.first; packetId !== undefined; packetId = due.first) {
       const message = this.#inflight?.get(packetId);
       if (message?.flushing === true) return false;
+      const view = message === undefined ? undefined : this.#underWay?.viewOf(message);
       if (message?.awaiting === packetType.pubcomp) {
         outbox.ack(packetType.pubrel, packetId);
-      } else if (message?.view !== undefined) {
-        const { view } = message;
+      } else if (message !== undefined && view !== undefined) {
         const bytes = this.#bytesOf(message, view);
         if (bytes > this.#session.wire.packetBytesMax) {
           this.#inflight?.delete(packetId);
-          this.#letGo(message);
+          this.#underWay?.letGo(message);
           this.#share.traffic.dropped('packet-too-large', 1);
           this.#forget(message);
         } else {
@@ -442,7 +437,10 @@ export class AcknowledgedFlow {
 
   #stays(message: PendingMessage): boolean {
     if (message.settlement !== undefined) return false;
-    return message.share?.redeliver(message, this.#session) === true ? false : !this.#session.clean;
+    const { share, qos } = message;
+    const view = message.view ?? this.#underWay?.viewOf(message);
+    if (view === undefined || share === undefined) return !this.#session.clean;
+    return share.redeliver({ view, qos }, this.#session) ? false : !this.#session.clean;
   }
 
   /** A shared QoS 2 message that was sent is this session's for good [MQTT-4.8.2-5]. */
@@ -466,6 +464,11 @@ export class AcknowledgedFlow {
 
   #isWindowFull(): boolean {
     return this.#inflight?.isFull(this.#dueLength) === true;
+  }
+
+  #underWayOf(): UnderWay {
+    this.#underWay ??= new UnderWay(this.#queueOf(), this.window, this.#share.blocks);
+    return this.#underWay;
   }
 
   #queueOf(): OutboundQueue {

@@ -73,7 +73,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     this.listener = listener;
     this.#stream = stream;
     this.#share = share;
-    this.#reader = new PacketReader(this, connectBytesMax);
+    this.#reader = new PacketReader(this, share.outboxes.pool, connectBytesMax);
     this.outbox = new Outbox(stream, share.outboxes);
     this.#acceptedMs = share.clock.monotonicMs();
     this.#heardMs = this.#acceptedMs;

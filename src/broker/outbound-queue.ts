@@ -104,11 +104,13 @@ export class OutboundQueue {
     const part = this.#parts[this.#head];
     if (first === undefined || part === undefined) return undefined;
     this.#first = undefined;
-    this.#count(-1, -first.view.keptBytes);
     if (part instanceof MessageBlock) {
+      this.#count(-1, -part.firstBytes);
       part.shift();
       if (part.length > 0) return first;
       this.#share.blocks.give(part.buffer);
+    } else {
+      this.#count(-1, -part.view.keptBytes);
     }
     this.#head++;
     if (this.#head === this.#parts.length || this.#head >= compactAfter) {
@@ -118,14 +120,22 @@ export class OutboundQueue {
     return first;
   }
 
-  /** A message that left is kept until it is acknowledged: it counts as if it waited here. */
-  keep(message: QueuedMessage): void {
-    this.#countKept(1, message.view.keptBytes);
+  /** A message that left is kept until it is acknowledged: its bytes count as if it waited here. */
+  keep(bytes: number): void {
+    this.#countKept(1, bytes);
   }
 
   /** What was kept need not be any more. */
-  release(message: QueuedMessage): void {
-    this.#countKept(-1, -message.view.keptBytes);
+  release(bytes: number): void {
+    this.#countKept(-1, -bytes);
+  }
+
+  /** Whether `message` is to be packed, rather than an object whose bytes others have, too. */
+  packs(message: QueuedMessage): boolean {
+    const bytes = recordBytes(message);
+    if (bytes === undefined) return false;
+    if (bytes <= sharedBytesMin) return true;
+    return bytes * perBlockMin <= brokerQueueBlockBytesMax && this.#share.outcome.receivers <= 1;
   }
 
   /** Removes the messages that are `gone`, which is asked for each in their order and may keep nothing of it. */
@@ -168,7 +178,7 @@ export class OutboundQueue {
   #append(message: QueuedMessage): void {
     const last = this.#parts.at(-1);
     const bytes = recordBytes(message);
-    if (bytes === undefined || !this.#packs(bytes)) {
+    if (bytes === undefined || !this.packs(message)) {
       message.view = message.view.kept();
       this.#parts.push(message);
       return;
@@ -180,11 +190,6 @@ export class OutboundQueue {
     const isIn = block.append(message);
     assert(isIn, 'a block of its own has room');
     this.#parts.push(block);
-  }
-
-  #packs(bytes: number): boolean {
-    if (bytes <= sharedBytesMin) return true;
-    return bytes * perBlockMin <= brokerQueueBlockBytesMax && this.#share.outcome.receivers <= 1;
   }
 
   #viewOf(): PublishView {

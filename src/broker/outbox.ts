@@ -9,7 +9,7 @@
 // turn ends or something private comes. It has a batch of its own or takes part in one, never both.
 //
 // Invariants
-//   A buffer given to the socket and not taken at once is never touched again.
+//   A buffer given to the socket and not taken at once is not touched until the socket took everything.
 //   hasRoom() is asked for PUBLISH; acknowledgements are always taken, because the connection stops reading its
 //   client when the output is over its bound: a client can only fill its output with answers it asked for.
 //   load.bytes is the sum of what all outboxes owe.
@@ -54,6 +54,8 @@ export class Outbox implements TurnOutput {
   #usual = 0;
   /** Bytes the socket had not taken when we last looked. */
   #unsent = 0;
+  /** The buffers in which they are. */
+  #lent: Buffer[] | undefined;
   #accounted = 0;
   #awake = false;
   #blocked = false;
@@ -195,7 +197,12 @@ export class Outbox implements TurnOutput {
     this.#unsent = this.#connection.bufferedBytes;
     this.#used = 0;
     this.#batch = undefined;
-    if (this.#unsent === 0) this.#share.pool.give(batch);
+    if (this.#unsent === 0) {
+      this.#share.pool.give(batch);
+    } else {
+      this.#lent ??= [];
+      this.#lent.push(batch);
+    }
     this.#blocked = !free && this.#unsent > 0;
     this.#account();
     const waiters = this.#flushWaiters;
@@ -210,6 +217,7 @@ export class Outbox implements TurnOutput {
     this.#refused = false;
     this.#refusedMs = 0;
     this.#unsent = this.#connection.bufferedBytes;
+    if (this.#unsent === 0) this.#takeBack();
     this.#account();
     this.flush();
   }
@@ -222,9 +230,16 @@ export class Outbox implements TurnOutput {
     this.#batch = undefined;
     this.#used = 0;
     this.#unsent = 0;
+    // A write that was under way may still read them.
+    this.#lent = undefined;
     this.#fanOut = undefined;
     this.#flushWaiters = undefined;
     this.#account();
+  }
+
+  #takeBack(): void {
+    for (const buffer of this.#lent ?? []) this.#share.pool.give(buffer);
+    this.#lent = undefined;
   }
 
   #fits(bytes: number): boolean {

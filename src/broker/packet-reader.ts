@@ -8,13 +8,15 @@
 // Held is the one way to wait: while a client is being authenticated, while the topic service has too much to
 // settle, while the client does not take its own output. Bounded: a paused socket gives at most what one read
 // had left; more than brokerHeldBytesMax, a packet that comes again apart, is an overrun. What is held is copied once,
-// however often it is held again.
+// however often it is held again, into a buffer of the pool: publishers that wait for a slow receiver are held and
+// released many times a second.
 
 import { strict as assert } from 'node:assert';
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import { brokerHeldBytesMax } from '../limits.ts';
 import type { ProtocolProblem } from '../protocol/mqtt/errors.ts';
 import { lengthFieldBytes, lengthFieldValue, PacketCarry } from '../protocol/mqtt/frame.ts';
+import type { BufferPool } from './buffer-pool.ts';
 
 export interface PacketSink {
   /** One whole packet `buffer[at..end)`, its fixed header ending at `bodyAt`. Both are borrowed until the call returns. */
@@ -33,6 +35,7 @@ export interface PacketRange {
 export class PacketReader {
   packetBytesMax: number;
   readonly #sink: PacketSink;
+  readonly #pool: BufferPool;
   readonly #carry = new PacketCarry();
   /** Bytes kept while holding: `#held[#heldAt..#heldEnd)`. */
   #held: Buffer | undefined;
@@ -48,8 +51,9 @@ export class PacketReader {
   #holding = false;
   #stopped = false;
 
-  constructor(sink: PacketSink, packetBytesMax: number) {
+  constructor(sink: PacketSink, pool: BufferPool, packetBytesMax: number) {
     this.#sink = sink;
+    this.#pool = pool;
     this.packetBytesMax = packetBytesMax;
   }
 
@@ -97,7 +101,7 @@ export class PacketReader {
       this.#consumingHeld = true;
       this.#consume(held, from, this.#heldEnd);
       this.#consumingHeld = false;
-      if (!this.#holding) this.#held = undefined;
+      if (!this.#holding || this.#stopped) this.#dropHeld();
     }
     return !this.#holding && !this.#stopped;
   }
@@ -105,7 +109,7 @@ export class PacketReader {
   /** Nothing is read any more. */
   stop(): void {
     this.#stopped = true;
-    this.#held = undefined;
+    if (!this.#consumingHeld) this.#dropHeld();
     this.#carry.clear();
   }
 
@@ -146,6 +150,11 @@ export class PacketReader {
     }
   }
 
+  #dropHeld(): void {
+    if (this.#held !== undefined) this.#pool.give(this.#held);
+    this.#held = undefined;
+  }
+
   #keep(buffer: Buffer, from: number, end: number): void {
     const bytes = end - from;
     const kept = this.#held === undefined ? 0 : this.#heldEnd - this.#heldAt;
@@ -155,8 +164,10 @@ export class PacketReader {
     }
     if (this.#held === undefined || this.#heldEnd + bytes > this.#held.length) {
       // Doubled, so that many small reads are not copied again and again.
-      const grown = Buffer.allocUnsafeSlow(this.#held === undefined ? bytes : 2 * (kept + bytes));
+      assert(!this.#consumingHeld, 'nothing comes while what came before is gone through');
+      const grown = this.#pool.take(this.#held === undefined ? bytes : 2 * (kept + bytes));
       this.#held?.copy(grown, 0, this.#heldAt, this.#heldEnd);
+      this.#dropHeld();
       this.#held = grown;
       this.#heldAt = 0;
       this.#heldEnd = kept;

@@ -26,7 +26,8 @@ export interface PendingFacts {
 export class PendingMessage {
   /**
    * Kept, or borrowed until the queue or the publisher has use for its bytes; who keeps the message keeps its view.
-   * Undefined once the receiver has it (PUBREC), and for what is never sent again. */
+   * Undefined once its bytes are packed in a place, once the receiver has it (PUBREC), and for what is never sent again.
+   */
   view: PublishView | undefined;
   readonly qos: 1 | 2;
   readonly retain: boolean;
@@ -35,6 +36,8 @@ export class PendingMessage {
   readonly settlement: Settlement | undefined;
   /** The acknowledgement that comes next: PUBACK, PUBREC or PUBCOMP; 0 before it has a packet id. */
   awaiting = 0;
+  /** Where its bytes are packed while it is under way (UnderWay); -1 nowhere. */
+  place = -1;
   /** Its name in the session store; 0: it is not there. */
   ordinal = 0;
   /** It was written to a connection: the next time it is a duplicate [MQTT-3.3.1-1]. */

@@ -11,7 +11,6 @@
 
 import type { PublishView } from '../protocol/mqtt/publish.ts';
 import type { Delivery } from './delivery.ts';
-import type { PendingMessage } from './pending-message.ts';
 import type { Session } from './session.ts';
 
 export interface SharedMember {
@@ -51,16 +50,14 @@ export class SharedSubscription {
     return qos === 0 ? undefined : members.find(({ session, delivery }) => delivery.qos > 0 && canKeep(session, bytes));
   }
 
-  /** `message` was given to `from`, which left. True when somebody else has it now. */
-  redeliver(message: PendingMessage, from: Session): boolean {
-    const { view } = message;
-    if (view === undefined) return false;
+  /** A message was given to `from`, which left. True when somebody else has it now. */
+  redeliver({ view, qos }: { readonly view: PublishView; readonly qos: number }, from: Session): boolean {
     const others: SharedMember[] = [];
     for (const [session, delivery] of this.members) {
       if (session === from || !this.#mayReceive(session, view)) continue;
       if (session.outbox !== undefined || from.clean) others.push({ session, delivery });
     }
-    const chosen = this.choose(others, message.qos, view.keptBytes);
+    const chosen = this.choose(others, qos, view.keptBytes);
     if (chosen === undefined) return false;
     chosen.session.send(view, chosen.delivery);
     return true;

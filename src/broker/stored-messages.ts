@@ -11,11 +11,17 @@ import type { InflightWindow } from './inflight.ts';
 import type { OutboundQueue } from './outbound-queue.ts';
 import type { PendingMessage } from './pending-message.ts';
 import type { SessionStore } from './ports.ts';
+import type { UnderWay } from './under-way.ts';
 
 const nothing = new Uint8Array(0);
 
-export function putMessage(store: SessionStore, clientId: string, message: PendingMessage): void {
-  const { ordinal, view, qos, retain, subscriptionIds } = message;
+/** `view` is kept, and not given once its receiver has the message. */
+export function putMessage(
+  store: SessionStore,
+  clientId: string,
+  { message, view }: { readonly message: PendingMessage; readonly view: PublishView | undefined },
+): void {
+  const { ordinal, qos, retain, subscriptionIds } = message;
   // Its receiver has it: only the steps that are left matter.
   const kept = view ?? PublishView.of({ topic: '-', payload: nothing, qos, retain });
   store.putMessage(clientId, ordinal, { view: kept, qos, retain, subscriptionIds });
@@ -24,13 +30,23 @@ export function putMessage(store: SessionStore, clientId: string, message: Pendi
 export function putAllMessages(
   store: SessionStore,
   clientId: string,
-  { inflight, queue }: { readonly inflight: InflightWindow | undefined; readonly queue: OutboundQueue | undefined },
+  {
+    inflight,
+    queue,
+    underWay,
+  }: {
+    readonly inflight: InflightWindow | undefined;
+    readonly queue: OutboundQueue | undefined;
+    readonly underWay: UnderWay | undefined;
+  },
 ): void {
   for (const packetId of inflight?.ids() ?? []) {
     const message = inflight?.get(packetId);
     if (message === undefined || message.ordinal === 0) continue;
-    putMessage(store, clientId, message);
+    putMessage(store, clientId, { message, view: underWay?.viewOf(message)?.kept() });
     store.sentMessage(clientId, message.ordinal, { packetId, awaiting: message.awaiting });
   }
-  for (const message of queue?.messages() ?? []) if (message.ordinal > 0) putMessage(store, clientId, message);
+  for (const message of queue?.messages() ?? []) {
+    if (message.ordinal > 0) putMessage(store, clientId, { message, view: message.view });
+  }
 }

@@ -98,6 +98,7 @@ export class HandleConnection implements Connection {
 
   pause(): void {
     this.#paused = true;
+    this.#stop();
   }
 
   resume(): void {

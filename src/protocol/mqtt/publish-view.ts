@@ -176,6 +176,11 @@ export class PublishView {
     return copy;
   }
 
+  /** It is such a copy, or has been its own from the beginning: kept() costs nothing. */
+  get isKept(): boolean {
+    return this.#copy === this;
+  }
+
   /** Bytes of the body that kept() copies. */
   get keptBytes(): number {
     return this.bodyVersion === 0 ? canonicalBytes(this) + this.idBytes : this.to - this.from;
