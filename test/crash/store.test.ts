@@ -26,8 +26,8 @@ const testMs = 300_000;
 const lifeMs = 60_000;
 const changes = 'create,write,sync,truncate,rename,unlink,mkdir';
 /** System calls that change something in a long life; the first of them are those of the opening. */
-const callsMax = 160;
-const openingCalls = 24;
+const callsMax = 100;
+const openingCalls = 20;
 
 t.jobs = jobs;
 t.setTimeout(testMs * seeds.length);
