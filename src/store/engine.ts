@@ -76,6 +76,8 @@ export interface EnginePorts {
   readonly files: LogFiles;
   readonly fileSystem: FileSystem;
   readonly entropy: Entropy;
+  /** At which a segment of the outbox is full; as limits.ts has it when absent. */
+  readonly segmentBytes?: number | undefined;
   /** Called when a fresh file had to take the place of a damaged one while running. */
   readonly onRenewed: (opened: Opened) => void;
 }
@@ -93,11 +95,14 @@ export class Engine {
   #sessionsLive: boolean;
 
   constructor(ports: EnginePorts, spec: OpenSpec) {
-    const { files, fileSystem, entropy } = ports;
+    const { files, fileSystem, entropy, segmentBytes } = ports;
     this.#ports = ports;
     this.#spec = spec;
     this.#sessionsLive = spec.sessionsLive === true;
-    this.#outbox = new Outbox({ files, entropy }, { directory: spec.outbox, quarantine: spec.quarantine });
+    this.#outbox = new Outbox(
+      { files, entropy },
+      { directory: spec.outbox, quarantine: spec.quarantine, segmentBytes },
+    );
     this.#reserve = new Reserve(fileSystem, { directory: dirname(spec.path), bytes: spec.reserveBytes });
   }
 

@@ -19,6 +19,8 @@ export interface ServePorts {
   readonly files: LogFiles;
   readonly fileSystem: FileSystem;
   readonly entropy: Entropy;
+  /** At which a segment of the outbox is full; as limits.ts has it when absent. */
+  readonly segmentBytes?: number | undefined;
 }
 
 /** Serves the store over `pipe`, from its first `open` until `close`. */
