@@ -8,6 +8,7 @@
 //   write          nothing, before syncData of that file; until then any of its 512-byte sectors may be old or new
 //   syncData       the file's bytes and length
 //   create, rename, remove   nothing, before syncDirectory of their directory
+//   makeDirectory  the directory's own name in its parent
 // A syncData that failed says nothing about what is on storage, and a second one that succeeds says nothing about
 // the first: the kernel has marked the pages clean. The caller has to write elsewhere.
 
@@ -26,6 +27,7 @@ import {
   rmSync,
   writevSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 
 /** An open file. */
 export type LogFile = number;
@@ -36,7 +38,7 @@ export type LogFileMode = 'read' | 'write' | 'create';
 export interface LogFiles {
   /** Names of the files in a directory; empty when there is none. */
   list(operation: string, directory: string): readonly string[];
-  /** With its parents; silent when it is there. */
+  /** With its parents, and durable itself; silent when it is there. */
   makeDirectory(operation: string, directory: string): void;
   open(operation: string, path: string, mode: LogFileMode): LogFile;
   close(operation: string, file: LogFile): void;
@@ -77,7 +79,12 @@ export function systemLogFiles(): LogFiles {
       }
     },
     makeDirectory(_operation, directory) {
-      mkdirSync(directory, { recursive: true, mode: privateDirectoryMode });
+      const created = mkdirSync(directory, { recursive: true, mode: privateDirectoryMode });
+      // Also when it was there: an earlier call may have made it and failed to sync.
+      for (let path = directory; ; path = dirname(path)) {
+        syncDirectory(dirname(path));
+        if (created === undefined || path === created || path === dirname(path)) return;
+      }
     },
     open: (_operation, path, mode) => openSync(path, flags[mode], privateFileMode),
     close: (_operation, file) => closeSync(file),
@@ -86,17 +93,19 @@ export function systemLogFiles(): LogFiles {
     write: (_operation, file, { buffers, position }) => writeAll(file, buffers, position),
     truncate: (_operation, file, bytes) => ftruncateSync(file, bytes),
     syncData: (_operation, file) => fdatasyncSync(file),
-    syncDirectory(_operation, directory) {
-      const opened = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-      try {
-        fsyncSync(opened);
-      } finally {
-        closeSync(opened);
-      }
-    },
+    syncDirectory: (_operation, directory) => syncDirectory(directory),
     rename: (_operation, from, to) => renameSync(from, to),
     remove: (_operation, path) => rmSync(path, { force: true }),
   };
+}
+
+function syncDirectory(directory: string): void {
+  const opened = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(opened);
+  } finally {
+    closeSync(opened);
+  }
 }
 
 function readAll(file: LogFile, into: Uint8Array, position: number): number {
