@@ -52,6 +52,8 @@ export interface Sqlite {
   kindOf(file: string): 'absent' | 'file' | 'other';
   /** The bytes as they lie there, for reading, without SQLite. Throws ENOENT, EIO and the like. */
   raw(file: string): RawFile;
+  /** Writes the bytes of a file's log over themselves and syncs them. Silent when it has no log. */
+  rewriteLog(file: string): void;
   /** Renames a closed file without a log, durably. */
   rename(from: string, to: string): void;
   /** Removes the file with its log; silent when there is none. */
@@ -69,6 +71,8 @@ export interface RawFile {
 export const inMemory = ':memory:';
 
 const privateDirectoryMode = 0o700;
+/** Read and written at once. */
+const rewriteBytes = 65_536;
 const companions = ['-wal', '-shm', ''];
 
 export function systemSqlite(): Sqlite {
@@ -89,6 +93,7 @@ export function systemSqlite(): Sqlite {
       return found === undefined ? 'absent' : found.isFile() ? 'file' : 'other';
     },
     raw: openRaw,
+    rewriteLog: (file) => rewrite(`${file}-wal`),
     rename(from, to) {
       fs.renameSync(from, to);
       syncDirectory(path.dirname(to));
@@ -109,6 +114,23 @@ function openRaw(file: string): RawFile {
     },
     close: () => fs.closeSync(handle),
   };
+}
+
+function rewrite(file: string): void {
+  if (sizeOf(file) === 0) return;
+  const handle = fs.openSync(file, 'r+');
+  try {
+    const piece = Buffer.alloc(rewriteBytes);
+    for (let offset = 0; ; ) {
+      const bytes = fs.readSync(handle, piece, 0, rewriteBytes, offset);
+      if (bytes === 0) break;
+      for (let done = 0; done < bytes; ) done += fs.writeSync(handle, piece, done, bytes - done, offset + done);
+      offset += bytes;
+    }
+    fs.fsyncSync(handle);
+  } finally {
+    fs.closeSync(handle);
+  }
 }
 
 function syncDirectory(directory: string): void {

@@ -8,13 +8,20 @@
 // keeps a second weir out of the same directory and needs no shared-memory file; no mmap, because a read error
 // of a worn card would then be a SIGBUS instead of an error.
 //
+// A log that is found when a file is opened is written over itself and synced before anything is built on it. After a
+// sync that failed Linux takes the pages for clean: they can be read, a later sync of them succeeds, and they were
+// never written. SQLite takes such a commit for a good one, and a power cut then ends the log there, with every later
+// commit behind the hole. Nobody knows whether the last sync of an earlier life failed, so every log is written anew;
+// while that fails, the file is not open. Pages of the database itself need none of it: a checkpoint whose sync failed
+// is repeated wholly, and the log has them until one succeeded.
+//
 // The check is bounded: files up to storeCheckBytesMax are checked page by page (quick_check); of larger ones
 // only the schema and the first rows are read. Damage deeper inside shows itself at the first read of that page
 // and is handled the same way then.
 
 import { storeCheckBytesMax } from '../limits.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
-import type { Sqlite, SqliteDatabase } from '../platform/sqlite.ts';
+import { inMemory, type Sqlite, type SqliteDatabase } from '../platform/sqlite.ts';
 import { DamagedFile, StoreError } from './errors.ts';
 import { migrate } from './migrations.ts';
 
@@ -43,6 +50,8 @@ const damageCodes = [
   'SQLITE_FORMAT',
 ];
 
+const readFailures = ['SQLITE_IOERR_READ', 'SQLITE_IOERR_SHORT_READ', 'SQLITE_IOERR_CORRUPTFS', 'SQLITE_IOERR_DATA'];
+
 /** What an error says about the file. `bug` is everything that is not the disk's or the file's doing. */
 export type Fault = 'damaged' | 'io' | 'full' | 'locked' | 'unreachable' | 'bug';
 
@@ -57,11 +66,20 @@ export function faultOf(thrown: unknown): Fault {
   return damageCodes.some((known) => code.startsWith(known)) ? 'damaged' : 'bug';
 }
 
+/** The storage did not give what it was asked for: unlike a failed write, that may be damage. */
+export function isReadFailure(thrown: unknown): boolean {
+  const code = errorCode(thrown);
+  if (readFailures.some((known) => code.startsWith(known))) return true;
+  return code === 'EIO' && (thrown as { readonly syscall?: unknown }).syscall === 'read';
+}
+
 /** Opens, checks and migrates. Throws what SQLite throws, or STORE_SCHEMA_NEWER; the file is then closed. */
 export function openFile(sqlite: Sqlite, file: string): SqliteDatabase {
   const database = sqlite.open(file);
   try {
     for (const pragma of pragmas) database.pragma(pragma);
+    // With the lock held: it may be the log of a weir that runs.
+    if (file !== inMemory) sqlite.rewriteLog(file);
     check(database, { whole: sqlite.fileBytes(file) <= storeCheckBytesMax });
     migrate(database, file);
     return database;

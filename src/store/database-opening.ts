@@ -12,7 +12,7 @@
 import { storeQuarantineFilesMax } from '../limits.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
 import type { Sqlite, SqliteDatabase } from '../platform/sqlite.ts';
-import { closeQuietly, type Fault, faultError, faultOf, openFile } from './database-file.ts';
+import { closeQuietly, type Fault, faultError, faultOf, isReadFailure, openFile } from './database-file.ts';
 import { DamagedFile } from './errors.ts';
 import {
   copyInMemory,
@@ -47,9 +47,8 @@ export function openDatabase<T>(sqlite: Sqlite, spec: OpeningSpec, build: Build<
     try {
       return openAsItIs(sqlite, spec, build);
     } catch (second) {
-      const fault = faultOf(second);
-      const badReads = fault === 'io' ? new DamagedFile(errorMessage(second)) : second;
-      return openAfter(badReads, { sqlite, spec, build });
+      const badReads = isReadFailure(second);
+      return openAfter(badReads ? new DamagedFile(errorMessage(second)) : second, { sqlite, spec, build });
     }
   }
 }
