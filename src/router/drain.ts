@@ -163,8 +163,9 @@ export class Drain {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       try {
-        if (this.#epoch !== this.#ports.store.epoch) await this.#begin();
+        // First of all the pause after a failure: a store that is away would refuse to begin over and over again.
         if (this.#failure !== undefined) await this.#recover(this.#failure);
+        else if (this.#epoch !== this.#ports.store.epoch) await this.#begin();
         else if (!this.#ports.endpoint.isReady) await this.#unlessStopped(this.#ports.endpoint.ready(signal));
         else await this.#step();
       } catch (error) {
