@@ -23,6 +23,19 @@ const leftBytes = 1_000_000;
 const silenceMs = 1500;
 const backlogLeast = 50;
 
+/** What the store does not survive yet, by the name of the test. */
+const todo: Readonly<Record<string, string>> = {
+  full: 'a store that finds no room does not open',
+  drains: 'confirmations need room, too',
+  readOnly: 'the data directory is made anew at each start',
+  'syncs fail': 'the store trusts what a failed sync left behind',
+};
+
+function unless(name: string): { readonly todo?: string } {
+  const reason = todo[name];
+  return reason === undefined || process.env['SICK_DISK_ALL'] !== undefined ? {} : { todo: reason };
+}
+
 /** A gateway with a module that writes down what was acknowledged, and a line that is cut. */
 class Patient {
   readonly world: World;
@@ -176,19 +189,6 @@ t.test(
     await patient.judge(t, false);
   },
 );
-
-/** What the store does not survive yet, by the name of the test. */
-const todo: Readonly<Record<string, string>> = {
-  full: 'a store that finds no room does not open',
-  drains: 'confirmations need room, too',
-  readOnly: 'the data directory is made anew at each start',
-  'syncs fail': 'the store trusts what a failed sync left behind',
-};
-
-function unless(name: string): { readonly todo?: string } {
-  const reason = todo[name];
-  return reason === undefined || process.env['SICK_DISK_ALL'] !== undefined ? {} : { todo: reason };
-}
 
 const sicknesses = {
   'writes fail': ['write EIO *'],
