@@ -18,7 +18,6 @@ import {
   HubDeviceBackend,
   Ingest,
   openHubDatabase,
-  Positions,
   QueueImport,
   Registry,
   Retention,
@@ -156,13 +155,11 @@ class CloudHub {
     const twins = new Twins({ database, clock });
     const deployments = new Deployments({ database, registry, twins });
     const eventLog = new EventLog({ database, clock }, { retentionBytes, retentionMs });
-    const positions = new Positions({ database, clock });
-    const ingest = new Ingest({ database, eventLog, positions, clock, log: log.child('ingest'), metrics });
+    const ingest = new Ingest({ database, eventLog, clock, log: log.child('ingest'), metrics });
     this.#closing.push(() => ingest.close());
     const imports = new QueueImport({
       database,
       registry,
-      positions,
       eventLog,
       clock,
       entropy,

@@ -13,7 +13,7 @@ import { type Http, systemHttp } from './platform/http.ts';
 import { createLog, type Log } from './platform/log.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
 import { buildInfo } from './platform/native.ts';
-import { type Network, systemNetwork } from './platform/net.ts';
+import { type Network, systemNetwork, trustedProxies } from './platform/net.ts';
 import { systemPeerCredentials } from './platform/peer-credentials.ts';
 import { type Processes, systemProcesses } from './platform/process.ts';
 import { findUser, type UserFacts } from './platform/users.ts';
@@ -94,4 +94,9 @@ export async function findAccount(config: Config): Promise<UserFacts | undefined
     message: `There is no user '${user}' on this machine, and modules.user in the configuration names it. Create the user, or correct the name.`,
     fields: { user },
   });
+}
+
+/** What a listener takes on from a proxy in front of it. */
+export function behindProxy({ listeners }: Config, name: 'tcp' | 'tls' | 'ws' | 'wss') {
+  return { proxyProtocol: listeners.proxied.includes(name) && trustedProxies(listeners.trustedProxies) };
 }

@@ -7,11 +7,11 @@
 // Order of the end: no new work (link, agent), drains, broker, store. Modules keep running (guarantee G6).
 
 import { dirname, join } from 'node:path';
-import { type AdminDevice, AdminServer, ModuleLog, type ModuleReport } from './admin/index.ts';
+import { type AdminDevice, AdminServer, ModuleLog, neverStarted } from './admin/index.ts';
 import { Agent, type AgentFacts, Clients, ModuleRegistry, type OwnTwin, Routing } from './agent/index.ts';
 import { Broker, IotHubFront, ModuleInput, SysTopics } from './broker/index.ts';
-import { type Config, redactedConfig } from './config/index.ts';
-import { type DeviceOptions, findAccount, type Ground, openGround } from './device-ground.ts';
+import { redactedConfig } from './config/index.ts';
+import { behindProxy, type DeviceOptions, findAccount, type Ground, openGround } from './device-ground.ts';
 import {
   CertificateStore,
   DeviceKey,
@@ -27,9 +27,10 @@ import type { Message } from './model/message.ts';
 import { moduleFileName } from './model/module-file-name.ts';
 import { shortDigest } from './platform/digest.ts';
 import { buildInfo, shimPath, storeThreadSource } from './platform/native.ts';
-import { type Listener, trustedProxies } from './platform/net.ts';
+import type { Listener } from './platform/net.ts';
 import { startThread } from './platform/thread.ts';
 import { tlsContext } from './platform/tls.ts';
+import { OperatorQueues } from './queues/index.ts';
 import { Router, upstreamQueue } from './router/index.ts';
 import { StateFile, Store } from './store/index.ts';
 import { Supervisor } from './supervisor/index.ts';
@@ -389,14 +390,18 @@ class Device {
   }
 
   async #openAdmin(parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts): Promise<void> {
-    const { config, http, log, metrics, disk, clock, processes } = this.#ground;
-    const { store, supervisor, agent, broker, hub, deviceId, hubHostname } = parts;
+    const { config, http, log, metrics, disk, clock, entropy, processes } = this.#ground;
+    const { store, router, memory, supervisor, agent, broker, hub, deviceId, hubHostname, hubKey } = parts;
+    const operator = new OperatorQueues(
+      { store, sender: router, documents: memory, clock, entropy, log: log.child('queues'), seal: hubKey },
+      { deviceId, hubQueue: upstreamQueue },
+    );
     const moduleLog = new ModuleLog({ disk, clock }, { logDir: join(config.dataDir, 'logs') });
     const build = buildInfo();
     const device: AdminDevice = {
       status: async () => {
         const [lanes, facts, memoryPssBytes] = await Promise.all([
-          store.lanes(),
+          store.lanes().then((known) => operator.counted(known)),
           store.facts(),
           processes.pssBytes(processes.pid),
         ]);
@@ -425,6 +430,7 @@ class Device {
           memoryPssBytes: memoryPssBytes ?? null,
         };
       },
+      queues: operator,
       restartModule: (name) => supervisor.restart(name),
       logs: (request) => moduleLog.read(request),
       config: () => redactedConfig(config),
@@ -480,10 +486,6 @@ class Device {
   }
 }
 
-function behindProxy({ listeners }: Config, name: 'tcp' | 'tls' | 'ws' | 'wss') {
-  return { proxyProtocol: listeners.proxied.includes(name) && trustedProxies(listeners.trustedProxies) };
-}
-
 function twinOf(twins: TwinCache, identity: Identity): OwnTwin {
   return {
     desired: () => twins.twin(identity).desired,
@@ -493,20 +495,5 @@ function twinOf(twins: TwinCache, identity: Identity): OwnTwin {
       twins.onDesired((news) => {
         if (sameIdentity(news.identity, identity)) listener();
       }),
-  };
-}
-
-/** How a module is listed that this build cannot run. */
-function neverStarted({ name, reason }: { readonly name: string; readonly reason: string }): ModuleReport {
-  return {
-    name,
-    runtimeStatus: 'failed',
-    pid: null,
-    exitCode: 0,
-    statusDescription: reason,
-    restartCount: 0,
-    startedAtMs: null,
-    exitedAtMs: null,
-    nextStartAtMs: null,
   };
 }

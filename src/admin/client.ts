@@ -8,9 +8,23 @@ import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../mod
 import type { Http, HttpCall } from '../platform/http.ts';
 import type { MetricSample } from '../platform/metrics.ts';
 import { AdminError, AnsweredError } from './errors.ts';
-import type { LogRequest, ModuleReport, QueueReport, StatusReport } from './ports.ts';
+import type {
+  ExportedFile,
+  ExportRequest,
+  LogRequest,
+  ModuleReport,
+  PeekedMessage,
+  PeekRequest,
+  PurgeReport,
+  PurgeRequest,
+  QueueReport,
+  ReceiptReport,
+  ReceiptText,
+  StatusReport,
+} from './ports.ts';
 
 const statusErrorMin = 400;
+const statusNothing = 204;
 
 export class AdminClient {
   readonly #http: Http;
@@ -35,6 +49,29 @@ export class AdminClient {
 
   queues(): Promise<readonly QueueReport[]> {
     return this.#get<readonly QueueReport[]>('/queues');
+  }
+
+  peekQueue({ queue, priority, count, from }: PeekRequest): Promise<readonly PeekedMessage[]> {
+    const query = new URLSearchParams({ ...priorityQuery(priority), count: String(count), from });
+    return this.#get<readonly PeekedMessage[]>(`/queues/${encodeURIComponent(queue)}/messages?${query}`);
+  }
+
+  async purgeQueue({ queue, priority, beforeMs }: PurgeRequest): Promise<readonly PurgeReport[]> {
+    const before = beforeMs === undefined ? {} : { before: String(Math.floor(beforeMs)) };
+    const query = new URLSearchParams({ ...priorityQuery(priority), ...before });
+    const path = `/queues/${encodeURIComponent(queue)}/messages?${query}`;
+    return (await this.#ask<readonly PurgeReport[]>({ ...this.#call(path), method: 'DELETE' })) ?? [];
+  }
+
+  /** The next queue file for the hub; undefined when there is nothing more. */
+  exportQueue({ queue, have, done }: ExportRequest): Promise<ExportedFile | undefined> {
+    const path = `/queues/${encodeURIComponent(queue)}/files`;
+    return this.#ask({ ...this.#call(path), method: 'POST', body: JSON.stringify({ have, done }) });
+  }
+
+  async takeReceipts(receipts: readonly ReceiptText[]): Promise<readonly ReceiptReport[]> {
+    const body = JSON.stringify({ receipts });
+    return (await this.#ask<readonly ReceiptReport[]>({ ...this.#call('/receipts'), method: 'POST', body })) ?? [];
   }
 
   metrics(): Promise<readonly MetricSample[]> {
@@ -77,11 +114,15 @@ export class AdminClient {
     }
   }
 
-  async #get<Answer>(path: string, signal?: AbortSignal): Promise<Answer> {
-    const { status, body } = await this.#reach(() =>
-      this.#http.call({ ...this.#call(path), ...(signal === undefined ? {} : { signal }) }),
-    );
+  #get<Answer>(path: string, signal?: AbortSignal): Promise<Answer> {
+    return this.#ask<Answer>({ ...this.#call(path), ...(signal === undefined ? {} : { signal }) }) as Promise<Answer>;
+  }
+
+  /** Undefined for an answer without content. */
+  async #ask<Answer>(call: HttpCall): Promise<Answer | undefined> {
+    const { status, body } = await this.#reach(() => this.#http.call(call));
     throwIfRefused(status, body);
+    if (status === statusNothing) return undefined;
     const parsed = parseJson(body);
     if (parsed.ok) return parsed.value as JsonValue as Answer;
     throw new AdminError(
@@ -121,6 +162,10 @@ export class AdminClient {
     }
     return cause;
   }
+}
+
+function priorityQuery(priority: number | undefined): Readonly<Record<string, string>> {
+  return priority === undefined ? {} : { priority: String(priority) };
 }
 
 function throwIfRefused(status: number, body: string): void {

@@ -92,8 +92,95 @@ export interface LogRequest {
   readonly signal: AbortSignal;
 }
 
+export interface PeekRequest {
+  readonly queue: string;
+  /** 0 to 9, 10 for messages without one; undefined: all. */
+  readonly priority?: number | undefined;
+  readonly count: number;
+  readonly from: 'first' | 'last';
+}
+
+export interface PeekedMessage {
+  readonly queue: string;
+  readonly priority: number;
+  /** Fresh messages that pass a backlog. */
+  readonly live: boolean;
+  readonly offset: number;
+  readonly deviceId: string;
+  readonly moduleId?: string;
+  readonly output?: string;
+  readonly enqueuedMs: number;
+  readonly system: Readonly<Record<string, string>>;
+  readonly properties: Readonly<Record<string, string>>;
+  /** Of the body. */
+  readonly bytes: number;
+  /** Absent when there was no room for it in the answer. */
+  readonly bodyBase64?: string;
+}
+
+export interface PurgeRequest {
+  readonly queue: string;
+  readonly priority?: number | undefined;
+  /** Only messages accepted before this wall time. */
+  readonly beforeMs?: number | undefined;
+}
+
+export interface PurgeReport {
+  readonly queue: string;
+  readonly priority: number;
+  readonly live: boolean;
+  readonly messages: number;
+}
+
+export interface ExportRequest {
+  readonly queue: string;
+  /** What there is already, by stream. */
+  readonly have: readonly { readonly stream: string; readonly after: number; readonly last: number }[];
+  /** Streams of which nothing more is wanted. */
+  readonly done: readonly string[];
+}
+
+/** One queue file: protocol/queue-file/segment.ts. */
+export interface ExportedFile {
+  readonly name: string;
+  readonly facts: {
+    readonly stream: string;
+    readonly after: number;
+    readonly last: number;
+    readonly messages: number;
+  };
+  /** Nothing of its lane is behind it. */
+  readonly isLast: boolean;
+  readonly contentBase64: string;
+  readonly waiting: { readonly messages: number; readonly bytes: number };
+}
+
+export interface ReceiptText {
+  readonly name: string;
+  readonly text: string;
+}
+
+export interface ReceiptReport {
+  readonly name: string;
+  /** `gone`: nothing that it covers waited any more. `other`: it is another gateway's. */
+  readonly outcome: 'freed' | 'gone' | 'other' | 'refused';
+  readonly messages?: number;
+  readonly code?: string;
+  readonly message?: string;
+}
+
+/** What operators do to queues. All reject with a WeirError of their own. */
+export interface AdminQueues {
+  peek(request: PeekRequest): Promise<readonly PeekedMessage[]>;
+  purge(request: PurgeRequest): Promise<readonly PurgeReport[]>;
+  /** The next queue file for the hub; undefined when there is nothing more. */
+  exportNext(request: ExportRequest): Promise<ExportedFile | undefined>;
+  takeReceipts(receipts: readonly ReceiptText[]): Promise<readonly ReceiptReport[]>;
+}
+
 /** The device behind the socket. */
 export interface AdminDevice {
+  readonly queues: AdminQueues;
   status(): Promise<StatusReport>;
   /** Stops and starts a module again. Rejects ADMIN_NO_SUCH_MODULE or a WeirError of its own. */
   restartModule(name: string): Promise<void>;

@@ -1,6 +1,7 @@
 // The admin socket: HTTP/1.1 over a unix socket, for operators and for the command line.
 //
 //   GET  /status  /modules  /queues  /metrics  /config  /version     JSON
+//   …    /queues/{queue}/…  /receipts                                queue-requests.ts
 //   POST /modules/{name}/restart                                     202, no content
 //   GET  /modules/{name}/logs?tail=N&since=MS&follow=true            text/plain, oldest line first
 //
@@ -14,6 +15,8 @@ import type { Http, HttpRequest, HttpResponse, HttpServer } from '../platform/ht
 import type { Log } from '../platform/log.ts';
 import { AdminError } from './errors.ts';
 import type { AdminDevice, LogRequest, MetricSource } from './ports.ts';
+import { queueRequest } from './queue-requests.ts';
+import { json, wholeNumber } from './request-parts.ts';
 
 export interface AdminServerPorts {
   readonly http: Http;
@@ -80,7 +83,10 @@ export class AdminServer {
     if (first === 'modules' && name !== undefined) {
       if (rest.length === 0 && verb === 'restart') return allow(request, 'POST', () => this.#restart(name));
       if (rest.length === 0 && verb === 'logs') return allow(request, 'GET', () => this.#logs(name, request));
-    } else if (name === undefined) {
+    }
+    const queues = queueRequest(this.#ports.device.queues, request);
+    if (queues !== undefined) return allow(request, queues.method, queues.answer);
+    if (name === undefined) {
       const resource = this.#resource(first ?? '');
       if (resource !== undefined) return allow(request, 'GET', async () => json(await resource()));
     }
@@ -153,16 +159,4 @@ function allow(request: HttpRequest, method: string, answer: () => Promise<HttpR
 function checkedName(name: string): string {
   if (isValidId(name)) return name;
   throw new AdminError('ADMIN_BAD_REQUEST', `'${name}' is not a module name.`);
-}
-
-function wholeNumber(query: URLSearchParams, name: string, max: number): number | undefined {
-  const text = query.get(name);
-  if (text === null) return undefined;
-  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (value <= max) return value;
-  throw new AdminError('ADMIN_BAD_REQUEST', `${name}=${text} is not a whole number from 0 to ${max}.`);
-}
-
-function json(value: unknown, status = statusOk): HttpResponse {
-  return { status, body: JSON.stringify(value) };
 }

@@ -7,6 +7,8 @@ export interface Keyboard {
   readonly isTerminal: boolean;
   /** The next line without its end; undefined at the end of the input, or when the person gave up. */
   readSecret(): Promise<string | undefined>;
+  /** The same for what may be seen. */
+  readLine(): Promise<string | undefined>;
 }
 
 const enter = ['\r', '\n'];
@@ -26,6 +28,13 @@ export function systemKeyboard(stdin: NodeJS.ReadStream = process.stdin): Keyboa
         return await readLine(stdin, state, isTerminal);
       } finally {
         if (isTerminal) stdin.setRawMode(false);
+        stdin.pause();
+      }
+    },
+    async readLine() {
+      try {
+        return await readLine(stdin, state, false);
+      } finally {
         stdin.pause();
       }
     },

@@ -60,8 +60,8 @@ export function sizeText(bytes: number): string {
   return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit]}`;
 }
 
-/** Throws UsageError when the text is neither a duration nor a point in time. */
-export function sinceMs(text: string, nowMs: number): number {
+/** Throws UsageError when the text, which `option` brought, is neither a duration nor a point in time. */
+export function sinceMs(text: string, nowMs: number, option = '--since'): number {
   const match = /^(\d{1,9})\s*([a-z]+)(\s+ago)?$/i.exec(text.trim());
   const word = (match?.[2] ?? '').toLowerCase();
   const unit = word.length > 2 ? word.replace(/s$/, '') : word;
@@ -70,6 +70,6 @@ export function sinceMs(text: string, nowMs: number): number {
   const at = /^\d{4}-\d\d-\d\d/.test(text.trim()) ? Date.parse(text.trim()) : Number.NaN;
   if (!Number.isNaN(at)) return Math.max(0, at);
   throw new UsageError(
-    `--since "${text}" is not understood. Write a duration such as 10m, 2h or "1 day", or a time such as 2026-01-31T12:00:00Z.`,
+    `${option} "${text}" is not understood. Write a duration such as 10m, 2h or "1 day", or a time such as 2026-01-31T12:00:00Z.`,
   );
 }

@@ -1,9 +1,11 @@
-// `weir queue status`: what waits for the hub and for modules, and what was dropped and why.
+// `weir queue …`: what waits on disk. `status` is here: what waits for the hub and for modules, and what was dropped
+// and why. The others are files in queue/.
 
 import type { CommandModule } from 'yargs';
 import { adminClient, type CliContext, type GlobalOptions, writeJson } from './context.ts';
 import { UsageError } from './errors.ts';
 import { queueTable } from './module-table.ts';
+import { queueExportCommand, queueImportCommand, queuePeekCommand, queuePurgeCommand } from './queue/index.ts';
 
 export interface QueueOptions extends GlobalOptions {
   readonly json: boolean;
@@ -23,12 +25,20 @@ export function queueCommand(context: CliContext): CommandModule<GlobalOptions, 
       else await context.terminal.write(queueTable(context, queues) || 'No queues.\n');
     },
   };
+  const what = 'Name what to do: weir queue status, peek, purge, export or import';
   return {
     command: 'queue',
     describe: 'what waits on disk',
-    builder: (yargs) => yargs.command(status).demandCommand(1, 'Name what to do: weir queue status'),
+    builder: (yargs) =>
+      yargs
+        .command(status)
+        .command(queuePeekCommand(context))
+        .command(queuePurgeCommand(context))
+        .command(queueExportCommand(context))
+        .command(queueImportCommand(context))
+        .demandCommand(1, what),
     handler: () => {
-      throw new UsageError('Name what to do: weir queue status');
+      throw new UsageError(what);
     },
   };
 }

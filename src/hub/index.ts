@@ -14,7 +14,6 @@ export { HubDeviceBackend } from './device-backend.ts';
 export { directoryUnusable } from './errors.ts';
 export { EventLog } from './event-log.ts';
 export { Ingest } from './ingest.ts';
-export { Positions } from './positions.ts';
 export { QueueImport } from './queue-import.ts';
 export { Registry } from './registry.ts';
 export { Retention } from './retention.ts';

@@ -24,7 +24,7 @@ import type { Counter, Metrics } from '../platform/metrics.ts';
 import type { HubDatabase } from './database.ts';
 import { HubError, logWriteFailed } from './errors.ts';
 import type { EventLog } from './event-log.ts';
-import type { Positions } from './positions.ts';
+import { Positions } from './positions.ts';
 
 interface Pending {
   readonly message: Message;
@@ -35,7 +35,6 @@ interface Pending {
 export interface IngestPorts {
   readonly database: HubDatabase;
   readonly eventLog: EventLog;
-  readonly positions: Positions;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -43,6 +42,7 @@ export interface IngestPorts {
 
 export class Ingest {
   readonly #ports: IngestPorts;
+  readonly #positions: Positions;
   readonly #logged: Counter;
   readonly #repeated: Counter;
   readonly #rejected: Counter;
@@ -55,6 +55,7 @@ export class Ingest {
 
   constructor(ports: IngestPorts) {
     this.#ports = ports;
+    this.#positions = new Positions(ports);
     this.#logged = ports.metrics.counter('weir_hub_events_logged');
     this.#repeated = ports.metrics.counter('weir_hub_events_repeated');
     this.#rejected = ports.metrics.counter('weir_hub_events_rejected');
@@ -102,10 +103,10 @@ export class Ingest {
 
   #commit(): void {
     const group = this.#takeGroup();
-    const { database, positions, eventLog, log } = this.#ports;
+    const { database, eventLog, log } = this.#ports;
     try {
       const logged = database.transaction(() => {
-        const fresh = positions.advance(group.map((pending) => pending.message));
+        const fresh = this.#positions.advance(group.map((pending) => pending.message));
         eventLog.append(fresh, { repeated: group.length - fresh.length });
         return fresh.length;
       });

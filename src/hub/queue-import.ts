@@ -32,14 +32,13 @@ import type { HubDatabase } from './database.ts';
 import { logWriteFailed } from './errors.ts';
 import type { EventLog } from './event-log.ts';
 import type { FileSeal } from './ports.ts';
-import type { Positions } from './positions.ts';
+import { Positions } from './positions.ts';
 import { fileMissing, fileOfStranger, fileRefused, fileWrongKey } from './queue-import-errors.ts';
 import type { Registry } from './registry.ts';
 
 export interface QueueImportPorts {
   readonly database: HubDatabase;
   readonly registry: Registry;
-  readonly positions: Positions;
   readonly eventLog: EventLog;
   readonly clock: Clock;
   readonly entropy: Entropy;
@@ -65,9 +64,11 @@ export interface ImportedFile {
 
 export class QueueImport {
   readonly #ports: QueueImportPorts;
+  readonly #positions: Positions;
 
   constructor(ports: QueueImportPorts) {
     this.#ports = ports;
+    this.#positions = new Positions(ports);
   }
 
   /**
@@ -122,15 +123,15 @@ export class QueueImport {
 
   /** How many were new. */
   #append(name: string, facts: SegmentFacts, messages: readonly Message[]): number {
-    const { database, positions, eventLog, metrics, clock } = this.#ports;
+    const { database, eventLog, metrics, clock } = this.#ports;
     const { deviceId, stream, after, gone } = facts;
-    const received = positions.last(deviceId, stream);
+    const received = this.#positions.last(deviceId, stream);
     if (after > Math.max(received, gone)) throw fileMissing(name, { deviceId, received, after });
     const nowMs = clock.wallMs();
     let logged: number;
     try {
       logged = database.transaction(() => {
-        const fresh = positions.advance(messages);
+        const fresh = this.#positions.advance(messages);
         const arrived = fresh.map((message) => ({ ...message, system: withOrigin(message), enqueuedMs: nowMs }));
         eventLog.append(arrived, { repeated: messages.length - fresh.length });
         return fresh.length;

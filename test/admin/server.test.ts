@@ -11,6 +11,7 @@ import {
   type LogRequest,
   type StatusReport,
 } from '../../src/admin/index.ts';
+import type { AdminQueues } from '../../src/admin/ports.ts';
 import { WeirError } from '../../src/model/errors.ts';
 import { systemHttp } from '../../src/platform/http.ts';
 import type { Log } from '../../src/platform/log.ts';
@@ -60,6 +61,24 @@ class FakeDevice implements AdminDevice {
   constructor(options: { readonly endless: boolean } = { endless: false }) {
     this.endless = options.endless;
   }
+
+  readonly asked: unknown[] = [];
+
+  readonly queues: AdminQueues = {
+    peek: async (request) => {
+      this.asked.push(request);
+      return [];
+    },
+    purge: async (request) => {
+      this.asked.push(request);
+      return [{ queue: request.queue, priority: 3, live: false, messages: 7 }];
+    },
+    exportNext: async (request) => {
+      this.asked.push(request);
+      return undefined;
+    },
+    takeReceipts: async (receipts) => receipts.map(({ name }) => ({ name, outcome: 'gone' })),
+  };
 
   status(): Promise<StatusReport> {
     return Promise.resolve(report);
@@ -220,4 +239,43 @@ t.test('without a daemon the client says so and how to start it', async (t) => {
     message: `weir is not running on ${runDir}. Start it: systemctl start weir, or weir run.`,
   });
   await t.rejects(client.restartModule('m'), { code: 'ADMIN_NOT_RUNNING' });
+});
+
+t.test('queues are looked into, purged and carried by their names', async (t) => {
+  const device = new FakeDevice();
+  const { client } = await served(t, device);
+  t.same(await client.peekQueue({ queue: '$upstream', priority: 3, count: 5, from: 'last' }), []);
+  t.same(await client.purgeQueue({ queue: 'filter/inputs/in', beforeMs: 12.5 }), [
+    { queue: 'filter/inputs/in', priority: 3, live: false, messages: 7 },
+  ]);
+  const have = [{ stream: 'e.1', after: 0, last: 9 }];
+  t.equal(await client.exportQueue({ queue: '$upstream', have, done: ['e.2'] }), undefined);
+  t.same(await client.takeReceipts([{ name: 'a', text: 'x' }]), [{ name: 'a', outcome: 'gone' }]);
+  t.same(device.asked, [
+    { queue: '$upstream', priority: 3, count: 5, from: 'last' },
+    { queue: 'filter/inputs/in', priority: undefined, beforeMs: 12 },
+    { queue: '$upstream', have, done: ['e.2'] },
+  ]);
+});
+
+t.test('a request about queues that cannot be understood is refused with the reason', async (t) => {
+  const { runDir } = await served(t, new FakeDevice());
+  const http = systemHttp();
+  const rows = [
+    ['GET', '/queues/q/messages?from=middle', '', 400],
+    ['GET', '/queues/q/messages?count=1001', '', 400],
+    ['GET', '/queues/q/messages?priority=11', '', 400],
+    ['POST', '/queues/q/files', '[]', 400],
+    ['POST', '/queues/q/files', '{"have":[{"stream":"e"}],"done":[]}', 400],
+    ['POST', '/queues/q/files', '{"have":[],"done":[1]}', 400],
+    ['POST', '/receipts', '{"receipts":[{"name":"a"}]}', 400],
+    ['POST', '/receipts', '{"receipts":', 400],
+    ['PUT', '/queues/q/messages', '', 405],
+    ['GET', '/queues/q/other', '', 404],
+    ['GET', '/queues/q', '', 404],
+  ] as const;
+  for (const [method, path, body, status] of rows) {
+    const answer = await http.call({ socketPath: join(runDir, 'admin.sock'), method, path, body });
+    t.equal(answer.status, status, `${method} ${path} ${body}: ${answer.body}`);
+  }
 });

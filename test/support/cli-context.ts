@@ -25,6 +25,7 @@ export function recordedContext(
     readonly nowMs?: number;
     /** Lines that a person types. */
     readonly typed?: readonly string[];
+    readonly isTerminal?: boolean;
   } = {},
 ): RecordedContext {
   let out = '';
@@ -50,7 +51,11 @@ export function recordedContext(
     http: tableHttp(options.answers, calls),
     processes: { ...systemProcesses(), executable: '/usr/bin/weir' },
     env: {},
-    keyboard: { isTerminal: false, readSecret: async () => typed.shift() },
+    keyboard: {
+      isTerminal: options.isTerminal ?? false,
+      readSecret: async () => typed.shift(),
+      readLine: async () => typed.shift(),
+    },
     onStop: (listener) => void listeners.push(listener),
     onReload: (listener) => void reloads.push(listener),
     exit: { code: 0 },

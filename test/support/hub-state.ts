@@ -29,12 +29,11 @@ export function hubState(directory: string, retention: EventLogOptions = roomyRe
   const twins = new Twins({ database, clock });
   const eventLog = new EventLog({ database, clock }, retention);
   const positions = new Positions({ database, clock });
-  const ingest = new Ingest({ database, eventLog, positions, clock, log, metrics });
+  const ingest = new Ingest({ database, eventLog, clock, log, metrics });
   const deployments = new Deployments({ database, registry, twins });
   const imports = new QueueImport({
     database,
     registry,
-    positions,
     eventLog,
     clock,
     entropy: seededEntropy(2),

@@ -10,6 +10,7 @@ import { deviceDeleteCommand } from './device-delete.ts';
 import { deviceListCommand } from './device-list.ts';
 import { deviceShowCommand } from './device-show.ts';
 import type { HubClientOptions } from './hub-client.ts';
+import { importCommand } from './import.ts';
 import { monitorCommand } from './monitor.ts';
 import { startCommand } from './start.ts';
 import { twinShowCommand } from './twin-show.ts';
@@ -25,9 +26,10 @@ export function hubCommand(context: CliContext): CommandModule<GlobalOptions, Hu
         .command(deployCommand(context))
         .command(twinCommand(context))
         .command(monitorCommand(context))
-        .demandCommand(1, 'Name what to do: weir hub start, device, deploy, twin or monitor'),
+        .command(importCommand(context))
+        .demandCommand(1, 'Name what to do: weir hub start, device, deploy, twin, monitor or import'),
     handler: () => {
-      throw new UsageError('Name what to do: weir hub start, device, deploy, twin or monitor');
+      throw new UsageError('Name what to do: weir hub start, device, deploy, twin, monitor or import');
     },
   };
 }

@@ -70,7 +70,7 @@ class Console {
       http: systemHttp(),
       processes: systemProcesses(),
       env: {},
-      keyboard: { isTerminal: false, readSecret: async () => undefined },
+      keyboard: { isTerminal: false, readSecret: async () => undefined, readLine: async () => undefined },
       onReload: () => undefined,
       onStop: (listener) => {
         this.stop = listener;
