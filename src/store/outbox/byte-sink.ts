@@ -17,10 +17,12 @@ export class ByteSink implements WordMemory {
   bytes: Buffer;
   words: Int32Array;
   length = 0;
-  readonly #capacity: number;
+  readonly #kept: number;
+  #capacity: number;
 
   /** `capacity` is what it keeps between uses, a multiple of 8. */
   constructor(capacity: number) {
+    this.#kept = capacity;
     this.#capacity = capacity;
     this.bytes = Buffer.from(new ArrayBuffer(capacity));
     this.words = new Int32Array(this.bytes.buffer);
@@ -29,7 +31,7 @@ export class ByteSink implements WordMemory {
   /** Forgets what is in it, and gives back the memory that one unusually large use took. */
   clear(): void {
     this.length = 0;
-    if (this.bytes.byteLength > this.#capacity) this.#take(this.#capacity);
+    if (this.#capacity > this.#kept) this.#take(this.#kept);
   }
 
   byte(value: number): void {
@@ -39,7 +41,12 @@ export class ByteSink implements WordMemory {
 
   uint32(value: number): void {
     this.reserve(wordBytes);
-    this.length = this.bytes.writeInt32LE(value | 0, this.length);
+    const { bytes, length } = this;
+    bytes[length] = value;
+    bytes[length + 1] = value >>> 8;
+    bytes[length + 2] = value >>> 16;
+    bytes[length + 3] = value >>> 24;
+    this.length = length + wordBytes;
   }
 
   float64(value: number): void {
@@ -49,16 +56,19 @@ export class ByteSink implements WordMemory {
 
   varint(value: number): void {
     this.reserve(varintBytesMax);
+    const { bytes } = this;
+    let at = this.length;
     let rest = value;
     while (rest > smallMax) {
-      this.bytes[this.length++] = (rest % varintBase) | varintMore;
+      bytes[at++] = (rest % varintBase) | varintMore;
       rest = Math.floor(rest / varintBase);
     }
     while (rest >= varintMore) {
-      this.bytes[this.length++] = (rest & varintMask) | varintMore;
+      bytes[at++] = (rest & varintMask) | varintMore;
       rest >>>= 7;
     }
-    this.bytes[this.length++] = rest;
+    bytes[at++] = rest;
+    this.length = at;
   }
 
   text(value: string): void {
@@ -78,17 +88,18 @@ export class ByteSink implements WordMemory {
   align(unit: number): void {
     const end = Math.ceil(this.length / unit) * unit;
     this.reserve(end - this.length);
-    this.bytes.fill(0, this.length, end);
+    for (let at = this.length; at < end; at++) this.bytes[at] = 0;
     this.length = end;
   }
 
   reserve(count: number): void {
-    if (this.length + count > this.bytes.byteLength)
-      this.#take(Math.ceil(Math.max(this.length + count, this.bytes.byteLength * 2) / 8) * 8);
+    if (this.length + count > this.#capacity)
+      this.#take(Math.ceil(Math.max(this.length + count, this.#capacity * 2) / 8) * 8);
   }
 
   #take(capacity: number): void {
     const old = this.bytes;
+    this.#capacity = capacity;
     this.bytes = Buffer.from(new ArrayBuffer(capacity));
     this.words = new Int32Array(this.bytes.buffer);
     old.copy(this.bytes, 0, 0, Math.min(this.length, capacity));

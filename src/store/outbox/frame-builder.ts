@@ -62,8 +62,10 @@ export class FrameBuilder {
   readonly #notes = new ByteSink(keptNoteBytes);
   readonly #tracks = new ByteSink(keptNoteBytes);
   readonly #lanes = new Map<number, FrameLane>();
+  /** Of the record being put in, the first #targets of each. */
   readonly #targetTracks: number[] = [];
   readonly #targetOffsets: number[] = [];
+  #targets = 0;
   #lastLane: FrameLane | undefined;
   #explicit = false;
   #recordLength = 0;
@@ -110,15 +112,13 @@ export class FrameBuilder {
   /** Begins a record; target() at least once and endRecord() follow. */
   beginRecord(record: Uint8Array): void {
     const bodies = this.#bodies;
-    const start = alignUp(bodies.length, recordAlignment);
-    bodies.reserve(start + record.byteLength - bodies.length + frameAlignment);
-    bodies.bytes.fill(0, bodies.length, start);
-    bodies.bytes.set(record, start);
-    bodies.length = start + record.byteLength;
-    this.#recordLength = record.byteLength;
-    this.#recordCrc = crc(bodies, { start, length: record.byteLength, seed: 0 });
-    this.#targetTracks.length = 0;
-    this.#targetOffsets.length = 0;
+    bodies.align(recordAlignment);
+    const start = bodies.length;
+    const length = record.byteLength;
+    bodies.append(record);
+    this.#recordLength = length;
+    this.#recordCrc = crc(bodies, { start, length, seed: 0 });
+    this.#targets = 0;
     this.#explicit = false;
   }
 
@@ -134,13 +134,14 @@ export class FrameBuilder {
     entry.next = offset + 1;
     entry.count++;
     entry.bytes += this.#recordLength;
-    this.#targetTracks.push(entry.lastTrack);
-    this.#targetOffsets.push(offset);
+    const at = this.#targets++;
+    this.#targetTracks[at] = entry.lastTrack;
+    this.#targetOffsets[at] = offset;
   }
 
   endRecord(): void {
     const records = this.#records;
-    const targets = this.#targetTracks.length;
+    const targets = this.#targets;
     records.varint(this.#recordLength);
     records.uint32(this.#recordCrc);
     records.varint(targets * 2 + (this.#explicit ? 1 : 0));

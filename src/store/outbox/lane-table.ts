@@ -13,6 +13,8 @@ export class LaneTable {
   readonly #byId = new Map<number, LaneState>();
   /** Callers mostly pass the same objects again: their key need not be made. */
   #byObject = new WeakMap<Lane, LaneState>();
+  /** The one asked for last, mostly the next as well. */
+  #latest: { readonly lane: Lane; readonly state: LaneState } | undefined;
   readonly #fresh: LaneState[] = [];
   #next = 1;
   #epoch: string;
@@ -43,10 +45,12 @@ export class LaneTable {
   }
 
   find(lane: Lane): LaneState | undefined {
-    const known = this.#byObject.get(lane);
-    if (known !== undefined) return known;
-    const found = this.#byKey.get(laneKey(lane));
-    if (found !== undefined) this.#byObject.set(lane, found);
+    const latest = this.#latest;
+    if (latest !== undefined && latest.lane === lane) return latest.state;
+    const found = this.#byObject.get(lane) ?? this.#byKey.get(laneKey(lane));
+    if (found === undefined) return undefined;
+    this.#byObject.set(lane, found);
+    this.#latest = { lane, state: found };
     return found;
   }
 
@@ -96,17 +100,23 @@ export class LaneTable {
       this.#byId.delete(state.id);
     }
     this.#fresh.length = 0;
-    this.#byObject = new WeakMap();
+    this.#forgetObjects();
   }
 
   /** Forgets empty lanes, oldest first, until half of the table is free. Only while nobody has a place in one. */
   forgetEmpty(): void {
     if (this.#byKey.size <= outboxLanesMax / 2) return;
+    this.#forgetObjects();
     for (const state of [...this.#byId.values()]) {
       if (this.#byKey.size <= outboxLanesMax / 2) return;
       if (state.messages > 0 || state.parts.length > 0) continue;
       this.#byKey.delete(state.key);
       this.#byId.delete(state.id);
     }
+  }
+
+  #forgetObjects(): void {
+    this.#byObject = new WeakMap();
+    this.#latest = undefined;
   }
 }

@@ -196,6 +196,7 @@ function segmentNote(segment: Segment): SegmentNote {
 
 /** What the sum over lanes counts more than once. */
 function sharedBytes(segment: Segment): number {
+  if (segment.parts.size < 2) return 0;
   let whole = 0;
   for (const part of segment.parts) whole += part.bytes;
   if (whole <= segment.recordBytes) return 0;

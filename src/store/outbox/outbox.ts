@@ -75,6 +75,7 @@ export class Outbox {
   readonly #segmentBytes: number;
   readonly #builder = new FrameBuilder(outboxFrameBytesKept);
   readonly #drops = new Map<LaneState, Map<LaneDropReason, number>>();
+  /** Lanes of the message being appended; used again for the next. */
   readonly #targeted: LaneState[] = [];
   #log: Log | undefined;
   /** A commit whose only content is what is known of the hour. */
@@ -143,18 +144,18 @@ export class Outbox {
   /** Stages one message: the check for repetitions, the message in all its lanes, the position of its stream. */
   append({ targets, record, hop }: AppendSpec): AppendOutcome {
     const { state } = this.#opened();
-    assert(targets.length > 0 && targets.length <= storeTargetsMax, 'a message has targets');
+    const count = targets.length;
+    if (count === 0 || count > storeTargetsMax) assert.fail('a message has targets');
     const lanes = this.#targeted;
-    lanes.length = 0;
-    for (const { lane } of targets) {
-      const found = state.lanes.findOrCreate(lane);
+    for (let index = 0; index < count; index++) {
+      const found = state.lanes.findOrCreate((targets[index] as LaneTarget).lane);
       if (found === undefined) return appendOutcome.refused;
-      lanes.push(found);
+      lanes[index] = found;
     }
     if (hop !== undefined && !state.streams.advance(hop)) return appendOutcome.duplicate;
     const builder = this.#builder;
     builder.beginRecord(record);
-    for (let index = 0; index < targets.length; index++) {
+    for (let index = 0; index < count; index++) {
       const lane = lanes[index] as LaneState;
       if (index > 0 && lanes.indexOf(lane) < index) continue;
       const target = targets[index] as LaneTarget;
@@ -296,8 +297,7 @@ export class Outbox {
   }
 
   #opened(): Log {
-    assert(this.#log !== undefined, 'the outbox is open');
-    return this.#log;
+    return this.#log ?? assert.fail('the outbox is not open');
   }
 
   #assemble(state: LogState, source: FrameSource): Log {
@@ -416,7 +416,7 @@ function takeOffset(lane: LaneState, wanted: number | undefined): number {
   lane.touch();
   const next = lane.offsetNext;
   const offset = wanted ?? next;
-  assert(offset >= next && offset <= storeOffsetMax, `lane ${lane.key} cannot take offset ${offset}`);
+  if (offset < next || offset > storeOffsetMax) assert.fail(`lane ${lane.key} cannot take offset ${offset}`);
   lane.offsetNext = offset + 1;
   if (offset > next) lane.removeRange(next, offset - 1);
   return offset;

@@ -20,7 +20,10 @@ export class StreamTable {
   readonly #known = new Map<string, Known>();
   readonly #names = new Map<number, string>();
   readonly #free: number[] = [];
-  readonly #staged = new Map<string, number>();
+  readonly #staged = new Map<string, { sequence: number }>();
+  /** The stream that spoke last, mostly the next one too. */
+  #latestName: string | undefined;
+  #latest = { sequence: 0 };
   #slotNext = 0;
 
   get size(): number {
@@ -33,16 +36,25 @@ export class StreamTable {
 
   /** False when the stream is already this far: the message is a repetition. */
   advance({ stream, sequence }: StreamPosition): boolean {
-    const last = this.#staged.get(stream) ?? this.#known.get(stream)?.sequence;
+    if (stream === this.#latestName) {
+      if (sequence <= this.#latest.sequence) return false;
+      this.#latest.sequence = sequence;
+      return true;
+    }
+    const staged = this.#staged.get(stream);
+    const last = staged?.sequence ?? this.#known.get(stream)?.sequence;
     if (last !== undefined && sequence <= last) return false;
-    this.#staged.set(stream, sequence);
+    this.#latest = staged ?? { sequence };
+    this.#latest.sequence = sequence;
+    this.#latestName = stream;
+    if (staged === undefined) this.#staged.set(stream, this.#latest);
     return true;
   }
 
   /** What the frame has to say. settle() or discard() follows. */
   *stagedNotes(): IterableIterator<Note> {
     let fresh = 0;
-    for (const [name, sequence] of this.#staged) {
+    for (const [name, { sequence }] of this.#staged) {
       const known = this.#known.get(name);
       const slot = known?.slot ?? this.#freshSlot(fresh++);
       if (known === undefined) yield { kind: 'stream', slot, name };
@@ -53,18 +65,18 @@ export class StreamTable {
   settle(): void {
     let fresh = 0;
     const taken: [string, Known][] = [];
-    for (const [name, sequence] of this.#staged) {
+    for (const [name, { sequence }] of this.#staged) {
       const slot = this.#known.get(name)?.slot ?? this.#freshSlot(fresh++);
       taken.push([name, { slot, sequence }]);
     }
     this.#free.splice(Math.max(0, this.#free.length - fresh));
     for (const [name, known] of taken) this.#set(name, known);
-    this.#staged.clear();
+    this.#forgetStaged();
     this.trim();
   }
 
   discard(): void {
-    this.#staged.clear();
+    this.#forgetStaged();
   }
 
   /** Everything known, least recently used first. */
@@ -109,6 +121,11 @@ export class StreamTable {
     this.#known.clear();
     this.#names.clear();
     this.#free.length = 0;
+  }
+
+  #forgetStaged(): void {
+    this.#staged.clear();
+    this.#latestName = undefined;
   }
 
   #set(name: string, known: Known): void {
