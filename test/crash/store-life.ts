@@ -53,7 +53,13 @@ export async function openStore(
   const log = createLog({ clock, level: 'info', write: (line) => void lines.push(line) });
   const store = new Store(
     { clock, log, metrics: createMetrics(), startThread },
-    { path: join(directory, 'weir.db'), quarantine: join(directory, 'quarantine'), quotaBytes, commitDelayMs: 1 },
+    {
+      path: join(directory, 'weir.db'),
+      quarantine: join(directory, 'quarantine'),
+      quotaBytes,
+      commitDelayMs: 1,
+      commitDelayMsMin: 1,
+    },
   );
   await store.start();
   return { store, logged: () => lines.join('') };
