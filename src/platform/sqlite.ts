@@ -73,7 +73,7 @@ export const inMemory = ':memory:';
 const privateDirectoryMode = 0o700;
 /** Read and written at once. */
 const rewriteBytes = 65_536;
-const companions = ['-wal', '-shm', ''];
+const companions = ['-journal', '-wal', '-shm', ''];
 
 export function systemSqlite(): Sqlite {
   return {

@@ -3,8 +3,8 @@
 //   sound                    the file itself
 //   damaged                  a fresh file with everything that can be read of it (renewal.ts)
 //   read errors              once more, because one bad read of a card must not cost a file; then like damaged
-//   takes no writes          a copy in memory, so that the gateway starts with what it knew; nothing is committed
-//   neither                  StoreError: full, locked, or nothing is there and nothing can be put there
+//   takes no writes, full    a copy in memory, so that the gateway starts with what it knew; nothing is committed
+//   neither                  StoreError: locked, or nothing is there and nothing can be put there
 //
 // Owns the order of these attempts. What is built on the database counts as part of opening it: sums that do not
 // fit their rows are damage too.
@@ -16,6 +16,7 @@ import { closeQuietly, type Fault, faultError, faultOf, isReadFailure, openFile 
 import { DamagedFile } from './errors.ts';
 import {
   copyInMemory,
+  createFile,
   finishRenewal,
   isEmpty,
   isLogDamaged,
@@ -56,11 +57,23 @@ export function openDatabase<T>(sqlite: Sqlite, spec: OpeningSpec, build: Build<
 /** The file itself and nothing else: what shows that a file system takes writes again. Throws what SQLite throws. */
 export function openAsItIs<T>(sqlite: Sqlite, spec: OpeningSpec, build: Build<T>): OpenedDatabase<T> {
   const renewed = finishRenewal(sqlite, spec);
+  createFile(sqlite, spec);
   if (sqlite.kindOf(spec.path) === 'other') throw new DamagedFile('something that is no file has its name');
   if (isEmpty(sqlite, spec.path)) throw new DamagedFile('it is empty');
   if (isLogDamaged(sqlite, spec.path)) throw new DamagedFile('its log is damaged in the middle');
   const database = openFile(sqlite, spec.path);
   return { built: buildOn(database, build), renewed, readOnly: undefined };
+}
+
+/** A fresh file in the place of a damaged one, and nothing else. Throws what SQLite throws. */
+export function openRenewed<T>(
+  sqlite: Sqlite,
+  { spec, cause }: { readonly spec: OpeningSpec; readonly cause: unknown },
+  build: Build<T>,
+): OpenedDatabase<T> {
+  const reason = `${errorCode(cause)}: ${errorMessage(cause)}`;
+  const renewed = makeRoomFor(sqlite, spec, () => renewFile(sqlite, spec, { reason, sessions: spec.sessions }));
+  return { built: buildOn(openFile(sqlite, spec.path), build), renewed, readOnly: undefined };
 }
 
 /** Of a file that turned out to be damaged after it had been opened; nobody has it open any more. */
@@ -83,9 +96,9 @@ function openAfter<T>(error: unknown, attempt: Attempt<T>): OpenedDatabase<T> {
   switch (fault) {
     case 'bug':
       throw error;
-    case 'full':
     case 'locked':
       throw faultError(fault, attempt.spec.path, error);
+    case 'full':
     case 'io':
     case 'unreachable':
       return openCopy(error, attempt);
@@ -94,16 +107,14 @@ function openAfter<T>(error: unknown, attempt: Attempt<T>): OpenedDatabase<T> {
   }
 }
 
-function renew<T>(error: unknown, attempt: Attempt<T>): OpenedDatabase<T> {
+function renew<T>(cause: unknown, attempt: Attempt<T>): OpenedDatabase<T> {
   const { sqlite, spec, build } = attempt;
-  const reason = `${errorCode(error)}: ${errorMessage(error)}`;
   try {
-    const renewed = makeRoomFor(sqlite, spec, () => renewFile(sqlite, spec, { reason, sessions: spec.sessions }));
-    return { built: buildOn(openFile(sqlite, spec.path), build), renewed, readOnly: undefined };
+    return openRenewed(sqlite, { spec, cause }, build);
   } catch (failure) {
     const fault = faultOf(failure);
     if (fault === 'bug') throw failure;
-    if (fault === 'full' || fault === 'locked') throw faultError(fault, spec.path, failure);
+    if (fault === 'locked') throw faultError(fault, spec.path, failure);
     return openCopy(failure, attempt);
   }
 }
@@ -126,7 +137,7 @@ function openCopy<T>(error: unknown, { sqlite, spec, build }: Attempt<T>): Opene
   const refusal = faultError(fault, spec.path, error);
   let copy: SqliteDatabase | undefined;
   try {
-    copy = copyInMemory(sqlite, spec.path);
+    copy = copyInMemory(sqlite, spec.path, { evenOfNothing: fault === 'full' });
   } catch (failure) {
     if (faultOf(failure) === 'bug') throw failure;
   }

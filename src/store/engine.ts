@@ -35,7 +35,7 @@ import type { LogFiles } from '../platform/log-files.ts';
 import type { Sqlite, SqliteDatabase } from '../platform/sqlite.ts';
 import { ByteWriter } from './byte-buffer.ts';
 import { closeQuietly, faultError, faultOf } from './database-file.ts';
-import { type OpenedDatabase, openAsItIs, openDatabase, renewDatabase } from './database-opening.ts';
+import { type OpenedDatabase, openAsItIs, openDatabase, openRenewed, renewDatabase } from './database-opening.ts';
 import { DocumentTable } from './document-table.ts';
 import { StoreError } from './errors.ts';
 import { stageMessages } from './message-staging.ts';
@@ -355,14 +355,25 @@ export class Engine {
     const { path } = this.#spec;
     const copy = this.#tables;
     try {
-      const opened = openAsItIs(this.#ports.sqlite, this.#openingSpec, (database) => this.#tablesOn(database));
-      this.#ports.onRenewed(this.#opened(this.#use(opened)));
+      this.#ports.onRenewed(this.#opened(this.#use(this.#openWritable())));
     } catch (error) {
       const fault = faultOf(error);
       if (fault === 'bug') throw error;
       throw faultError(fault === 'damaged' ? 'io' : fault, path, error);
     }
     if (copy !== undefined) closeQuietly(copy.database);
+  }
+
+  #openWritable(): OpenedDatabase<Tables> {
+    const { sqlite } = this.#ports;
+    const spec = this.#openingSpec;
+    const build = (database: SqliteDatabase): Tables => this.#tablesOn(database);
+    try {
+      return openAsItIs(sqlite, spec, build);
+    } catch (cause) {
+      if (faultOf(cause) !== 'damaged') throw cause;
+      return openRenewed(sqlite, { spec, cause }, build);
+    }
   }
 
   #reopen(): Tables {
@@ -386,6 +397,7 @@ export class Engine {
     mqtt.load();
     const twins = new DocumentTable(database, 'twin');
     const states = new DocumentTable(database, 'state');
+    for (const documents of [twins, states]) documents.check();
     return { database, epoch, twins, states, mqtt };
   }
 

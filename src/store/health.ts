@@ -133,7 +133,7 @@ export class StoreHealth {
     const nowMs = this.#ports.clock.monotonicMs();
     this.#refused.add();
     this.#lastError = error;
-    if (error.code === 'STORE_UNAVAILABLE')
+    if (error.code === 'STORE_UNAVAILABLE' || this.#readOnly !== undefined)
       this.#notBeforeMs = nowMs + Math.min(retryDelayMsMax, retryDelayMsMin * 2 ** this.#failures);
     this.#failures++;
     if (this.#failingSinceMs !== undefined) return;

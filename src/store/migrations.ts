@@ -12,7 +12,7 @@
 //
 //   meta      one row a fact about the file: `epoch`, born with it; `schema`, the number again, because a flipped
 //             bit in the first one must look neither like the future nor like the past
-//   twin, state   small JSON documents
+//   twin, state   small JSON documents, with a checksum over table, key and text
 //   mqtt_session, mqtt_subscription   who may come back to the broker, and what they asked for
 //   mqtt_message     a message's bytes once, however many sessions and retained topics have it
 //   mqtt_delivery    its place in each session's queue; small rows, so that a queue's steps touch few pages
@@ -21,6 +21,7 @@
 
 import { errorCode } from '../model/errors.ts';
 import type { SqliteDatabase } from '../platform/sqlite.ts';
+import { sumDocuments } from './document-table.ts';
 import { DamagedFile, StoreError } from './errors.ts';
 
 const steps: readonly string[] = [
@@ -75,7 +76,14 @@ const steps: readonly string[] = [
   DROP TABLE IF EXISTS dropped;
   DROP TABLE IF EXISTS position;
   `,
+  `
+  ALTER TABLE twin ADD COLUMN checksum INTEGER;
+  ALTER TABLE state ADD COLUMN checksum INTEGER;
+  `,
 ];
+
+/** The version from which documents have a checksum. */
+const documentsSummed = 4;
 
 /** The last version with an outbox in it. */
 const outboxLeaves = 2;
@@ -140,6 +148,7 @@ function notedVersion(database: SqliteDatabase): number | undefined {
 
 function take(database: SqliteDatabase, version: number): void {
   database.exec(steps[version] as string);
+  if (version + 1 === documentsSummed) sumDocuments(database);
   database.exec(`PRAGMA user_version = ${version + 1}`);
   noteVersion(database, version + 1);
 }

@@ -10,8 +10,8 @@
 import { Buffer } from 'node:buffer';
 import { storeQuarantineFilesMax } from '../limits.ts';
 import { isJsonObject, parseJson } from '../model/json.ts';
-import { inMemory, type RawFile, type Sqlite, type SqliteDatabase } from '../platform/sqlite.ts';
-import { closeQuietly, openFile } from './database-file.ts';
+import type { RawFile, Sqlite, SqliteDatabase } from '../platform/sqlite.ts';
+import { closeQuietly, inMemory, openFile } from './database-file.ts';
 import { PageFile, type Rescued, rescue } from './salvage/index.ts';
 
 export interface RenewalSpec {
@@ -48,8 +48,7 @@ export function renewFile(sqlite: Sqlite, spec: RenewalSpec, { reason, sessions 
     database.transaction(() => {
       database.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)').run(noteKey, note);
     });
-    database.pragma('wal_checkpoint(TRUNCATE)');
-    database.close();
+    closeWhole(database);
   } catch (error) {
     closeQuietly(database);
     sqlite.remove(building);
@@ -68,9 +67,37 @@ export function finishRenewal(sqlite: Sqlite, { path, quarantine }: RenewalSpec)
   return { path: moved, ...takeNote(sqlite, path) };
 }
 
-/** The file as it is now, in memory: for a file system that takes no writes. Undefined when it cannot be read at all. */
-export function copyInMemory(sqlite: Sqlite, path: string): SqliteDatabase | undefined {
+/** Where there is no file, an empty one: whole, or not there at all. */
+export function createFile(sqlite: Sqlite, { path }: RenewalSpec): void {
+  if (sqlite.kindOf(path) !== 'absent' || sqlite.kindOf(`${path}-wal`) !== 'absent') return;
+  const building = `${path}.salvage`;
+  sqlite.remove(building);
+  closeWhole(openFile(sqlite, building));
+  sqlite.rename(building, path);
+}
+
+/** Without a log, and on the disk. */
+function closeWhole(database: SqliteDatabase): void {
+  try {
+    database.pragma('wal_checkpoint(TRUNCATE)');
+    database.close();
+  } catch (error) {
+    closeQuietly(database);
+    throw error;
+  }
+}
+
+/**
+ * The file as it is now, in memory: for a file system that takes no writes. Undefined when it cannot be read at all;
+ * `evenOfNothing`: an empty one where there is no file.
+ */
+export function copyInMemory(
+  sqlite: Sqlite,
+  path: string,
+  { evenOfNothing }: { readonly evenOfNothing: boolean },
+): SqliteDatabase | undefined {
   const database = openFile(sqlite, inMemory);
+  if (evenOfNothing && sqlite.kindOf(path) === 'absent') return database;
   const copied = withPages(sqlite, path, (pages) => rescue(pages, database, { sessions: true, epoch: true }));
   if (copied === undefined) database.close();
   return copied === undefined ? undefined : database;

@@ -13,6 +13,7 @@ import { ByteReader } from '../../src/store/byte-buffer.ts';
 import { checksum } from '../../src/store/checksum.ts';
 import { CommitBatch } from '../../src/store/commit-batch.ts';
 import { Engine } from '../../src/store/engine.ts';
+import { schemaVersion } from '../../src/store/migrations.ts';
 import { readRecord } from '../../src/store/record.ts';
 import { numberedMessage, sequenceOf } from '../support/messages.ts';
 import { seededEntropy } from '../support/sim-entropy.ts';
@@ -213,7 +214,7 @@ t.test('the messages of a file of schema 1 or 2 are in the log afterwards, at th
     checkMoved(t, directory, 5000);
     t.ok(statSync(join(directory, 'weir.db')).size < before / 10, 'the tables gave back their pages');
     const database = new BetterSqlite(join(directory, 'weir.db'));
-    t.equal(database.pragma('user_version', { simple: true }), 3);
+    t.equal(database.pragma('user_version', { simple: true }), schemaVersion);
     t.same(database.prepare("SELECT name FROM sqlite_schema WHERE name IN ('outbox', 'queue')").all(), []);
     database.close();
   }

@@ -7,6 +7,7 @@ import { Buffer } from 'node:buffer';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { SqliteDatabase } from '../../src/platform/sqlite.ts';
 import { checksum } from '../../src/store/checksum.ts';
+import { documentChecksum } from '../../src/store/document-table.ts';
 import { pageBytes } from '../../src/store/salvage/index.ts';
 import { seededEntropy } from './sim-entropy.ts';
 
@@ -43,7 +44,12 @@ export function fill(database: SqliteDatabase, { sessions, messages, from = 0 }:
       const twin = JSON.stringify({
         twin: { desired: { properties: { n }, version: n }, reported: { properties: {}, version: 0 } },
       });
-      run('INSERT INTO twin (key, document) VALUES (?, ?)', `gw/module-${n}`, twin);
+      run(
+        'INSERT INTO twin VALUES (?, ?, ?)',
+        `gw/module-${n}`,
+        twin,
+        documentChecksum('twin', `gw/module-${n}`, twin),
+      );
     });
   }
   for (let n = from; n < from + messages; n++) {
@@ -59,8 +65,10 @@ export function fill(database: SqliteDatabase, { sessions, messages, from = 0 }:
     });
   }
   database.transaction(() => {
-    for (const key of ['agent:last-good', 'agent:last-good-routing', 'agent:module-generations'])
-      run('INSERT OR REPLACE INTO state (key, document) VALUES (?, ?)', key, JSON.stringify({ key, from }));
+    for (const key of ['agent:last-good', 'agent:last-good-routing', 'agent:module-generations']) {
+      const document = JSON.stringify({ key, from });
+      run('INSERT OR REPLACE INTO state VALUES (?, ?, ?)', key, document, documentChecksum('state', key, document));
+    }
   });
 }
 

@@ -15,8 +15,9 @@
 
 import type { SqliteDatabase, SqliteStatement, SqliteValue } from '../../platform/sqlite.ts';
 import { checksum } from '../checksum.ts';
-import { documentChecksum } from '../document-table.ts';
+import { documentChecksum, documentTables } from '../document-table.ts';
 import { readFacts, readOptions } from '../mqtt-record.ts';
+import type { DocumentTable } from '../thread-protocol.ts';
 import type { PageFile } from './page-file.ts';
 import { type FoundRow, type Losses, TreeWalk } from './tree.ts';
 
@@ -37,7 +38,6 @@ interface Table {
   readonly read: (row: FoundRow) => readonly SqliteValue[] | undefined;
 }
 
-const documentTables = ['twin', 'state'] as const;
 const twinBeginning = '{"twin":';
 const packetIdMax = 65_535;
 /** Rows of one transaction: bounds the log of the fresh file. */
@@ -133,19 +133,18 @@ function rootsOf(walk: TreeWalk, losses: Losses): ReadonlyMap<string, number> {
   return roots;
 }
 
-function documentTable(name: (typeof documentTables)[number]): Table {
+function documentTable(name: DocumentTable): Table {
   return {
     name,
-    columns: ['key', 'document'],
+    columns: ['key', 'document', 'checksum'],
     read: ({ rowid, values }) => {
       const [key, document, sum] = values;
       if (rowid !== undefined || values.length < 2 || values.length > 3) return undefined;
       if (typeof key !== 'string' || typeof document !== 'string') return undefined;
       const own = documentChecksum(name, key, document);
       // Written by a weir whose documents had none: the text alone says whose it is.
-      const isOurs =
-        sum === undefined || sum === null ? document.startsWith(twinBeginning) === (name === 'twin') : sum === own;
-      return isOurs ? [key, document] : undefined;
+      const isOurs = sum === undefined ? document.startsWith(twinBeginning) === (name === 'twin') : sum === own;
+      return isOurs ? [key, document, own] : undefined;
     },
   };
 }
