@@ -28,7 +28,7 @@ import { type MessageRate, TokenBucket } from './message-rate.ts';
 import type { Outbox } from './outbox.ts';
 import type { PacketRange } from './packet-reader.ts';
 import type { Principal } from './ports.ts';
-import { Publisher } from './publisher.ts';
+import { Publisher, type Refusal } from './publisher.ts';
 import type { Session } from './session.ts';
 import { malformedFilter, replayRetained, subscribe, unsubscribe } from './subscribing.ts';
 import type { Will } from './will.ts';
@@ -188,11 +188,14 @@ export class Conversation {
     this.end('disconnected', reason);
   }
 
-  /** `because` says to people what `reason` says to programs, if the client wants that [MQTT-3.1.2-29]. */
-  ack(type: number, packetId: number, reason: number, because?: string): void {
+  ack(type: number, packetId: number, reason: number): void {
     if (reason === reasonCode.success) this.outbox.ack(type, packetId);
-    else if (because === undefined || !this.#explain(type, packetId, { reason, because }))
-      this.#connection.send(encodeAck(type, packetId, reason));
+    else this.#connection.send(encodeAck(type, packetId, reason));
+  }
+
+  /** `because` says to people what `reason` says to programs, if the client wants that [MQTT-3.1.2-29]. */
+  refuse(type: number, packetId: number, why: Refusal): void {
+    if (!this.#explain(type, packetId, why)) this.ack(type, packetId, why.reason);
   }
 
   ackRun(type: number, run: AckedRun): void {
@@ -230,11 +233,7 @@ export class Conversation {
   }
 
   /** A refusal in words; false when the client wants none or takes none as long. */
-  #explain(
-    type: number,
-    messageId: number,
-    { reason, because }: { readonly reason: number; readonly because: string },
-  ): boolean {
+  #explain(type: number, messageId: number, { reason, because }: Refusal): boolean {
     if (!this.#wire.wantsProblems) return false;
     const cmd = type === packetType.puback ? 'puback' : 'pubrec';
     const properties = { reasonString: because };

@@ -48,10 +48,18 @@ export interface PublishSource {
   readonly safe: FlushWait;
 }
 
+/** What a failed acknowledgement says to programs, and why to people. */
+export interface Refusal {
+  readonly reason: number;
+  readonly because: string;
+}
+
 /** The connection, as far as publishing needs it. */
 interface PublishConnection {
   readonly isOpen: boolean;
-  ack(type: number, packetId: number, reason: number, because?: string): void;
+  ack(type: number, packetId: number, reason: number): void;
+  /** The same for a failure, with why for people. */
+  refuse(type: number, packetId: number, why: Refusal): void;
   /** Acknowledgements of a whole run. */
   ackRun(type: number, run: AckedRun): void;
   /** Answers to the acknowledgements of four bytes in `buffer[from..to)`. */
@@ -127,8 +135,9 @@ export class Publisher {
     this.#acks = new AckOrder((type, packetId, reason) => {
       if (type === packetType.puback || isFailure(reason)) this.#owed--;
       const because = isFailure(reason) ? this.#because?.get(packetId) : undefined;
-      if (because !== undefined) this.#because?.delete(packetId);
-      connection.ack(type, packetId, reason, because);
+      if (because === undefined) return connection.ack(type, packetId, reason);
+      this.#because?.delete(packetId);
+      connection.refuse(type, packetId, { reason, because });
     });
   }
 

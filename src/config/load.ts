@@ -188,44 +188,7 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
     trustBundleCert: await readTrustBundle(reader, source.disk),
     log: { level: reader.choice('log.level', logLevelNames) ?? defaultLogLevel },
     listeners: readGatewayListeners(reader),
-    store: {
-      quotaBytes: reader.bytes('store.quota', {
-        min: configQuotaBytesMin,
-        max: configQuotaBytesMax,
-        fallback: defaultQuotaBytes,
-      }),
-      commitDelayMs: reader.durationMs('store.commit_delay', {
-        min: 0,
-        max: configCommitDelayMsMax,
-        fallback: defaultCommitDelayMs,
-      }),
-      commitDelayMsMin: reader.durationMs('store.commit_delay_min', {
-        min: 0,
-        max: configCommitDelayMsMax,
-        fallback: defaultCommitDelayMsMin,
-      }),
-      commitMessages: reader.integer('store.commit_messages', {
-        min: 1,
-        max: configCommitMessagesMax,
-        fallback: defaultCommitMessages,
-      }),
-      commitBytes: reader.bytes('store.commit_bytes', {
-        min: configCommitBytesMin,
-        max: configCommitBytesMax,
-        fallback: defaultCommitBytes,
-      }),
-      reserveBytes:
-        reader.value('store.reserve') === undefined
-          ? undefined
-          : reader.bytes('store.reserve', { min: 0, max: configReserveBytesMax, fallback: 0 }),
-      timeToLiveSecs: Math.floor(
-        reader.durationMs('store.time_to_live', {
-          min: msPerSecond,
-          max: timeToLiveMsMax,
-          fallback: defaultTimeToLiveMs,
-        }) / msPerSecond,
-      ),
-    },
+    store: readStore(reader),
     upstream: { liveFirst: readLiveFirst(reader) },
     broker: { sysIntervalMs: reader.durationMs('broker.sys_interval', { min: 0, max: sysIntervalMsMax, fallback: 0 }) },
     modules: {
@@ -246,6 +209,47 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
       }),
       user: reader.text('modules.user', (text) => userPattern.test(text)),
     },
+  };
+}
+
+function readStore(reader: SettingsReader): Config['store'] {
+  return {
+    quotaBytes: reader.bytes('store.quota', {
+      min: configQuotaBytesMin,
+      max: configQuotaBytesMax,
+      fallback: defaultQuotaBytes,
+    }),
+    commitDelayMs: reader.durationMs('store.commit_delay', {
+      min: 0,
+      max: configCommitDelayMsMax,
+      fallback: defaultCommitDelayMs,
+    }),
+    commitDelayMsMin: reader.durationMs('store.commit_delay_min', {
+      min: 0,
+      max: configCommitDelayMsMax,
+      fallback: defaultCommitDelayMsMin,
+    }),
+    commitMessages: reader.integer('store.commit_messages', {
+      min: 1,
+      max: configCommitMessagesMax,
+      fallback: defaultCommitMessages,
+    }),
+    commitBytes: reader.bytes('store.commit_bytes', {
+      min: configCommitBytesMin,
+      max: configCommitBytesMax,
+      fallback: defaultCommitBytes,
+    }),
+    reserveBytes:
+      reader.value('store.reserve') === undefined
+        ? undefined
+        : reader.bytes('store.reserve', { min: 0, max: configReserveBytesMax, fallback: 0 }),
+    timeToLiveSecs: Math.floor(
+      reader.durationMs('store.time_to_live', {
+        min: msPerSecond,
+        max: timeToLiveMsMax,
+        fallback: defaultTimeToLiveMs,
+      }) / msPerSecond,
+    ),
   };
 }
 

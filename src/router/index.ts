@@ -1,6 +1,6 @@
 // The door of the router: routes, dispatch into queues, and the pumps that empty them.
 
 export { type RouteProblem, RouterError } from './errors.ts';
-export type { Endpoint, LaneFacts, RouterStore, StoredMessage, StoreTarget } from './ports.ts';
+export type { Endpoint, RouterStore, StoredMessage, StoreTarget } from './ports.ts';
 export { upstreamQueue } from './route-parser.ts';
 export { type RouteDefaults, Router, type RouterOptions, type RouterPorts, type RouteSpec } from './router.ts';

@@ -21,9 +21,12 @@
 
 import { storeCheckBytesMax } from '../limits.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
-import { inMemory, type Sqlite, type SqliteDatabase } from '../platform/sqlite.ts';
+import type { Sqlite, SqliteDatabase } from '../platform/sqlite.ts';
 import { DamagedFile, StoreError } from './errors.ts';
 import { migrate } from './migrations.ts';
+
+/** SQLite's name for a database without a file. */
+export const inMemory = ':memory:';
 
 const pragmas = [
   'page_size = 4096',

@@ -146,6 +146,13 @@ t.test('tidy says nothing about a tree that keeps the rules', async (t) => {
   t.same(verdict, { code: 0, lines: ['tidy: nothing to mend'] });
 });
 
+t.test('a table of constants may be longer than a file of code', async (t) => {
+  const constants = `${header}${Array.from({ length: 600 }, (_, at) => `export const n${at} = ${at};\n`).join('')}`;
+  t.match(await check(t.testdir(tree({ 'limits.ts': constants }))), { code: 0 });
+  const computing = `${constants}export const next = (n: number) => n + 1;\n`;
+  t.match(await check(t.testdir(tree({ 'limits.ts': computing }))), { code: 1, lines: [/limits\.ts:500: 602 lines/] });
+});
+
 for (const row of rows)
   t.test(`tidy refuses ${row.name}`, async (t) => {
     const verdict = await check(t.testdir(tree({ [row.file]: row.text })));

@@ -44,7 +44,11 @@ t.test('a cut line fills the queue, which survives a killed gateway and drains w
   await world.eventually('a queue of 40', async () => (await world.queued()) >= 40 || undefined);
 
   const table = await world.succeed('queue', 'status', ...world.gatewayDirs);
-  t.match(table, /QUEUE +PRIORITY +MESSAGES +SIZE +OLDEST +DROPPED\n\$upstream +- +\d+ .* none\n/, 'weir queue status shows it');
+  t.match(
+    table,
+    /QUEUE +PRIORITY +MESSAGES +SIZE +OLDEST +DROPPED\n\$upstream +- +\d+ .* none\n/,
+    'weir queue status shows it',
+  );
   const status = await world.succeed('status', ...world.gatewayDirs);
   t.match(status, /hub +(waiting|connecting) to/, 'weir status says that the hub is away');
 
