@@ -13,7 +13,7 @@ import { parseJson } from '../../model/json.ts';
 import { adminClient, type CliContext, type GlobalOptions, writeJson } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import { painted, type Terminal } from '../terminal.ts';
-import { laneText, readPriority } from './lane-words.ts';
+import { laneText, readPriority, withPriority } from './lane-words.ts';
 
 interface PeekOptions extends GlobalOptions {
   readonly queue: string;
@@ -35,7 +35,7 @@ export function queuePeekCommand(context: CliContext): CommandModule<GlobalOptio
     builder: (yargs) =>
       yargs
         .positional('queue', { type: 'string', demandOption: true, describe: "its name; quote '$upstream'" })
-        .option('priority', { type: 'string', requiresArg: true, describe: 'only of this one: 0 to 9, or none' })
+        .option('priority', { type: 'string', requiresArg: true, describe: 'only of this one: 0 to 9, or unset' })
         .option('count', { type: 'number', requiresArg: true, default: countUsual, describe: 'at most as many' })
         .option('from', {
           choices: ['first', 'last'] as const,
@@ -60,7 +60,8 @@ async function peek(context: CliContext, options: PeekOptions): Promise<void> {
 }
 
 /** As the socket answers it, with the body as JSON or text where it is such. */
-function peekedJson({ bodyBase64, ...message }: Peeked): object {
+function peekedJson({ bodyBase64, ...rest }: Peeked): object {
+  const message = withPriority(rest);
   if (bodyBase64 === undefined) return message;
   const text = textOf(Buffer.from(bodyBase64, 'base64'));
   if (text === undefined) return { ...message, bodyBase64 };

@@ -4,7 +4,7 @@ import type { Argv, CommandModule } from 'yargs';
 import { adminClient, type CliContext, type GlobalOptions, writeJson } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import { sinceMs } from '../quantity-text.ts';
-import { laneText, readPriority } from './lane-words.ts';
+import { laneText, readPriority, withPriority } from './lane-words.ts';
 
 interface PurgeOptions extends GlobalOptions {
   readonly queue: string;
@@ -26,7 +26,7 @@ export function queuePurgeCommand(context: CliContext): CommandModule<GlobalOpti
 function purgeOptions(yargs: Argv<GlobalOptions>): Argv<PurgeOptions> {
   const options = yargs
     .positional('queue', { type: 'string', demandOption: true, describe: "its name; quote '$upstream'" })
-    .option('priority', { type: 'string', requiresArg: true, describe: 'only of this one: 0 to 9, or none' })
+    .option('priority', { type: 'string', requiresArg: true, describe: 'only of this one: 0 to 9, or unset' })
     .option('older-than', {
       type: 'string',
       requiresArg: true,
@@ -49,7 +49,7 @@ async function purge(context: CliContext, options: PurgeOptions): Promise<void> 
     return;
   }
   const purged = await client.purgeQueue({ queue, priority, beforeMs });
-  if (options.json) return await writeJson(context, purged);
+  if (options.json) return await writeJson(context, purged.map(withPriority));
   const lines = purged.map((lane) => `${lane.messages} messages (${laneText(lane)}) of ${lane.queue} are deleted.\n`);
   await context.terminal.write(lines.length === 0 ? 'Nothing to delete.\n' : lines.join(''));
 }

@@ -188,12 +188,12 @@ t.test('a look shows sender, time, properties and body, as text, JSON or hexadec
   t.match(told.out, /no priority {2}63 bytes\n.*a=\?\[31m\n +0001ff0{58}…\n$/s, 'nothing that a terminal would obey');
   const json = JSON.parse((await weir(`queue peek ${hubQueue} --json --from last --count 2`)).out) as object;
   t.match(json, [
-    { offset: 2, body: { sequence: 2 } },
-    { offset: 1, bodyBase64: /^AAH\// },
+    { offset: 2, priority: 3, body: { sequence: 2 } },
+    { offset: 1, priority: null, bodyBase64: /^AAH\// },
   ]);
   t.match(await weir(`queue peek ${hubQueue} --priority 7`), { code: 0, out: 'Nothing waits there.\n' });
-  t.match(await weir(`queue peek ${hubQueue} --priority none`), { out: /^#1 .*no priority/ });
-  t.match(await weir(`queue peek ${hubQueue} --priority 12`), { code: 2, err: /0 to 9, or none/ });
+  t.match(await weir(`queue peek ${hubQueue} --priority unset`), { out: /^#1 .*no priority/ });
+  t.match(await weir(`queue peek ${hubQueue} --priority 12`), { code: 2, err: /0 to 9, or unset/ });
   t.match(await weir(`queue peek ${hubQueue} --count 0`), { code: 2 });
   t.match(await weir('queue peek nowhere'), { code: 1, err: /QUEUES_UNKNOWN_QUEUE/ });
 });
@@ -207,7 +207,7 @@ t.test('a purge asks at a terminal, and wants --yes elsewhere', async (t) => {
   const asked = { isTerminal: true, typed: ['no'] };
   t.match(await weir(`queue purge ${hubQueue}`, asked), { code: 1, out: 'Nothing was deleted.\n', err: /Type yes/ });
   t.equal(store.waiting(hubQueue), 23);
-  const older = await weir(`queue purge ${hubQueue} --priority none --older-than 12h --yes`);
+  const older = await weir(`queue purge ${hubQueue} --priority unset --older-than 12h --yes`);
   t.match(older, { code: 0, out: '20 messages (no priority) of $upstream are deleted.\n' });
   t.match(await weir(`queue purge ${hubQueue} --older-than soon`), { code: 2, err: /--older-than "soon"/ });
   const all = await weir(`queue purge ${hubQueue}`, { isTerminal: true, typed: ['yes'] });
