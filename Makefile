@@ -29,7 +29,7 @@ export $(foreach target,$(TARGETS),NODE_ARCHIVE_$(target) NODE_ARCHIVE_$(target)
 CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
 
 .PHONY: help setup build $(TARGETS:%=build-%) dev check format test test-unit test-e2e test-board \
-	ledger demo footprint conformance fuzz power-cut crash bench bench-broker clean distclean
+	ledger demo footprint conformance fuzz power-cut crash bench bench-broker bench-store clean distclean
 
 help: ## print this list
 	@echo "weir: make TARGET, where TARGET is one of"
@@ -110,12 +110,19 @@ crash: ROUNDS := $(if $(ROUNDS),$(ROUNDS),100)
 crash: dev ## the store killed at drawn system calls: ROUNDS=100 chains of 25 lives
 	@CRASH_SEEDS=$(shell seq -s , 1 $(ROUNDS)) node native/check/run-tests.mjs test/crash/store.test.ts
 
-bench: bench-broker ## all benches
+bench: bench-broker bench-store ## all benches
 
 # ROUNDS=3 CASES=targets,idle,… (sets or names of test/bench/cases.ts; CASES=smoke: half a minute) SECONDS=2 JSON=file
 bench-broker: build-x64 bench-parts ## weir's broker beside mosquitto and aedes: CPU per message, rates, latency, memory; a quarter of an hour
 	@exec node $(OUT)/host/bench.cjs $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(CASES),--cases $(CASES)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
+
+# ROUNDS=3 CASES=accept,drain,flash,latency,backlog (or smoke: ten seconds) SECONDS=3 BACKLOG=5000000 JSON=file PROFILE=dir
+bench-store: build-x64 ## the store beside SQLite alone and mosquitto: rates, drain, bytes on the device, latency, memory; ends with 3 when a goal is missed
+	@$(BUNDLE) test/bench/store/bench.ts --bundle --format=esm --packages=external --outfile=$(OUT)/host/bench-store.mjs
+	@exec node $(OUT)/host/bench-store.mjs $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(CASES),--cases $(CASES)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(JSON),--json $(JSON)) \
+		$(if $(PROFILE),--profile $(PROFILE))
 
 .PHONY: bench-parts
 BUNDLE := node_modules/.bin/esbuild --platform=node --target=node20.11 --log-level=warning

@@ -1,0 +1,127 @@
+// A gateway and a hub of the executable, with modules that do nothing but exist: their identities publish from the
+// bench's own clients, with tokens as the modules themselves would get them. The line to the hub can be cut.
+
+import { Buffer } from 'node:buffer';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatSas, formatUsername, sasResource, sasStringToSign } from '../../../src/protocol/iothub/index.ts';
+import { faultDiskEnv, setRules } from '../../support/fault-disk.ts';
+import { manifest, program } from '../../support/world/manifest.ts';
+import { socketCall } from '../../support/world/unix-http.ts';
+import { World } from '../../support/world/world.ts';
+import type { ClientIdentity } from './mqtt-client.ts';
+
+const apiVersion = '2022-08-03';
+const tokenLifeSeconds = 7200;
+const quota = '16GiB';
+const pollMs = 50;
+
+/** Of the hub: its clients' messages, counted by its log. */
+export interface HubCount {
+  readonly messages: number;
+  readonly atMs: number;
+}
+
+export class Gateway {
+  readonly world: World;
+  readonly #rules: string | undefined;
+  clients: readonly ClientIdentity[] = [];
+
+  private constructor(world: World, rules: string | undefined) {
+    this.world = world;
+    this.#rules = rules;
+  }
+
+  /** `isSick`: its disk can be made to stall. */
+  static async start({
+    modules,
+    isSick = false,
+  }: {
+    readonly modules: number;
+    readonly isSick?: boolean;
+  }): Promise<Gateway> {
+    let rules: string | undefined;
+    const env = (directory: string): Record<string, string> => {
+      const root = join(directory, 'gw', 'data');
+      mkdirSync(root, { recursive: true, mode: 0o700 });
+      rules = join(directory, 'disk.rules');
+      setRules(rules, []);
+      return faultDiskEnv({ root, rules });
+    };
+    const world = new World({ name: 'bench-store', ...(isSick ? { env } : {}) });
+    const gateway = new Gateway(world, rules);
+    try {
+      await gateway.#deploy(modules);
+      return gateway;
+    } catch (error) {
+      await world.close();
+      throw error;
+    }
+  }
+
+  get socketPath(): string {
+    return join(this.world.runDir, 'mqtt.sock');
+  }
+
+  /** Every fsync of the gateway takes so long from now on; 0: as long as it takes. */
+  stall(delayMs: number): void {
+    if (this.#rules !== undefined) setRules(this.#rules, delayMs === 0 ? [] : [`sync ${delayMs}ms *`]);
+  }
+
+  async hubCount(): Promise<HubCount> {
+    return { messages: await this.world.lastOffset(), atMs: performance.now() };
+  }
+
+  /** Asks until the hub has `messages` in its log. */
+  hubHas(messages: number, timeoutMs: number): Promise<HubCount> {
+    return this.world.eventually(
+      `${messages} messages at the hub`,
+      async () => {
+        const now = await this.hubCount();
+        if (now.messages >= messages) return now;
+        await new Promise((resolve) => setTimeout(resolve, pollMs));
+        return undefined;
+      },
+      timeoutMs,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.world.close();
+  }
+
+  async #deploy(count: number): Promise<void> {
+    const { world } = this;
+    await world.startHub();
+    await world.provision(`[store]\nquota = "${quota}"`);
+    await world.startGateway();
+    const names = Array.from({ length: count }, (_, number) => `load${number}`);
+    const sleeper = program('/bin/sleep', ['infinity']);
+    await world.deploy(manifest({ modules: Object.fromEntries(names.map((name) => [name, sleeper])) }));
+    for (const name of names) await world.running(name);
+    this.clients = await Promise.all(names.map((name) => this.#client(name)));
+  }
+
+  async #client(moduleId: string): Promise<ClientIdentity> {
+    const { deviceId, runDir } = this.world;
+    const hub = 'localhost';
+    const identity = { deviceId, moduleId };
+    const expirySeconds = Math.floor(Date.now() / 1000) + tokenLifeSeconds;
+    const resource = sasResource(hub, identity);
+    const data = Buffer.from(sasStringToSign(resource, expirySeconds)).toString('base64');
+    const { status, body } = await socketCall({
+      socketPath: join(runDir, 'modules', moduleId, 'workload.sock'),
+      method: 'POST',
+      path: `/modules/${moduleId}/genid/0/sign?api-version=${apiVersion}`,
+      body: JSON.stringify({ keyId: 'primary', algo: 'HMACSHA256', data }),
+    });
+    if (status !== 200) throw new TypeError(`the workload socket of ${moduleId} answered ${status}: ${body}`);
+    const { digest } = JSON.parse(body) as { readonly digest: string };
+    return {
+      clientId: `${deviceId}/${moduleId}`,
+      username: formatUsername(hub, identity),
+      password: formatSas({ resource, expirySeconds, signature: digest }),
+      topic: `devices/${deviceId}/modules/${moduleId}/messages/events/`,
+    };
+  }
+}
