@@ -253,9 +253,9 @@ export const brokerUnderWayBytesMax = 131_072;
 /** Blocks kept for reuse, in bytes together; an idle broker keeps none. */
 export const brokerQueuePoolBytesMax = 4_194_304;
 /** For how long a receiver whose queue is more than half full may hold back its publishers, before messages are dropped … */
-export const brokerPressMsMax = 3000;
-/** … and how long while it acknowledges nothing. */
-export const brokerPressStepMs = 100;
+export const brokerPressMsMax = 5000;
+/** … and how long while it acknowledges nothing: longer than a loaded machine keeps a client from running. */
+export const brokerPressStepMs = 1000;
 /** Bytes for one client that its socket has not taken; beyond it QoS 0 is dropped, QoS 1 and 2 queue, and its own packets wait. */
 export const brokerOutputBytesMax = 1_048_576;
 /** Bytes that no socket has taken, all clients together; beyond it only clients that owe nothing get more. */
@@ -378,7 +378,9 @@ assert(storeRecordBytesMax <= storePendingBytesMax, 'any message may wait for it
 export const outboxSegmentBytesMax = 8_388_608;
 /** A segment's file grows by this at a time: one entry in the file system's books instead of one a commit. */
 export const outboxStepBytes = 262_144;
-/** Released files kept for writing over, 128 MB: the next outage of that size costs no new blocks. */
+/** A frame of this size is appended as it is: zeros for it and what follows would cost more than the books (ext4: 64 messages of 300 bytes). */
+export const outboxAppendBytesMin = 24_576;
+/** Released files kept for writing over, 128 MB: the next outage of that size costs no new blocks. Policy: they go when the disk is full. */
 export const outboxSparesMax = 16;
 /** Segment files open for reading at a time. */
 export const outboxOpenFilesMax = 8;
@@ -407,6 +409,7 @@ export const outboxFrameBytesKept = 1_048_576;
 export const outboxSnapshotBytesKept = 65_536;
 
 assert(outboxStepBytes <= outboxSegmentBytesMax, 'a segment grows in steps');
+assert(outboxAppendBytesMin < outboxStepBytes, 'a step holds several small frames');
 assert(outboxOffsetJump >= storePendingBytesMax / 8, 'no frame holds more messages than are skipped after damage');
 
 // ── time: how far a clock may be from what is known before it has to prove itself ──
