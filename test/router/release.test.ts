@@ -155,3 +155,77 @@ t.test('a queue that leads nowhere yet is freed in the store', async (t) => {
   t.equal(store.waiting(queue), 3);
   await close();
 });
+
+/** Acknowledges after a while, fails at random, and keeps an endpoint's promise about what follows a failure. */
+class MoodyHub implements Endpoint {
+  readonly window = { messages: 60, bytes: 1_000_000 };
+  readonly isReady = true;
+  readonly logged: number[] = [];
+  #last = 0;
+  #broken = false;
+  #calls = 0;
+  readonly #clock: SimClock;
+  readonly #draw: () => number;
+
+  constructor(clock: SimClock, draw: () => number) {
+    this.#clock = clock;
+    this.#draw = draw;
+  }
+
+  async send(batch: readonly StoredMessage[]): Promise<number> {
+    this.#calls++;
+    try {
+      await new Promise<void>((resolve) => void this.#clock.setTimer(5, resolve));
+      if (this.#broken) throw lost;
+      const arrived = this.#draw() < 0.7 ? batch.length : Math.floor(this.#draw() * batch.length);
+      for (const stored of batch.slice(0, arrived)) this.take(stored);
+      // What arrived and what was acknowledged are two things.
+      const accepted = this.#draw() < 0.8 ? arrived : Math.floor(this.#draw() * arrived);
+      this.#broken = accepted < batch.length;
+      if (accepted === 0) throw lost;
+      return accepted;
+    } finally {
+      if (--this.#calls === 0) this.#broken = false;
+    }
+  }
+
+  take({ hop, offset }: StoredMessage): void {
+    if (hop.sequence <= this.#last) return;
+    this.#last = hop.sequence;
+    this.logged.push(offset);
+  }
+
+  async ready(): Promise<void> {}
+}
+
+t.test('link and stick together bring everything once, in order, whatever fails when', async (t) => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const entropy = seededEntropy(seed);
+    const draw = (): number => entropy.fraction();
+    const { clock, store, router, fill } = world();
+    const hub = new MoodyHub(clock, draw);
+    router.attach(queue, hub);
+    router.start();
+    let stored = 0;
+    for (let step = 0; step < 25; step++) {
+      const more = Math.floor(draw() * 60);
+      stored += more;
+      await fill(more);
+      await clock.advance(Math.floor(draw() * 8));
+      if (draw() < 0.5) continue;
+      // A stick takes the front of the queue; its receipt comes back at once or after a while.
+      const messagesMax = 1 + Math.floor(draw() * 80);
+      const carried = await store.read(lane, { afterOffset: 0, messagesMax, bytesMax: 1_000_000 });
+      for (const message of carried) hub.take(message);
+      await clock.advance(draw() < 0.5 ? 0 : Math.floor(draw() * 3000));
+      const last = carried.at(-1)?.offset;
+      if (last !== undefined) await router.release(lane, last);
+    }
+    for (let wait = 0; wait < 200 && store.waiting(queue) > 0; wait++) await clock.advance(10_000);
+    t.equal(store.waiting(queue), 0, `seed ${seed}: the queue is empty`);
+    t.same(hub.logged, range(1, stored), `seed ${seed}: no hole, nothing twice`);
+    const closed = router.close();
+    await clock.advance(3000);
+    await closed;
+  }
+});
