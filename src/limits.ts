@@ -56,6 +56,11 @@ export const configCommitBytesMin = 4_096;
 export const configCommitBytesMax = 4_194_304;
 /** Space kept free beside the store: one tebibyte, beyond every flash card. */
 export const configReserveBytesMax = 1_099_511_627_776;
+/** Bytes that a device takes in its life: from a small card's to some thousand terabytes. */
+export const configFlashEnduranceBytesMin = 1_073_741_824;
+export const configFlashEnduranceBytesMax = 4_503_599_627_370_496;
+/** Years that storage may be asked to last. */
+export const configFlashLifeYearsMax = 100;
 /** Ten years, in seconds: IoT Edge's manifests use 2147483647 as "for ever", larger than any use. */
 export const configTimeToLiveSecsMax = 2_147_483_647;
 /** Time between SIGTERM and SIGKILL of a module. */
@@ -255,7 +260,7 @@ export const brokerQueuePoolBytesMax = 4_194_304;
 /** For how long a receiver whose queue is more than half full may hold back its publishers, before messages are dropped … */
 export const brokerPressMsMax = 5000;
 /** … and how long while it acknowledges nothing: longer than a loaded machine keeps a client from running. */
-export const brokerPressStepMs = 1000;
+export const brokerPressStepMs = 500;
 /** Bytes for one client that its socket has not taken; beyond it QoS 0 is dropped, QoS 1 and 2 queue, and its own packets wait. */
 export const brokerOutputBytesMax = 1_048_576;
 /** Bytes that no socket has taken, all clients together; beyond it only clients that owe nothing get more. */
@@ -570,3 +575,8 @@ assert(queueFileBytesTarget + 32_768 <= queueFileBytesMax, 'a queue file has roo
 assert(queueFileBytesMax * (4 / 3) < httpBodyBytesMax, 'a queue file passes a local socket as base64');
 assert(queueReceiptsMax * queueReceiptBytesMax * 1.5 < httpBodyBytesMax, 'receipts of one request pass a local socket');
 assert(queuePeekBytesMax * (4 / 3) < httpBodyBytesMax, 'what a look shows passes a local socket');
+
+// ── flash: what the account of wear leads to ──
+
+/** To which commits are lengthened for a device that would wear out too early, milliseconds: senders wait so long. */
+export const flashCommitDelayMsMax = 2_000;

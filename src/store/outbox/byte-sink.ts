@@ -42,6 +42,7 @@ export class ByteSink implements WordMemory {
   uint32(value: number): void {
     this.reserve(wordBytes);
     const { bytes, length } = this;
+    // A store into bytes takes the low eight bits.
     bytes[length] = value;
     bytes[length + 1] = value >>> 8;
     bytes[length + 2] = value >>> 16;

@@ -26,12 +26,19 @@ export class ByteSource {
   }
 
   byte(): number {
-    if (this.at >= this.end) throw new UnreadableFrame('the index ends too early');
+    if (this.at >= this.end) endsEarly();
     return this.bytes[this.at++] as number;
   }
 
   int32(): number {
-    return this.bytes.readInt32LE(this.#skip(4));
+    const at = this.#skip(4);
+    const { bytes } = this;
+    return (
+      (bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)
+    );
   }
 
   float64(): number {
@@ -60,8 +67,12 @@ export class ByteSource {
 
   #skip(count: number): number {
     const start = this.at;
-    if (start + count > this.end) throw new UnreadableFrame('the index ends too early');
+    if (start + count > this.end) endsEarly();
     this.at = start + count;
     return start;
   }
+}
+
+function endsEarly(): never {
+  throw new UnreadableFrame('the index ends too early');
 }

@@ -27,28 +27,61 @@ export interface CrcRange {
   readonly seed: number;
 }
 
+export interface CopyPlace {
+  readonly memory: WordMemory;
+  readonly at: number;
+}
+
 /** A signed 32-bit number. */
 export function crc({ bytes, words }: WordMemory, { start, length, seed }: CrcRange): number {
   let state = ~seed;
   let word = start >> 2;
   const wordEnd = word + ((length >> 3) << 1);
-  for (; word < wordEnd; word += 2) {
-    const low = state ^ (words[word] as number);
+  for (; word < wordEnd; word += 2) state = eight(state ^ (words[word] as number), words[word + 1] as number);
+  const end = start + length;
+  for (let index = word << 2; index < end; index++) state = one(state, bytes[index] as number);
+  return ~state;
+}
+
+/** The same, and copies the range on its way to `into`, whose place is a multiple of 4 as well. */
+export function crcCopy({ bytes, words }: WordMemory, { start, length, seed }: CrcRange, into: CopyPlace): number {
+  let state = ~seed;
+  let word = start >> 2;
+  const wordEnd = word + ((length >> 3) << 1);
+  const target = into.memory.words;
+  let to = into.at >> 2;
+  for (; word < wordEnd; word += 2, to += 2) {
+    const low = words[word] as number;
     const high = words[word + 1] as number;
-    state =
-      (table[1792 + (low & byteMask)] as number) ^
-      (table[1536 + ((low >>> 8) & byteMask)] as number) ^
-      (table[1280 + ((low >>> 16) & byteMask)] as number) ^
-      (table[1024 + (low >>> 24)] as number) ^
-      (table[768 + (high & byteMask)] as number) ^
-      (table[512 + ((high >>> 8) & byteMask)] as number) ^
-      (table[256 + ((high >>> 16) & byteMask)] as number) ^
-      (table[high >>> 24] as number);
+    target[to] = low;
+    target[to + 1] = high;
+    state = eight(state ^ low, high);
   }
   const end = start + length;
-  for (let index = word << 2; index < end; index++)
-    state = (state >>> 8) ^ (table[(state ^ (bytes[index] as number)) & byteMask] as number);
+  const rest = into.memory.bytes;
+  for (let index = word << 2, at = to << 2; index < end; index++, at++) {
+    const byte = bytes[index] as number;
+    rest[at] = byte;
+    state = one(state, byte);
+  }
   return ~state;
+}
+
+function eight(low: number, high: number): number {
+  return (
+    (table[1792 + (low & byteMask)] as number) ^
+    (table[1536 + ((low >>> 8) & byteMask)] as number) ^
+    (table[1280 + ((low >>> 16) & byteMask)] as number) ^
+    (table[1024 + (low >>> 24)] as number) ^
+    (table[768 + (high & byteMask)] as number) ^
+    (table[512 + ((high >>> 8) & byteMask)] as number) ^
+    (table[256 + ((high >>> 16) & byteMask)] as number) ^
+    (table[high >>> 24] as number)
+  );
+}
+
+function one(state: number, byte: number): number {
+  return (state >>> 8) ^ (table[(state ^ byte) & byteMask] as number);
 }
 
 function buildTables(): Int32Array {

@@ -8,7 +8,7 @@
 
 import { Buffer } from 'node:buffer';
 import { ByteSource, UnreadableFrame } from './byte-source.ts';
-import { crc, type WordMemory } from './crc.ts';
+import { type CopyPlace, crc, crcCopy, type WordMemory } from './crc.ts';
 import { readTracks, type Track } from './frame-index.ts';
 import type { Segment } from './segment.ts';
 import type { SegmentFiles } from './segment-files.ts';
@@ -35,6 +35,13 @@ export interface Frame {
   readonly recordsAt: number;
   /** Where its bodies begin in the file. */
   readonly bodies: number;
+}
+
+/** Where a record lies among a frame's bodies, and its checksum. */
+export interface RecordPlace {
+  readonly bodyAt: number;
+  readonly length: number;
+  readonly sum: number;
 }
 
 export class FrameSource {
@@ -119,15 +126,25 @@ export class FrameSource {
   }
 
   /** Where in `memory` the record lies; undefined when it does not fit its checksum. Valid until the next call. */
-  record(
-    frame: Frame,
-    place: { readonly bodyAt: number; readonly length: number; readonly sum: number },
-  ): number | undefined {
-    const position = frame.bodies + place.bodyAt;
-    if (place.bodyAt + place.length > frame.head.bodiesBytes) return undefined;
-    const at = this.place(frame.segment, position, { bytes: place.length, limit: position + place.length });
+  record(frame: Frame, place: RecordPlace): number | undefined {
+    const at = this.#recordAt(frame, place);
     if (at === undefined) return undefined;
     return crc(this.#memory, { start: at, length: place.length, seed: 0 }) === place.sum ? at : undefined;
+  }
+
+  /** Copies the record; false when it does not fit its checksum, and then whatever it was has been copied. */
+  copyRecord(frame: Frame, place: RecordPlace, into: CopyPlace): boolean {
+    const at = this.#recordAt(frame, place);
+    if (at === undefined) return false;
+    return crcCopy(this.#memory, { start: at, length: place.length, seed: 0 }, into) === place.sum;
+  }
+
+  #recordAt(frame: Frame, place: RecordPlace): number | undefined {
+    const position = frame.bodies + place.bodyAt;
+    if (place.bodyAt + place.length > frame.head.bodiesBytes) return undefined;
+    const here = position - this.#from;
+    if (this.#segment === frame.segment && here >= 0 && here + place.length <= this.#length) return here;
+    return this.place(frame.segment, position, { bytes: place.length, limit: position + place.length });
   }
 
   /** Brings bytes of the file into memory and answers where; undefined when the file, or `limit`, ends before. */
@@ -178,7 +195,8 @@ function readPages(
   return into.byteLength;
 }
 
-function memoryOf(bytes: number): WordMemory & { readonly bytes: Buffer } {
+/** Memory seen both ways. */
+export function memoryOf(bytes: number): WordMemory & { readonly bytes: Buffer } {
   const memory = new ArrayBuffer(bytes);
   return { bytes: Buffer.from(memory), words: new Int32Array(memory) };
 }

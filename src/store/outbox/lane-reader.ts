@@ -11,11 +11,12 @@ import { outboxReadFaultsMax, outboxReadFaultsMs, outboxScanBytesMax } from '../
 import type { TimeStamp } from '../../model/time-stamp.ts';
 import type { BootTable } from './boot-table.ts';
 import { UnreadableFrame } from './byte-source.ts';
-import type { FrameSource } from './frame-source.ts';
+import { type FrameSource, memoryOf } from './frame-source.ts';
 import type { LanePart, LaneState } from './lane-state.ts';
 import { faultFrom } from './outbox-fault.ts';
 import { baseIn, RecordWalk } from './record-walk.ts';
 import type { Segment } from './segment.ts';
+import { alignUp, recordAlignment } from './segment-format.ts';
 import type { LaneDropReason, LaneRow } from './shapes.ts';
 
 const blockBytes = 262_144;
@@ -65,7 +66,8 @@ export class LaneReader {
   readonly #source: FrameSource;
   readonly #boots: BootTable;
   readonly #faults = new Map<Segment, { count: number; readonly sinceMs: number }>();
-  #block: Buffer = Buffer.allocUnsafeSlow(blockBytes);
+  #block = memoryOf(blockBytes);
+  #blockLength = blockBytes;
   #blockAt = 0;
 
   constructor(source: FrameSource, boots: BootTable) {
@@ -144,12 +146,12 @@ export class LaneReader {
           progress.full = true;
           return this.#stopBefore(progress, walk);
         }
-        const at = this.#source.record(walk.frame, walk);
-        if (at === undefined) {
+        const record = this.#take(walk);
+        if (record === undefined) {
           if (!this.#drop(progress, offset, 'damaged')) return this.#stopBefore(progress, walk);
           continue;
         }
-        progress.rows.push({ offset, record: this.#keep(at, walk.length), wallShiftMs });
+        progress.rows.push({ offset, record, wallShiftMs });
         progress.bytes += walk.length;
         progress.expected = lane.nextAlive(offset + 1);
         progress.full = progress.rows.length >= limits.messagesMax || progress.bytes >= limits.bytesMax;
@@ -201,15 +203,18 @@ export class LaneReader {
     return this.#source.findHead(segment, position + 1, segment.end)?.position ?? segment.end;
   }
 
-  #keep(at: number, length: number): Buffer {
-    if (this.#blockAt + length > this.#block.byteLength) {
-      this.#block = Buffer.allocUnsafeSlow(Math.max(blockBytes, length));
+  /** The record, copied out of the reader's way; undefined when it is damaged. */
+  #take(walk: RecordWalk): Buffer | undefined {
+    const { length } = walk;
+    if (this.#blockAt + length > this.#blockLength) {
+      this.#blockLength = Math.max(blockBytes, alignUp(length, recordAlignment));
+      this.#block = memoryOf(this.#blockLength);
       this.#blockAt = 0;
     }
-    const start = this.#blockAt;
-    this.#block.set(this.#source.memory.bytes.subarray(at, at + length), start);
-    this.#blockAt += length;
-    return this.#block.subarray(start, start + length);
+    const at = this.#blockAt;
+    if (!this.#source.copyRecord(walk.frame, walk, { memory: this.#block, at })) return undefined;
+    this.#blockAt = alignUp(at + length, recordAlignment);
+    return Buffer.from(this.#block.bytes.buffer, at, length);
   }
 
   /** A disk that refuses the same segment for long is believed: what it does not give is lost, the rest is read. */

@@ -8,11 +8,12 @@
 //   A segment number is never used twice.
 //
 // A new file grows by outboxStepBytes of zeros at a time, in the same write as a frame: appending frame by frame
-// would make the file system write its own books with every commit, several times the frame.
+// would make the file system write its own books with every commit, several times the frame. A frame that is large
+// itself goes without: the zeros would cost more than the books.
 
 import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
-import { outboxSnapshotBytesKept, outboxStepBytes } from '../../limits.ts';
+import { outboxAppendBytesMin, outboxSnapshotBytesKept, outboxStepBytes } from '../../limits.ts';
 import type { LogFile, LogFiles } from '../../platform/log-files.ts';
 import type { Boot } from './boot-table.ts';
 import { FrameBuilder } from './frame-builder.ts';
@@ -98,18 +99,22 @@ export class LogWriter {
       { seed: segment.seed, pad: true },
     );
     const end = position + frameBytes;
-    if (end > segment.fileBytes) this.#pushZeros(buffers, this.#lengthFor(end) - end);
+    if (end > segment.fileBytes && frameBytes < outboxAppendBytesMin)
+      this.#pushZeros(buffers, this.#lengthFor(end) - end);
     let written: number;
     try {
       written = this.#files.files.write('outbox:write', file, { buffers, position });
     } catch (error) {
       const fault = faultFrom(error, writing);
       if (fault.kind === 'io') this.#distrust(active);
+      if (fault.kind === 'full') this.#files.dropSpares();
       throw fault;
     }
     segment.fileBytes = Math.max(segment.fileBytes, position + written);
-    if (written < frameBytes)
+    if (written < frameBytes) {
+      this.#files.dropSpares();
       throw new OutboxFault('full', { code: 'ENOSPC', message: `${writing}: no space is left for a frame` });
+    }
     this.#sync(active);
     segment.end = end;
     segment.recordBytes += builder.recordBytes;
