@@ -7,13 +7,18 @@
 //          frames    page number, pages after commit (0: no commit), salt 1, salt 2, checksum 1, checksum 2, page
 //
 // The checksum of a frame is a running one. SQLite ends the log at the first frame that does not fit, which is right
-// after a power cut and drops every later commit when one bit flipped in the middle. Here a frame is judged from the
-// sum its predecessor carries, or from the one computed for it, so that one bad frame costs one page.
+// after a power cut and drops every later commit when one bit flipped. Here a frame is judged from the sum its
+// predecessor carries, or from the one computed for it, so that one bad frame costs one page; and a frame in which one
+// bit flipped is believed again once that bit is put back (flipped-bit.ts). The log counts as damaged when
+//   a single bit explains why a frame does not fit, or its salt is wrong and its sum is right
+//   a frame that fits lies behind a commit with one that does not: what is behind a commit was written after its sync
+// Anything else is what a power cut may leave of the last commit.
 //
 // A page size other than the one every file of ours has is a flipped bit as well, and is not believed.
 
 import type { Buffer } from 'node:buffer';
 import type { RawFile } from '../../platform/sqlite.ts';
+import { type Bit, flippedBits, type Sum } from './flipped-bit.ts';
 
 export const pageBytes = 4096;
 const logHeaderBytes = 32;
@@ -27,11 +32,12 @@ const frameSumAt = 16;
 const endsAt = 4;
 const sumStepBytes = 8;
 const pagesMax = 0xffff_fffe;
-
-interface Sum {
-  readonly first: number;
-  readonly second: number;
-}
+/** Frames that are searched for a flipped bit: more of them are no flips. */
+const flipSearchesMax = 64;
+const summedParts = [
+  [0, frameSaltAt],
+  [frameHeaderBytes, frameBytes],
+] as const;
 
 const noSum: Sum = { first: 0, second: 0 };
 
@@ -40,6 +46,10 @@ interface Frame {
   /** A commit ends with it. */
   readonly ends: boolean;
   readonly good: boolean;
+  /** It is not what was written, whether or not it is good again. */
+  readonly flipped: boolean;
+  /** To be put back when its page is read. */
+  readonly bit?: Bit | undefined;
   readonly offset: number;
 }
 
@@ -48,6 +58,7 @@ export class PageFile {
   readonly #log: RawFile | undefined;
   /** Where the newest committed content of a page is in the log. */
   readonly #inLog = new Map<number, number>();
+  readonly #bits = new Map<number, Bit>();
   /** Pages whose newest content cannot be believed: what is read for them is older. */
   readonly #stale = new Set<number>();
   /** A commit lies behind a frame that does not fit: that is no torn end but damage. */
@@ -60,17 +71,19 @@ export class PageFile {
     const { frames, headerGood } = log === undefined ? noFrames : readFrames(log);
     const lastCommit = frames.findLastIndex(({ good, ends }) => good && ends);
     let pages = Math.ceil(database.bytes / pageBytes);
-    let badBefore = false;
-    let damaged = lastCommit >= 0 && !headerGood;
-    for (const { page, ends, good, offset } of frames.slice(0, lastCommit + 1)) {
+    let [badInCommit, badBefore] = [false, false];
+    let damaged = (lastCommit >= 0 && !headerGood) || frames.some(({ flipped }) => flipped);
+    for (const { page, ends, good, offset, bit } of frames.slice(0, lastCommit + 1)) {
       if (good) {
         this.#inLog.set(page, offset + frameHeaderBytes);
+        if (bit !== undefined) this.#bits.set(offset + frameHeaderBytes, { ...bit, at: bit.at - frameHeaderBytes });
         this.#stale.delete(page);
         pages = Math.max(pages, page);
       } else if (page > 0 && page <= pagesMax) this.#stale.add(page);
       if (good && badBefore) damaged = true;
+      badInCommit ||= !good;
       // Within the last commit it may be what a power cut left of it: that was never acknowledged.
-      if (ends && this.#stale.size > 0) badBefore = true;
+      if (ends && badInCommit) badBefore = true;
     }
     this.logDamaged = damaged;
     this.pageCount = pages;
@@ -84,6 +97,8 @@ export class PageFile {
       at === undefined || this.#log === undefined
         ? readPage(this.#database, (number - 1) * pageBytes)
         : readPage(this.#log, at);
+    const bit = at === undefined ? undefined : this.#bits.get(at);
+    if (page !== undefined && bit !== undefined && bit.at >= 0) page[bit.at] = (page[bit.at] as number) ^ bit.mask;
     return page?.byteLength === pageBytes ? page : undefined;
   }
 
@@ -109,7 +124,7 @@ function readFrames(log: RawFile): Frames {
     const computed = runningSum(noSum, header.subarray(0, logSumAt), bigEndian);
     const headerGood = sameSum(computed, carried) && header.readUInt32BE(0) === logMagic + Number(bigEndian);
     const salts = headerGood ? header.subarray(saltAt, logSumAt) : first.subarray(frameSaltAt, frameSumAt);
-    const reading = { bigEndian, salts, sums: [carried, computed] };
+    const reading = { bigEndian, salts, sums: [carried, computed], chained: headerGood, flipSearches: 0 };
     if (headerGood || judge(first, reading).good) return { frames: walkFrames(log, reading), headerGood };
   }
   return noFrames;
@@ -120,6 +135,9 @@ interface Reading {
   readonly salts: Buffer;
   /** What the sum may have been before this frame: as its predecessor says, and as computed. */
   sums: readonly Sum[];
+  /** The frame before this one fits. */
+  chained: boolean;
+  flipSearches: number;
 }
 
 function walkFrames(log: RawFile, reading: Reading): readonly Frame[] {
@@ -127,27 +145,44 @@ function walkFrames(log: RawFile, reading: Reading): readonly Frame[] {
   for (let offset = logHeaderBytes; offset + frameBytes <= log.bytes; offset += frameBytes) {
     const frame = readPage(log, offset, frameBytes);
     if (frame?.byteLength !== frameBytes) {
-      frames.push({ page: 0, ends: false, good: false, offset });
+      reading.chained = false;
+      frames.push({ page: 0, ends: false, good: false, flipped: false, offset });
       continue;
     }
-    const { good, salted, sums } = judge(frame, reading);
+    const { good, salted, flipped, bit, sums } = judge(frame, reading);
     reading.sums = sums;
-    frames.push({ page: frame.readUInt32BE(0), ends: salted && frame.readUInt32BE(endsAt) > 0, good, offset });
+    reading.chained = good;
+    const ends = (salted || flipped) && frame.readUInt32BE(endsAt) > 0;
+    frames.push({ page: frame.readUInt32BE(0), ends, good, flipped, bit, offset });
   }
   return frames;
 }
 
-function judge(frame: Buffer, { bigEndian, salts, sums }: Reading) {
+/** Puts a flipped bit back in `frame`, when there is one and its place is known. */
+function judge(frame: Buffer, reading: Reading) {
+  const { bigEndian, salts, chained } = reading;
   const own = sumAt(frame, frameSumAt);
   const salted = frame.subarray(frameSaltAt, frameSumAt).equals(salts);
-  const after = sums.map((before) =>
-    runningSum(
-      runningSum(before, frame.subarray(0, frameSaltAt), bigEndian),
-      frame.subarray(frameHeaderBytes, frameBytes),
-      bigEndian,
-    ),
+  const after = reading.sums.map((before) => sumOfFrame(before, frame, bigEndian));
+  const fits = after.some((sum) => sameSum(sum, own));
+  const sums = [own, after[0] ?? own];
+  if (fits || !salted || !chained || reading.flipSearches >= flipSearchesMax)
+    return { salted, good: fits && (salted || chained), flipped: fits && chained && !salted, bit: undefined, sums };
+  reading.flipSearches++;
+  const found = after.flatMap((computed) =>
+    flippedBits(frame, summedParts, { computed, carried: own, carriedAt: frameSumAt, bigEndian }),
   );
-  return { salted, good: salted && after.some((sum) => sameSum(sum, own)), sums: [own, after[0] ?? own] };
+  const places = new Map(found.map((bit) => [`${bit.at} ${bit.mask}`, bit]));
+  const [bit] = places.values();
+  if (bit === undefined || places.size > 1)
+    return { salted, good: false, flipped: places.size > 1, bit: undefined, sums };
+  frame[bit.at] = (frame[bit.at] as number) ^ bit.mask;
+  return { salted, good: true, flipped: true, bit, sums: [sumAt(frame, frameSumAt)] };
+}
+
+function sumOfFrame(before: Sum, frame: Buffer, bigEndian: boolean): Sum {
+  const head = runningSum(before, frame.subarray(0, frameSaltAt), bigEndian);
+  return runningSum(head, frame.subarray(frameHeaderBytes, frameBytes), bigEndian);
 }
 
 /** §4.2: eight bytes at a time, in the byte order that the magic number names. */
