@@ -251,11 +251,18 @@ t.test('a damaged store is put aside; the gateway starts, fetches its deployment
   t.match(JSON.parse(checked.stdout), { checks: [{ id: 'store-openable', result: 'warn' }] });
   await world.running('ticker');
 
-  // Without the hub the deployment is lost with the file; what runs is left running, and the start succeeds.
+  // Without the hub the last good deployment is in force: it is in a second file.
   const { pid } = await world.running('ticker');
   await world.killHub();
   await world.killGateway();
   writeFileSync(file, 'not a database');
+  await world.startGateway();
+  t.equal((await world.running('ticker')).pid, pid, 'what runs is left running');
+  t.match((await world.status()).deployment, { code: 200 }, 'the last good deployment is known without the hub');
+  // Without that file as well, and SQLite's log, it is lost; what runs is left running, and the start succeeds.
+  await world.killGateway();
+  for (const name of ['weir.db', 'weir.db-wal', 'state.json', 'state.json.bak'])
+    writeFileSync(join(world.dataDir, name), 'nonsense');
   await world.startGateway();
   t.equal((await world.running('ticker')).pid, pid, 'what runs is left running until somebody says otherwise');
   await world.startHub();
