@@ -17,6 +17,7 @@ export const storeContenders = {
   eachChange: 'mosquitto, each change saved',
   eachSecond: 'mosquitto, each second saved',
   bridge: 'mosquitto bridge',
+  device: 'devices at the hub',
 } as const;
 
 export type StoreGoal =
@@ -44,7 +45,7 @@ export interface ValuePlace {
   readonly path: string;
 }
 
-const { store, sqlite, gateway, eachChange, eachSecond, bridge } = storeContenders;
+const { store, sqlite, gateway, eachChange, eachSecond, bridge, device } = storeContenders;
 const amplificationMax = 3;
 const ingestPart = 0.7;
 const peerFactor = 5;
@@ -94,10 +95,18 @@ const accept: readonly StoreRow[] = [
 const drain: readonly StoreRow[] = [
   {
     set: 'drain',
-    title: 'backlog to the hub, beside live messages',
+    title: 'backlog to the hub, beside live messages through the gateway',
     unit: '/s',
     value: place('drain', gateway),
     beside: place('live', gateway),
+    goal: { kind: 'ratio', min: drainPart },
+  },
+  {
+    set: 'drain',
+    title: 'backlog to the hub, beside live messages of devices at the hub',
+    unit: '/s',
+    value: place('drain', gateway),
+    beside: place('live', device),
     goal: { kind: 'ratio', min: drainPart },
   },
   {

@@ -2,8 +2,10 @@
 // bench's own clients, with tokens as the modules themselves would get them. The line to the hub can be cut.
 
 import { Buffer } from 'node:buffer';
+import { createHmac } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Identity } from '../../../src/model/address.ts';
 import { formatSas, formatUsername, sasResource, sasStringToSign } from '../../../src/protocol/iothub/index.ts';
 import { faultDiskEnv, setRules } from '../../support/fault-disk.ts';
 import { manifest, program } from '../../support/world/manifest.ts';
@@ -15,6 +17,7 @@ const apiVersion = '2022-08-03';
 const tokenLifeSeconds = 7200;
 const quota = '16GiB';
 const pollMs = 50;
+const hubHostname = 'localhost';
 
 /** Of the hub: its clients' messages, counted by its log. */
 export interface HubCount {
@@ -86,6 +89,31 @@ export class Gateway {
     );
   }
 
+  get hubAuthorityFile(): string {
+    return join(this.world.directory, 'hub', 'certs', 'hub-ca.pem');
+  }
+
+  /** Devices of the hub that need no gateway. */
+  async hubDevices(count: number): Promise<readonly ClientIdentity[]> {
+    const { world } = this;
+    const devices: ClientIdentity[] = [];
+    for (let number = 0; number < count; number++) {
+      const deviceId = `direct${number}`;
+      await world.succeed('hub', 'device', 'create', deviceId, ...world.hubDirs);
+      const text = await world.succeed('hub', 'device', 'connection-string', deviceId, ...world.hubDirs);
+      const key = Buffer.from(/SharedAccessKey=([^;\s]+)/.exec(text)?.[1] ?? '', 'base64');
+      const { resource, expirySeconds, toSign } = tokenParts({ deviceId });
+      const signature = createHmac('sha256', key).update(toSign).digest('base64');
+      devices.push({
+        clientId: deviceId,
+        username: formatUsername(hubHostname, { deviceId }),
+        password: formatSas({ resource, expirySeconds, signature }),
+        topic: `devices/${deviceId}/messages/events/`,
+      });
+    }
+    return devices;
+  }
+
   async close(): Promise<void> {
     await this.world.close();
   }
@@ -104,11 +132,9 @@ export class Gateway {
 
   async #client(moduleId: string): Promise<ClientIdentity> {
     const { deviceId, runDir } = this.world;
-    const hub = 'localhost';
     const identity = { deviceId, moduleId };
-    const expirySeconds = Math.floor(Date.now() / 1000) + tokenLifeSeconds;
-    const resource = sasResource(hub, identity);
-    const data = Buffer.from(sasStringToSign(resource, expirySeconds)).toString('base64');
+    const { resource, expirySeconds, toSign } = tokenParts(identity);
+    const data = Buffer.from(toSign).toString('base64');
     const { status, body } = await socketCall({
       socketPath: join(runDir, 'modules', moduleId, 'workload.sock'),
       method: 'POST',
@@ -119,9 +145,19 @@ export class Gateway {
     const { digest } = JSON.parse(body) as { readonly digest: string };
     return {
       clientId: `${deviceId}/${moduleId}`,
-      username: formatUsername(hub, identity),
+      username: formatUsername(hubHostname, identity),
       password: formatSas({ resource, expirySeconds, signature: digest }),
       topic: `devices/${deviceId}/modules/${moduleId}/messages/events/`,
     };
   }
+}
+
+function tokenParts(identity: Identity): {
+  readonly resource: string;
+  readonly expirySeconds: number;
+  readonly toSign: string;
+} {
+  const expirySeconds = Math.floor(Date.now() / 1000) + tokenLifeSeconds;
+  const resource = sasResource(hubHostname, identity);
+  return { resource, expirySeconds, toSign: sasStringToSign(resource, expirySeconds) };
 }

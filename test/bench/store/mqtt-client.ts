@@ -9,7 +9,9 @@
 
 import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { generate } from 'mqtt-packet';
 
 export interface ClientIdentity {
@@ -21,9 +23,10 @@ export interface ClientIdentity {
 
 interface ClientOrder {
   readonly mode: 'publish' | 'count' | 'twin';
-  /** A unix socket, or a port of 127.0.0.1. */
+  /** A unix socket, or a port of 127.0.0.1, with TLS when there is an authority to trust. */
   readonly path?: string;
   readonly port?: number;
+  readonly authorityFile?: string;
   readonly clients: readonly ClientIdentity[];
   readonly bytes: number;
   readonly window: number;
@@ -109,10 +112,9 @@ class Client {
   }
 
   /** Resolves when the broker has answered the SUBSCRIBE (`filter`) or the CONNECT. */
-  connect(where: { readonly path?: string; readonly port?: number }, filter?: string): Promise<void> {
+  connect(where: Pick<ClientOrder, 'path' | 'port' | 'authorityFile'>, filter?: string): Promise<void> {
     const { clientId, username, password } = this.#identity;
-    const { path, port = 0 } = where;
-    const socket = connect(path === undefined ? { host: '127.0.0.1', port, noDelay: true } : { path });
+    const socket = socketTo(where);
     this.#socket = socket;
     const hello = { cmd: 'connect', clientId, clean: true, keepalive: 0, protocolVersion: 4 } as const;
     return new Promise((resolve, reject) => {
@@ -169,6 +171,13 @@ class Client {
   send(bytes: Buffer): void {
     this.#socket?.write(bytes);
   }
+}
+
+function socketTo({ path, port = 0, authorityFile }: Pick<ClientOrder, 'path' | 'port' | 'authorityFile'>): Socket {
+  if (path !== undefined) return connect({ path });
+  const where = { host: '127.0.0.1', port, noDelay: true };
+  if (authorityFile === undefined) return connect(where);
+  return connectTls({ ...where, servername: 'localhost', ca: readFileSync(authorityFile) });
 }
 
 function pause(delayMs: number): Promise<void> {

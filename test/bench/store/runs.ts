@@ -33,7 +33,7 @@ const stallMs = 500;
 const drainTimeoutMs = 300_000;
 const ownDiskGibibytes = 6;
 const leadMs = 1500;
-const { store, sqlite, gateway, eachChange, eachSecond, bridge } = storeContenders;
+const { store, sqlite, gateway, eachChange, eachSecond, bridge, device } = storeContenders;
 
 export class StoreRuns {
   readonly #options: RunOptions;
@@ -105,7 +105,7 @@ export class StoreRuns {
   }
 
   #publish(
-    where: { readonly path?: string; readonly port?: number },
+    where: { readonly path?: string; readonly port?: number; readonly authorityFile?: string },
     clients: readonly ClientIdentity[],
     order: Order,
   ): Promise<Result> {
@@ -161,6 +161,11 @@ export class StoreRuns {
         return { perSecond, accepted: figure(accepted, 'perSecond') };
       });
       await empty(running);
+      await this.#keep('live', device, round, async () => {
+        const devices = await running.hubDevices(publishers);
+        const where = { port: running.world.hubPort, authorityFile: running.hubAuthorityFile };
+        return this.#publish(where, devices, { seconds, warmup: 1 });
+      });
       await this.#keep('drain', gateway, round, async () => {
         running.world.line.cut();
         const before = await running.hubCount();
