@@ -6,6 +6,8 @@
 import { Buffer } from 'node:buffer';
 import type { WordMemory } from './crc.ts';
 
+/** With what it begins: a device that writes little needs no more. */
+const firstBytes = 4096;
 const wordBytes = 4;
 const varintMore = 0x80;
 const varintMask = 0x7f;
@@ -23,8 +25,8 @@ export class ByteSink implements WordMemory {
   /** `capacity` is what it keeps between uses, a multiple of 8. */
   constructor(capacity: number) {
     this.#kept = capacity;
-    this.#capacity = capacity;
-    this.bytes = Buffer.from(new ArrayBuffer(capacity));
+    this.#capacity = Math.min(capacity, firstBytes);
+    this.bytes = Buffer.from(new ArrayBuffer(this.#capacity));
     this.words = new Int32Array(this.bytes.buffer);
   }
 
