@@ -17,8 +17,8 @@
 //   damaged     (CORRUPT, NOTADB)  the file goes to quarantine, a fresh one with a new epoch takes its place and gets
 //                                  every row that can be read; the broker's only before it has them in memory
 //   io          (IOERR, READONLY)  the file is closed and opened again with its check (database-opening.ts); where
-//                                  nothing can be written, a copy in memory answers reads, commits are refused, and
-//                                  each commit tries the file first: service resumes by itself
+//                                  nothing can be written, a copy in memory answers reads, commits of anything but
+//                                  messages are refused, and commits try the file first: service resumes by itself
 //   full        (FULL)             the commit fails, the file stays as it was
 //   everything else is a bug, ends the thread, and its owner starts another
 // The outbox comes up whatever it finds; a disk that does not answer it is an error of that call alone.
@@ -62,6 +62,7 @@ import {
 } from './thread-protocol.ts';
 
 const epochBytes = 8;
+const reopenEveryMs = 1000;
 
 interface Tables {
   readonly database: SqliteDatabase;
@@ -91,6 +92,8 @@ export class Engine {
   #tables: Tables | undefined;
   /** Why nothing can be committed: what is open is a copy in memory. */
   #readOnly: string | undefined;
+  /** Before then a commit that does not need the file does not try it. */
+  #reopenAtMs = 0;
   /** The broker has its state in memory, so that of a damaged file is older. */
   #sessionsLive: boolean;
 
@@ -121,7 +124,7 @@ export class Engine {
   }
 
   commit(spec: CommitSpec): CommitResult {
-    this.#becomeWritable();
+    this.#becomeWritable(spec);
     this.#sessionsLive ||= spec.journal !== undefined;
     return this.#guard((tables) => {
       const outbox = this.#outbox;
@@ -349,9 +352,15 @@ export class Engine {
     return { epochs, quarantined, readOnly: this.#readOnly, salvaged: undefined };
   }
 
-  /** While only a copy in memory is open: the file itself, or the error that says why not yet. */
-  #becomeWritable(): void {
+  /**
+   * While only a copy in memory is open: the file itself, or the error that says why not yet. Messages alone do not wait
+   * for it: what has arrived must leave a full disk, or there will never be room.
+   */
+  #becomeWritable({ documents, journal, stamp }: CommitSpec): void {
     if (this.#readOnly === undefined) return;
+    const isNeeded = documents.length > 0 || journal !== undefined;
+    if (!isNeeded && stamp.monotonicMs < this.#reopenAtMs) return;
+    this.#reopenAtMs = stamp.monotonicMs + reopenEveryMs;
     const { path } = this.#spec;
     const copy = this.#tables;
     try {
@@ -359,6 +368,7 @@ export class Engine {
     } catch (error) {
       const fault = faultOf(error);
       if (fault === 'bug') throw error;
+      if (!isNeeded) return;
       throw faultError(fault === 'damaged' ? 'io' : fault, path, error);
     }
     if (copy !== undefined) closeQuietly(copy.database);

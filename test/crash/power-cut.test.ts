@@ -31,9 +31,6 @@ const callsMax = 200;
 const liveOnEvery = 8;
 const recoverEvery = 20;
 const faultsToldMax = 10;
-/** Until then those seeds are not played: FAILED_SYNCS=1 plays them. */
-const knownLoss =
-  process.env['FAILED_SYNCS'] === undefined ? { todo: 'the store trusts what a failed sync left behind' } : {};
 
 t.jobs = 2;
 t.setTimeout(testMs * (seeds.length + 1));
@@ -192,7 +189,7 @@ for (const seed of seeds) {
   const after = isFailing ? ', some syncs having failed' : '';
   t.test(
     `what was acknowledged is there after the power went${after}, seed ${seed}`,
-    { timeout: testMs, ...(isFailing && knownLoss) },
+    { timeout: testMs },
     async (t: Test) => {
       const draw = seededEntropy(seed).fraction;
       const directory = join(home, `seed-${seed}`);

@@ -578,6 +578,58 @@ t.test(
   },
 );
 
+t.test('a database that finds no room at the start: messages come and go, documents wait for room', async (t: Test) => {
+  const directory = t.testdir();
+  const first = openEngine(directory);
+  first.put(1, 3);
+  first.commit({ documents: [{ table: 'state', key: 'x', document: 'before' }] });
+  first.engine.close();
+  const real = systemSqlite();
+  let isFull = true;
+  const sqlite: Sqlite = {
+    ...real,
+    open: (file) => {
+      if (isFull && file !== ':memory:') throw Object.assign(new Error('injected'), { code: 'SQLITE_FULL' });
+      return real.open(file);
+    },
+  };
+  const { engine, opened, put, commit, offsets } = openEngine(directory, { sqlite });
+  t.not(opened.readOnly, undefined);
+  t.equal(engine.state('x'), 'before');
+  put(4, 5);
+  commit({ confirms: [{ lane: lane('a'), offset: 2 }] });
+  t.same(offsets(), [3, 4, 5]);
+  const save = (): CommitResult => commit({ documents: [{ table: 'state', key: 'x', document: 'after' }] });
+  t.throws(save, { code: 'STORE_DISK_FULL', retryable: true });
+  isFull = false;
+  save();
+  t.equal(engine.state('x'), 'after');
+  t.same(offsets(), [3, 4, 5]);
+  engine.close();
+});
+
+t.test('a document that is not what was written is missing afterwards, and nothing else', async (t: Test) => {
+  const directory = t.testdir();
+  const first = openEngine(directory);
+  const key = (n: number): string => `gw/module-${n}`;
+  first.commit({
+    documents: [1, 2, 3].map((n) => ({ table: 'twin' as const, key: key(n), document: `{"twin":{"version":${n}}}` })),
+  });
+  first.engine.close();
+  const file = join(directory, 'weir.db');
+  const bytes = readFileSync(file);
+  const place = bytes.indexOf('{"twin":{"version":2');
+  bytes[place + 19] = (bytes[place + 19] as number) ^ 1;
+  writeFileSync(file, bytes);
+  const { engine, opened } = openEngine(directory);
+  t.same(
+    engine.twins().map((row) => row.key),
+    [key(1), key(3)],
+  );
+  t.match(opened.quarantined?.salvaged, { kept: { twin: 2 }, lost: 1 });
+  engine.close();
+});
+
 t.test('the outbox fails: no message is stored, documents are, and it goes on when space returns', async (t: Test) => {
   const real = systemLogFiles();
   let broken: string | undefined;
