@@ -12,6 +12,7 @@ import { Agent, type AgentFacts, Clients, ModuleRegistry, type OwnTwin, Routing 
 import { Broker, IotHubFront, ModuleInput, SysTopics } from './broker/index.ts';
 import { redactedConfig } from './config/index.ts';
 import { behindProxy, type DeviceOptions, findAccount, type Ground, openGround } from './device-ground.ts';
+import { FlashWear } from './flash/index.ts';
 import {
   CertificateStore,
   DeviceKey,
@@ -89,6 +90,7 @@ interface DataParts {
   readonly memory: StateFile;
   readonly twins: TwinCache;
   readonly router: Router;
+  readonly wear: FlashWear;
 }
 
 interface HubParts {
@@ -178,12 +180,23 @@ class Device {
     );
     await store.start();
     this.#closing.push(() => store.close());
+    const wear = new FlashWear(
+      { disk, clock, log: log.child('flash'), metrics, store },
+      {
+        directory: config.dataDir,
+        enduranceBytes: config.store.flashEnduranceBytes,
+        lifeYears: config.store.flashLifeYears,
+        commitDelayMs: config.store.commitDelayMs,
+      },
+    );
+    await wear.start();
+    this.#closing.push(() => wear.close());
     const memory = new StateFile({ documents: store, disk, log }, join(config.dataDir, 'state.json'));
     await memory.start();
     const twins = new TwinCache(store);
     await twins.start();
     const router = new Router({ store, clock, entropy, log: log.child('router'), metrics }, { timeToLiveSecs: 0 });
-    return { store, memory, twins, router };
+    return { store, memory, twins, router, wear };
   }
 
   /** The way to the hub, when there is one. */
@@ -391,7 +404,7 @@ class Device {
 
   async #openAdmin(parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts): Promise<void> {
     const { config, http, log, metrics, disk, clock, entropy, processes } = this.#ground;
-    const { store, router, memory, supervisor, agent, broker, hub, deviceId, hubHostname, hubKey } = parts;
+    const { store, router, wear, memory, supervisor, agent, broker, hub, deviceId, hubHostname, hubKey } = parts;
     const operator = new OperatorQueues(
       { store, sender: router, documents: memory, clock, entropy, log: log.child('queues'), seal: hubKey },
       { deviceId, hubQueue: upstreamQueue },
@@ -427,6 +440,7 @@ class Device {
             reserveBytes: facts.space.reserveBytes,
             quarantined: facts.quarantined,
           },
+          flash: wear.facts(),
           memoryPssBytes: memoryPssBytes ?? null,
         };
       },

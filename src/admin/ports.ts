@@ -64,6 +64,27 @@ export interface StoreReport {
   readonly quarantined: readonly string[];
 }
 
+/** What the runtime costs its storage, and how long that lasts. Null is "not known". */
+export interface FlashReport {
+  readonly device: string | null;
+  readonly kind: 'eMMC' | 'SD card' | null;
+  /** By this runtime: since it first ran on this device, and in a day of operation. */
+  readonly writtenBytes: number;
+  readonly bytesPerDay: number | null;
+  /** By everybody, to the whole device. */
+  readonly deviceBytesPerDay: number | null;
+  /** Bytes written for each byte of messages and MQTT state taken. */
+  readonly amplification: number | null;
+  /** Percent, by the device's register; 100 to 100: more than all of it. */
+  readonly lifeUsed: { readonly from: number; readonly to: number } | null;
+  /** Spare blocks of an eMMC: four fifths used (warning), nine tenths used (urgent). */
+  readonly preEol: 'normal' | 'warning' | 'urgent' | null;
+  readonly lifeYears: number | null;
+  readonly lifeBasis: 'registers' | 'endurance' | null;
+  /** To which the longest wait of commits is lengthened to spare the device. */
+  readonly sparingDelayMs: number | null;
+}
+
 export interface StatusReport {
   readonly version: string;
   readonly uptimeMs: number;
@@ -76,6 +97,8 @@ export interface StatusReport {
   readonly queues: readonly QueueReport[];
   readonly modules: readonly ModuleReport[];
   readonly store: StoreReport;
+  /** Absent from a weir that does not know it. */
+  readonly flash?: FlashReport | undefined;
   /** Proportional memory of all processes of weir itself; null when the kernel does not tell. */
   readonly memoryPssBytes: number | null;
 }

@@ -1,6 +1,7 @@
 // Durations, sizes and points in time as an operator reads and writes them.
 //
 //   durationText  1500 → 1s, 192000 → 3m 12s, 183845000 → 2d 3h      two units at most, never negative
+//   yearsText     0.42 → 0.4 years, 7.6 → 8 years
 //   sizeText      12918456 → 12.3 MiB
 //   sinceMs       "10m", "1 day", "2 hours ago", "2026-11-21T09:00:00Z" → wall time
 
@@ -12,6 +13,9 @@ const hourMs = 3_600_000;
 const dayMs = 86_400_000;
 const weekMs = 604_800_000;
 const kibi = 1_024;
+/** A projection beyond is no more than a large number. */
+const shownYearsMax = 100;
+const fewYears = 5;
 
 const sinceUnits: Readonly<Record<string, number>> = {
   s: secondMs,
@@ -47,6 +51,12 @@ export function durationText(ms: number): string {
   }
   if (parts.length === 0) return '0s';
   return parts.filter((part, index) => index === 0 || !part.startsWith('0')).join(' ');
+}
+
+/** 0.42 → 0.4 years, 7.6 → 8 years, 400 → over 100 years. */
+export function yearsText(years: number): string {
+  if (years > shownYearsMax) return `over ${shownYearsMax} years`;
+  return `${years < fewYears ? years.toFixed(1) : Math.round(years)} years`;
 }
 
 export function sizeText(bytes: number): string {

@@ -1,12 +1,12 @@
 // `weir status`: the gateway at a glance. Without the daemon: which modules still run, and how to start it.
 
 import type { CommandModule } from 'yargs';
-import type { StatusReport } from '../admin/index.ts';
+import type { FlashReport, StatusReport } from '../admin/index.ts';
 import { errorCode } from '../model/errors.ts';
 import { adminClient, type CliContext, type GlobalOptions, locateDirectories, writeJson } from './context.ts';
 import { moduleTable, offlineModuleTable, queueTable } from './module-table.ts';
 import { offlineModules } from './offline.ts';
-import { durationText, sizeText } from './quantity-text.ts';
+import { durationText, sizeText, yearsText } from './quantity-text.ts';
 import { painted } from './terminal.ts';
 
 export interface StatusOptions extends GlobalOptions {
@@ -57,6 +57,7 @@ export function statusText(context: CliContext, report: StatusReport): string {
       'store',
       `${sizeText(report.store.fileBytes)}${spaceText(context, report)}${quarantined === 0 ? '' : painted(context.terminal, 'yellow', `, ${quarantined} damaged put aside`)}`,
     ),
+    ...(report.flash === undefined ? [] : [labelled('flash', flashText(context, report.flash))]),
     ...(report.memoryPssBytes === null ? [] : [labelled('memory', sizeText(report.memoryPssBytes))]),
   ];
   const tables = [moduleTable(context, report.modules), queueTable(context, report.queues)];
@@ -68,6 +69,23 @@ function spaceText(context: CliContext, { store }: StatusReport): string {
   if (store.freeBytes === null || store.freeBytes >= store.reserveBytes) return '';
   const text = `, only ${sizeText(store.freeBytes)} free of ${sizeText(store.reserveBytes)} in reserve: oldest messages are dropped`;
   return painted(context.terminal, 'red', text);
+}
+
+function flashText(context: CliContext, flash: FlashReport): string {
+  const { bytesPerDay, lifeUsed, kind, preEol, lifeYears, sparingDelayMs } = flash;
+  const pace = bytesPerDay === null ? `${sizeText(flash.writtenBytes)} so far` : `${sizeText(bytesPerDay)} a day`;
+  const used =
+    lifeUsed === null
+      ? 'life unknown'
+      : lifeUsed.from === lifeUsed.to
+        ? painted(context.terminal, 'red', 'life used up')
+        : `life used ${lifeUsed.from}–${lifeUsed.to} %`;
+  const parts = [pace, lifeUsed === null && lifeYears !== null ? 'no wear register' : used];
+  const worn = preEol === 'warning' || preEol === 'urgent';
+  const device = kind === null ? '' : ` (${kind})`;
+  const years = lifeYears === null ? '' : `, ${yearsText(lifeYears)} left`;
+  const spares = worn ? painted(context.terminal, 'red', `, spare blocks ${preEol}`) : '';
+  return `${parts.join(', ')}${device}${years}${spares}${sparingDelayMs === null ? '' : ', spared'}`;
 }
 
 function labelled(label: string, text: string): string {

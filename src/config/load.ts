@@ -16,6 +16,9 @@ import {
   configCommitDelayMsMax,
   configCommitMessagesMax,
   configFileBytesMax,
+  configFlashEnduranceBytesMax,
+  configFlashEnduranceBytesMin,
+  configFlashLifeYearsMax,
   configGraceMsMax,
   configLogBytesMax,
   configLogBytesMin,
@@ -39,6 +42,7 @@ import {
   defaultCommitMessages,
   defaultConfigPath,
   defaultDataDir,
+  defaultFlashLifeYears,
   defaultGraceMs,
   defaultLogBytes,
   defaultLogFiles,
@@ -243,6 +247,19 @@ function readStore(reader: SettingsReader): Config['store'] {
       reader.value('store.reserve') === undefined
         ? undefined
         : reader.bytes('store.reserve', { min: 0, max: configReserveBytesMax, fallback: 0 }),
+    flashLifeYears: reader.integer('store.flash_life_years', {
+      min: 0,
+      max: configFlashLifeYearsMax,
+      fallback: defaultFlashLifeYears,
+    }),
+    flashEnduranceBytes:
+      reader.value('store.flash_endurance') === undefined
+        ? undefined
+        : reader.bytes('store.flash_endurance', {
+            min: configFlashEnduranceBytesMin,
+            max: configFlashEnduranceBytesMax,
+            fallback: configFlashEnduranceBytesMax,
+          }),
     timeToLiveSecs: Math.floor(
       reader.durationMs('store.time_to_live', {
         min: msPerSecond,

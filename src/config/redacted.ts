@@ -37,6 +37,10 @@ export function redactedConfig(config: Config): JsonObject {
       commit_messages: config.store.commitMessages,
       commit_bytes: formatBytes(config.store.commitBytes),
       ...(config.store.reserveBytes === undefined ? {} : { reserve: formatBytes(config.store.reserveBytes) }),
+      flash_life_years: config.store.flashLifeYears,
+      ...(config.store.flashEnduranceBytes === undefined
+        ? {}
+        : { flash_endurance: formatBytes(config.store.flashEnduranceBytes) }),
       time_to_live: formatDurationMs(config.store.timeToLiveSecs * msPerSecond),
     },
     upstream: withoutUndefined({

@@ -13,6 +13,9 @@ import {
   configCommitBytesMin,
   configCommitDelayMsMax,
   configCommitMessagesMax,
+  configFlashEnduranceBytesMax,
+  configFlashEnduranceBytesMin,
+  configFlashLifeYearsMax,
   configGraceMsMax,
   configLogBytesMax,
   configLogBytesMin,
@@ -84,6 +87,10 @@ export interface Config {
     readonly commitBytes: number;
     /** Undefined: by the size of the file system. */
     readonly reserveBytes: number | undefined;
+    /** Below so many projected years commits wait longer; 0: never. */
+    readonly flashLifeYears: number;
+    /** Bytes that the storage takes in its life; undefined: not known. */
+    readonly flashEnduranceBytes: number | undefined;
     readonly timeToLiveSecs: number;
   };
   readonly upstream: {
@@ -116,6 +123,7 @@ export const defaultCommitDelayMs = 200;
 export const defaultCommitDelayMsMin = 5;
 export const defaultCommitMessages = 256;
 export const defaultCommitBytes = 65_536;
+export const defaultFlashLifeYears = 5;
 /** Two hours, in milliseconds: what IoT Edge's timeToLiveSecs is when a manifest does not say. */
 export const defaultTimeToLiveMs = 7_200_000;
 export const defaultGraceMs = 10_000;
@@ -296,6 +304,19 @@ export const settings: readonly SettingDescription[] = [
     fallback: 'a tenth of the file system, from 64MiB to 1GiB and at most a quarter of it',
     meaning:
       'Space of the file system that messages never take: for configuration, logs and updates. Less being free counts as a full quota.',
+  },
+  {
+    key: 'store.flash_life_years',
+    allowed: `a whole number ${range('0', String(configFlashLifeYearsMax))}`,
+    fallback: String(defaultFlashLifeYears),
+    meaning:
+      'When the storage would not last as many years at the present pace, commits wait longer for company; 0: never.',
+  },
+  {
+    key: 'store.flash_endurance',
+    allowed: `a size with its unit ${range(formatBytes(configFlashEnduranceBytesMin), formatBytes(configFlashEnduranceBytesMax))}, such as "40TB"`,
+    fallback: 'not known: only the registers of the device tell',
+    meaning: 'Bytes that may be written to the storage in its life, by its data sheet (TBW).',
   },
   {
     key: 'store.time_to_live',

@@ -13,6 +13,7 @@ import {
   open,
   readdir,
   readFile,
+  realpath,
   rename,
   rm,
   stat,
@@ -56,6 +57,8 @@ export interface Disk {
     range: { readonly offset: number; readonly bytesMax: number },
   ): Promise<Buffer>;
   isExecutable(operation: string, path: string): Promise<boolean>;
+  /** The same place without symbolic links. */
+  realPath(operation: string, path: string): Promise<string>;
   freeBytes(operation: string, path: string): Promise<number>;
 }
 
@@ -124,6 +127,7 @@ export function systemDisk(): Disk {
         return false;
       }
     },
+    realPath: (_operation, path) => realpath(path),
     async freeBytes(_operation, path) {
       const found = await statfs(path);
       return found.bavail * found.bsize;

@@ -48,11 +48,17 @@ export class CommitBatch {
   readonly #lanes: Lane[] = [];
   /** Index into the lanes by queue, then by priority and liveness. */
   readonly #indexes = new Map<string, number[]>();
+  /** Of the messages' bodies. */
+  #bodyBytes = 0;
   /** Wall minus monotonic time when the first message came. */
   #offsetMs: number | undefined;
 
   get bytes(): number {
     return this.#writer.length;
+  }
+
+  get bodyBytes(): number {
+    return this.#bodyBytes;
   }
 
   get empty(): boolean {
@@ -81,6 +87,7 @@ export class CommitBatch {
       throw error;
     }
     this.#offsetMs ??= now.wallMs - now.monotonicMs;
+    this.#bodyBytes += message.body.byteLength;
     this.appends.push(waiter);
   }
 

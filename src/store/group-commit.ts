@@ -39,14 +39,23 @@ export interface GroupCommitPorts {
   readonly epochs: () => Epochs;
   readonly send: (spec: CommitSpec) => Promise<CommitResult>;
   /** `appended`: lanes that have got at least one message. */
-  readonly onCommitted: (result: CommitResult, appended: readonly Lane[]) => void;
+  readonly onCommitted: (result: CommitResult, appended: readonly Lane[], bytes: CommittedBytes) => void;
   readonly journal: Rider;
+}
+
+/** What the storage got for what was asked. */
+export interface CommittedBytes {
+  /** Bodies of messages, and MQTT state. */
+  readonly accepted: number;
+  /** The same with all that is kept beside it. */
+  readonly submitted: number;
 }
 
 interface Sent {
   readonly batch: CommitBatch;
   readonly confirms: ReadonlyMap<string, PendingConfirm>;
   readonly lanes: readonly Lane[];
+  readonly bytes: CommittedBytes;
 }
 
 /** What rides along with the commits, and has its own opinion of when it is time. */
@@ -73,6 +82,11 @@ export class GroupCommit {
   constructor(ports: GroupCommitPorts, options: PaceOptions) {
     this.#ports = ports;
     this.#pacing = new Pace(options);
+  }
+
+  /** The longest a message waits for company from now on; undefined: as configured. */
+  lengthen(delayMs: number | undefined): void {
+    this.#pacing.lengthen(delayMs);
   }
 
   append(
@@ -205,6 +219,8 @@ export class GroupCommit {
     this.#urgent = false;
     const batch = this.#batch;
     const confirms = this.#confirms;
+    const mqttBytes = sealed?.byteLength ?? 0;
+    const bytes = { accepted: batch.bodyBytes + mqttBytes, submitted: batch.bytes + mqttBytes };
     this.#batch = new CommitBatch();
     this.#confirms = new Map();
     this.#confirmsSinceMs = undefined;
@@ -220,7 +236,7 @@ export class GroupCommit {
       (result) => {
         this.#done();
         if (sealed !== undefined) journal.committed(sealed, result.mqttBytes);
-        this.#settle({ batch, confirms, lanes: spec.lanes }, result);
+        this.#settle({ batch, confirms, lanes: spec.lanes, bytes }, result);
       },
       (error: unknown) => {
         this.#done();
@@ -235,7 +251,7 @@ export class GroupCommit {
     this.#bytesUnderWay = 0;
   }
 
-  #settle({ batch, confirms, lanes }: Sent, result: CommitResult): void {
+  #settle({ batch, confirms, lanes, bytes }: Sent, result: CommitResult): void {
     assert(result.outcomes.length === batch.appends.length, 'each message has its outcome');
     const { outboxFailure } = result;
     if (outboxFailure === undefined) {
@@ -254,6 +270,7 @@ export class GroupCommit {
     this.#ports.onCommitted(
       result,
       result.appended.flatMap((index) => lanes[index] ?? []),
+      bytes,
     );
     this.#pace();
   }

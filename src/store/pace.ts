@@ -51,6 +51,8 @@ export interface Waiting {
 
 export class Pace {
   readonly #options: PaceOptions;
+  /** The longest anything waits; longer than configured while flash is spared. */
+  #delayMsMax: number;
   #gathering = false;
   #crowd = 0;
   #lastArrivalMs: number | undefined;
@@ -63,11 +65,17 @@ export class Pace {
 
   constructor(options: PaceOptions) {
     this.#options = { ...options, delayMsMin: Math.min(options.delayMsMin, options.delayMsMax) };
+    this.#delayMsMax = options.delayMsMax;
   }
 
   /** The longest anything waits just now: for those who decide about their own moment. */
   get patienceMs(): number {
-    return this.#gathering ? this.#options.delayMsMax : this.#options.delayMsMin;
+    return this.#gathering ? this.#delayMsMax : this.#options.delayMsMin;
+  }
+
+  /** The longest anything waits from now on; undefined: as configured. Never less than that. */
+  lengthen(delayMsMax: number | undefined): void {
+    this.#delayMsMax = Math.max(this.#options.delayMsMax, delayMsMax ?? 0);
   }
 
   /** `messages` came at once; `company`: others were waiting already. */
@@ -75,7 +83,7 @@ export class Pace {
     const last = this.#lastArrivalMs;
     this.#lastArrivalMs = nowMs;
     if (last !== undefined) {
-      const spacingMs = Math.min(nowMs - last, 2 * this.#options.delayMsMax) / messages;
+      const spacingMs = Math.min(nowMs - last, 2 * this.#delayMsMax) / messages;
       this.#spacingMs = mix(this.#spacingMs, spacingMs);
       if (company) this.#gapMs = mix(this.#gapMs, spacingMs);
     }
@@ -83,14 +91,14 @@ export class Pace {
 
   /** Monotonic time at which to commit if nothing else comes; in the past when it is time. */
   dueMs({ messages, bytes, sinceMs }: Waiting): number {
-    const { delayMsMin, delayMsMax, messagesMax, bytesMax } = this.#options;
+    const { delayMsMin, messagesMax, bytesMax } = this.#options;
     if (messages >= messagesMax || bytes >= bytesMax) return sinceMs;
     if (this.#crowd >= crowdMin && messages >= this.#crowd) return sinceMs;
     if (messages >= enoughMessages || bytes >= enoughBytes) return sinceMs + delayMsMin;
     if (!this.#gathering && !this.#probing) return sinceMs + delayMsMin;
     const gapMs = (this.#gathering ? this.#gapMs : this.#spacingMs) ?? 0;
     const quietMs = (this.#lastArrivalMs ?? sinceMs) + quietGaps * gapMs;
-    return Math.min(sinceMs + delayMsMax, Math.max(sinceMs + delayMsMin, quietMs));
+    return Math.min(sinceMs + this.#delayMsMax, Math.max(sinceMs + delayMsMin, quietMs));
   }
 
   /** A commit goes with so many messages. */
@@ -114,7 +122,7 @@ export class Pace {
   /** This commit finds out whether company would come: worth it when two more would within the longest wait. */
   get #probing(): boolean {
     if (this.#gathering || this.#probeIn > 0) return false;
-    return this.#spacingMs !== undefined && 2 * this.#spacingMs <= this.#options.delayMsMax;
+    return this.#spacingMs !== undefined && 2 * this.#spacingMs <= this.#delayMsMax;
   }
 }
 

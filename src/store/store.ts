@@ -34,7 +34,7 @@ import { ByteReader } from './byte-buffer.ts';
 import type { AppendOutcome, StoreTarget } from './commit-batch.ts';
 import { DropLog } from './drop-log.ts';
 import { StoreError } from './errors.ts';
-import { GroupCommit } from './group-commit.ts';
+import { type CommittedBytes, GroupCommit } from './group-commit.ts';
 import { StoreHealth } from './health.ts';
 import { MqttJournal } from './mqtt-journal.ts';
 import { readRecord } from './record.ts';
@@ -120,9 +120,11 @@ export class Store {
   readonly #stored: Counter;
   readonly #duplicates: Counter;
   readonly #unreadable: Counter;
+  readonly #submitted: Counter;
   readonly #health: StoreHealth;
   #epochs: Epochs | undefined;
   #space: SpaceFacts | undefined;
+  #acceptedBytes = 0;
   #sweep: Timer | undefined;
   #sweeping: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -156,7 +158,7 @@ export class Store {
         journal: this.sessions,
         epochs: () => this.#openEpochs,
         send: (spec) => this.#health.commit(() => this.#link.request('commit', spec, buffersOf(spec))),
-        onCommitted: (result, appended) => this.#onCommitted(result, appended),
+        onCommitted: (result, appended, bytes) => this.#onCommitted(result, appended, bytes),
       },
       {
         delayMsMin: pace.commitDelayMsMin,
@@ -169,6 +171,8 @@ export class Store {
     this.#stored = metrics.counter('store_messages_total', { outcome: 'stored' });
     this.#duplicates = metrics.counter('store_messages_total', { outcome: 'duplicate' });
     this.#unreadable = metrics.counter('store_messages_total', { outcome: 'unreadable' });
+    this.#submitted = metrics.counter('store_submitted_bytes_total');
+    metrics.gauge('store_accepted_bytes_total', () => this.#acceptedBytes);
     metrics.gauge('store_free_bytes', () => this.#space?.freeBytes ?? 0);
   }
 
@@ -268,6 +272,16 @@ export class Store {
     await this.#save('state', key, value);
   }
 
+  /** Bytes of message bodies and of MQTT state that were committed since the start. */
+  get acceptedBytes(): number {
+    return this.#acceptedBytes;
+  }
+
+  /** The longest a message waits for company from now on, to spare flash; undefined: as configured, and never less. */
+  lengthenCommits(delayMs: number | undefined): void {
+    this.#commits.lengthen(delayMs);
+  }
+
   facts(): Promise<FileFacts> {
     return this.#link.request('facts', null);
   }
@@ -327,9 +341,11 @@ export class Store {
     return { messages, lastOffset };
   }
 
-  #onCommitted(result: CommitResult, appended: readonly Lane[]): void {
+  #onCommitted(result: CommitResult, appended: readonly Lane[], bytes: CommittedBytes): void {
     this.#committed.add();
     if (result.outboxFailure === undefined) {
+      this.#acceptedBytes += bytes.accepted;
+      this.#submitted.add(bytes.submitted);
       this.#duplicates.add(countOf(result.outcomes, outcome.duplicate));
       this.#stored.add(countOf(result.outcomes, outcome.stored));
     }

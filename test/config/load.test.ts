@@ -47,6 +47,8 @@ t.test('an empty file gives the defaults', async (t) => {
       commitMessages: 256,
       commitBytes: 65_536,
       reserveBytes: undefined,
+      flashLifeYears: 5,
+      flashEnduranceBytes: undefined,
       timeToLiveSecs: 7_200,
     },
     upstream: { liveFirst: undefined },
@@ -88,6 +90,8 @@ commit_delay_min = "1ms"
 commit_messages = 64
 commit_bytes = "16KiB"
 reserve = "32MiB"
+flash_life_years = 8
+flash_endurance = "40TB"
 time_to_live = "7d"
 [upstream]
 live_first = true
@@ -137,6 +141,8 @@ user = "weir"
       commitMessages: 64,
       commitBytes: 16_384,
       reserveBytes: 33_554_432,
+      flashLifeYears: 8,
+      flashEnduranceBytes: 40_000_000_000_000,
       timeToLiveSecs: 604_800,
     },
     modules: { graceMs: 3_000, logBytesMax: 65_536, logFiles: 2, user: 'weir' },
@@ -182,6 +188,8 @@ const bad: readonly BadRow[] = [
   { toml: '[store]\nquota = 64', at: ':2:1', key: 'store.quota', says: /64 has no unit.*"512MiB"/ },
   { toml: '[store]\nquota = "64"', at: ':2:1', key: 'store.quota', says: /"64" is not a size/ },
   { toml: '[store]\nquota = "1KiB"', at: ':2:1', key: 'store.quota', says: /less than 1MiB/ },
+  { toml: '[store]\n  flash_life_years = 101', at: ':2:3', key: 'store.flash_life_years', says: /from 0 to 100/ },
+  { toml: '[store]\n  flash_endurance = "1MB"', at: ':2:3', key: 'store.flash_endurance', says: /less than 1GiB|1GiB/ },
   { toml: '[store]\n  commit_delay = "2s"', at: ':2:3', key: 'store.commit_delay', says: /more than 1s/ },
   { toml: '[store]\ncommit_messages = 0', at: ':2:1', key: 'store.commit_messages', says: /from 1 to 16384/ },
   { toml: '[store]\nreserve = "2TiB"', at: ':2:1', key: 'store.reserve', says: /more than 1TiB/ },

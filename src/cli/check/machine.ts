@@ -1,9 +1,10 @@
 // Checks of the machine: directories, space, clock, memory, kernel, the native parts, serial ports, the unit.
 
 import { dirname } from 'node:path';
+import { findBlockDevice, readRegisters } from '../../flash/index.ts';
 import { errorMessage } from '../../model/errors.ts';
 import type { NativeAddonName } from '../../platform/native.ts';
-import { durationText, sizeText } from '../quantity-text.ts';
+import { durationText, sizeText, yearsText } from '../quantity-text.ts';
 import { type Check, type CheckFacts, fail, ok, skip, type Verdict, warn } from './check.ts';
 
 /** Below it SQLite's write-ahead log and one log rotation no longer fit for sure. */
@@ -12,8 +13,13 @@ const freeShareMin = 0.05;
 const freeInodesMin = 1_000;
 const memoryBytesMin = 67_108_864;
 const kib = 1_024;
+const lifeSteps = 10;
+/** Percent of a step. */
+const tenth = 10;
 const ownerWriteSearch = 0o300;
 const futureYears = 20;
+/** Time to plan the exchange of a board. */
+const flashYearsMin = 2;
 const yearMs = 31_557_600_000;
 const addons: readonly NativeAddonName[] = ['better_sqlite3', 'serialport', 'host'];
 const unitDirectories = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system'];
@@ -42,6 +48,33 @@ export const machineChecks: readonly Check[] = [
           'Lower store.quota, or make room.',
         );
       return ok(`${dataDir}, ${free}`);
+    },
+  },
+  {
+    id: 'flash-wear',
+    group: 'machine',
+    title: 'the storage is not worn out',
+    async run({ disk, dataDir, daemon, reading }) {
+      const device = await findBlockDevice(disk, dataDir);
+      if (device === undefined) return skip(`nobody tells which disk ${dataDir} is on`);
+      const { lifeStep, preEol } = await readRegisters(disk, device);
+      const replace = 'Copy the data directory and exchange the storage.';
+      if (lifeStep !== undefined && lifeStep > lifeSteps)
+        return fail(`${device} has used up its estimated life`, replace);
+      if (preEol === 'urgent') return fail(`${device} has used nine tenths of its spare blocks`, replace);
+      if (preEol === 'warning') return warn(`${device} has used four fifths of its spare blocks`, replace);
+      const report = 'status' in daemon ? daemon.status.flash : undefined;
+      const years = report?.lifeYears ?? undefined;
+      const yearsMin = Math.max(flashYearsMin, reading.config?.store.flashLifeYears ?? 0);
+      const pace = typeof report?.bytesPerDay === 'number' ? `, ${sizeText(report.bytesPerDay)} a day` : '';
+      const used = lifeStep === undefined ? '' : `, life used ${(lifeStep - 1) * tenth}–${lifeStep * tenth} %`;
+      if (years !== undefined && years < yearsMin)
+        return warn(
+          `${device} lasts ${yearsText(years)} at the present pace, less than ${yearsMin}${used}${pace}`,
+          'Raise store.commit_delay, send less from modules, or plan to exchange the storage.',
+        );
+      if (lifeStep === undefined && years === undefined) return skip(`${device} does not tell of its wear${pace}`);
+      return ok(`${device}${used}${pace}${years === undefined ? '' : `, ${yearsText(years)} left`}`);
     },
   },
   {
