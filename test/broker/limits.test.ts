@@ -1,6 +1,7 @@
 // Bounds that are counted when they are reached, and what is under way: it counts as much as what waits.
 
 import t from 'tap';
+import { brokerPressStepMs } from '../../src/limits.ts';
 import { settle } from '../support/sim-clock.ts';
 import { ack, connect, Harness, publish, subscribe, type Wire } from './broker-harness.ts';
 
@@ -22,7 +23,7 @@ for (const qos of [1, 2] as const) {
     const publisher = await h.client('p');
     publisher.send(...many(20, qos));
     t.ok((await looked(publisher)).length < 10, 'from half of it on the publisher is held back');
-    await h.clock.advance(200);
+    await h.clock.advance(2 * brokerPressStepMs);
     const got = (await looked(keeper)).length;
     t.ok(got >= 8 && got < 10, `${got} of a kilobyte fit into 10,000 bytes`);
     t.equal(h.count('weir_broker_dropped_total', 'queue-full'), 20 - got);
