@@ -28,7 +28,7 @@ JOBS     := $(shell nproc 2>/dev/null || echo 2)
 export $(foreach target,$(TARGETS),NODE_ARCHIVE_$(target) NODE_ARCHIVE_$(target)_SHA256)
 CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
 
-.PHONY: help setup build $(TARGETS:%=build-%) dev check format test test-unit test-e2e test-board \
+.PHONY: help setup build $(TARGETS:%=build-%) dev check format sim sim-long test test-unit test-e2e test-board \
 	ledger demo footprint conformance fuzz power-cut crash bench bench-broker bench-store clean distclean
 
 help: ## print this list
