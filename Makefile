@@ -110,6 +110,15 @@ crash: ROUNDS := $(if $(ROUNDS),$(ROUNDS),100)
 crash: dev ## the store killed at drawn system calls: ROUNDS=100 chains of 25 lives
 	@CRASH_SEEDS=$(shell seq -s , 1 $(ROUNDS)) node native/check/run-tests.mjs test/crash/store.test.ts
 
+# A run is a function of its seed; some hundred are part of make test. test/sim/seeds.ts keeps those that found something.
+sim: setup ## one run of the simulated data path with its story: SEED=n
+	@$(BUNDLE) test/sim/run.ts --bundle --format=cjs --external:better-sqlite3 --sourcemap=inline --outfile=$(OUT)/host/sim.cjs \
+	  --define:import.meta.url="'file://$(CURDIR)/src/platform/native.ts'"
+	@SEED=$(if $(SEED),$(SEED),1) $(if $(SEEDS),SEEDS=$(SEEDS)) node --enable-source-maps $(OUT)/host/sim.cjs
+
+sim-long: SEEDS := $(if $(SEEDS),$(SEEDS),20000)
+sim-long: sim ## many runs of the simulated data path: SEEDS=20000, from SEED=1 on
+
 bench: bench-broker bench-store ## all benches
 
 # ROUNDS=3 CASES=targets,idle,… (sets or names of test/bench/cases.ts; CASES=smoke: half a minute) SECONDS=2 JSON=file
