@@ -18,12 +18,12 @@
 //   In both a full batch goes at once, and so does a crowd: as many as the last commit had, if those were
 //   crowdMin or more. Everybody who was just answered is back, waiting longer would only make them slower.
 //
-// Enough is what makes the block's overhead small: with messages of 250 bytes, sixteen are about a block and a
-// half, and what the device writes is some two to three times the payload.
+// Enough is what makes the block's overhead small: with messages of 250 bytes, two dozen are about two blocks, and
+// what the device writes is less than three times the payload.
 
 /** Below this many messages a full crowd says nothing about the load. */
 const crowdMin = 16;
-const enoughMessages = 16;
+const enoughMessages = 24;
 const enoughBytes = 8192;
 /** So many usual gaps without an arrival mean that the others are done. */
 const quietGaps = 5;
