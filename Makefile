@@ -114,9 +114,9 @@ crash: dev ## the store killed at drawn system calls: ROUNDS=100 chains of 25 li
 sim: setup ## one run of the simulated data path with its story: SEED=n
 	@$(BUNDLE) test/sim/run.ts --bundle --format=cjs --external:better-sqlite3 --sourcemap=inline --outfile=$(OUT)/host/sim.cjs \
 	  --define:import.meta.url="'file://$(CURDIR)/src/platform/native.ts'"
-	@SEED=$(if $(SEED),$(SEED),1) $(if $(SEEDS),SEEDS=$(SEEDS)) node --enable-source-maps $(OUT)/host/sim.cjs
+	@node --enable-source-maps $(OUT)/host/sim.cjs $(if $(SEED),$(SEED),1) $(RUNS)
 
-sim-long: SEEDS := $(if $(SEEDS),$(SEEDS),20000)
+sim-long: RUNS := $(if $(SEEDS),$(SEEDS),20000)
 sim-long: sim ## many runs of the simulated data path: SEEDS=20000, from SEED=1 on
 
 bench: bench-broker bench-store ## all benches

@@ -4,9 +4,8 @@ import { Databases } from './databases.ts';
 import { simulate } from './simulation.ts';
 
 const databases = new Databases();
-const mode = process.env['SEEDS'] === undefined ? 'one' : 'many';
-const first = process.env['SEED'] ?? '1';
-const count = process.env['SEEDS'] ?? '1';
+const [first = '1', count] = process.argv.slice(2);
+const mode = count === undefined ? 'one' : 'many';
 
 async function one(seed: number): Promise<boolean> {
   try {
