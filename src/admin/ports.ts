@@ -69,7 +69,7 @@ export interface FlashReport {
   readonly device: string | null;
   readonly kind: 'eMMC' | 'SD card' | null;
   /** By this runtime: since it first ran on this device, and in a day of operation. */
-  readonly writtenBytes: number;
+  readonly writtenBytes: number | null;
   readonly bytesPerDay: number | null;
   /** By everybody, to the whole device. */
   readonly deviceBytesPerDay: number | null;

@@ -73,7 +73,8 @@ function spaceText(context: CliContext, { store }: StatusReport): string {
 
 function flashText(context: CliContext, flash: FlashReport): string {
   const { bytesPerDay, lifeUsed, kind, preEol, lifeYears, sparingDelayMs } = flash;
-  const pace = bytesPerDay === null ? `${sizeText(flash.writtenBytes)} so far` : `${sizeText(bytesPerDay)} a day`;
+  const soFar = flash.writtenBytes === null ? 'writes unknown' : `${sizeText(flash.writtenBytes)} so far`;
+  const pace = bytesPerDay === null ? soFar : `${sizeText(bytesPerDay)} a day`;
   const used =
     lifeUsed === null
       ? 'life unknown'

@@ -45,7 +45,7 @@ export interface FlashFacts {
   readonly device: string | null;
   readonly kind: 'eMMC' | 'SD card' | null;
   /** By this runtime: since it first ran on this device, and a day. */
-  readonly writtenBytes: number;
+  readonly writtenBytes: number | null;
   readonly bytesPerDay: number | null;
   /** By everybody, to the whole device. */
   readonly deviceBytesPerDay: number | null;
@@ -71,6 +71,8 @@ const wholePercent = 100;
 interface Readings {
   readonly atMs: number;
   readonly written: number;
+  /** Where the kernel keeps no account of it, `written` stays as it is and means nothing. */
+  readonly isTold: boolean;
   readonly deviceWritten: number | undefined;
   readonly accepted: number;
 }
@@ -95,7 +97,13 @@ export class FlashWear {
     this.#options = options;
     this.#notedAtMs = nowMs;
     // The process began with 0 written; the device was there before.
-    this.#last = { atMs: nowMs, written: 0, deviceWritten: undefined, accepted: ports.store.acceptedBytes };
+    this.#last = {
+      atMs: nowMs,
+      written: 0,
+      isTold: false,
+      deviceWritten: undefined,
+      accepted: ports.store.acceptedBytes,
+    };
   }
 
   /** Finds the device and goes on with its account. */
@@ -108,9 +116,8 @@ export class FlashWear {
       return undefined;
     });
     this.#ledger = new WearLedger(this.#registers.identity, text);
-    this.#notedWritten = this.#ledger.written;
-    metrics.gauge('weir_flash_written_bytes_total', () => this.#last.written);
     await this.#look();
+    if (this.#last.isTold) metrics.gauge('weir_flash_written_bytes_total', () => this.#last.written);
     this.#lookLater();
   }
 
@@ -126,14 +133,15 @@ export class FlashWear {
 
   facts(): FlashFacts {
     const { kind, lifeStep, preEol } = this.#registers;
+    const { isTold } = this.#last;
     const life = this.#projection;
     return {
       device: this.#device ?? null,
       kind: kind ?? null,
-      writtenBytes: this.#ledger.written,
-      bytesPerDay: rounded(this.#ledger.writtenPerDay),
+      writtenBytes: isTold ? this.#ledger.written : null,
+      bytesPerDay: isTold ? rounded(this.#ledger.writtenPerDay) : null,
       deviceBytesPerDay: this.#last.deviceWritten === undefined ? null : rounded(this.#ledger.deviceWrittenPerDay),
-      amplification: this.#ledger.amplification ?? null,
+      amplification: isTold ? (this.#ledger.amplification ?? null) : null,
       lifeUsed: lifeStep === undefined ? null : usedPercent(lifeStep),
       preEol: preEol ?? null,
       lifeYears: life?.years ?? null,
@@ -150,7 +158,7 @@ export class FlashWear {
       rises: ledger.rises,
       watchedMs: ledger.watchedMs,
       enduranceBytes: this.#options.enduranceBytes,
-      bytesPerDay: byDevice ? ledger.deviceWrittenPerDay : ledger.writtenPerDay,
+      bytesPerDay: byDevice ? ledger.deviceWrittenPerDay : this.#last.isTold ? ledger.writtenPerDay : undefined,
       bytesSeen: byDevice ? ledger.deviceWritten : ledger.written,
     });
   }
@@ -181,10 +189,12 @@ export class FlashWear {
       kernelText(disk, '/proc/self/io'),
       this.#device === undefined ? undefined : kernelText(disk, `${blockPath(this.#device)}/stat`),
     ]);
+    const written = parseWrittenBytes(io ?? '');
     const before = this.#last;
     const now: Readings = {
       atMs: clock.monotonicMs(),
-      written: Math.max(before.written, parseWrittenBytes(io ?? '') ?? 0),
+      written: Math.max(before.written, written ?? 0),
+      isTold: written !== undefined,
       deviceWritten: parseDeviceBytes(stat ?? ''),
       accepted: store.acceptedBytes,
     };
@@ -235,8 +245,9 @@ export class FlashWear {
 
   async #note(): Promise<void> {
     this.#notedAtMs = this.#ports.clock.monotonicMs();
-    if (this.#ledger.written === this.#notedWritten) return;
-    this.#notedWritten = this.#ledger.written;
+    const written = this.#last.isTold ? this.#ledger.written : this.#ledger.deviceWritten;
+    if (written === this.#notedWritten) return;
+    this.#notedWritten = written;
     try {
       await this.#ports.store.saveState(documentKey, this.#ledger.text());
     } catch (error) {

@@ -100,6 +100,43 @@ t.test('too little space is told only when it matters', async (t) => {
   t.match(context.out(), /store +12\.3 MiB, only 38\.1 MiB free of 64.0 MiB in reserve/);
 });
 
+t.test('what the flash takes and how long it lasts is one line, and what is unknown says so', async (t) => {
+  const flash: NonNullable<StatusReport['flash']> = {
+    device: 'mmcblk0',
+    kind: 'eMMC',
+    writtenBytes: 2_097_152,
+    bytesPerDay: 1_288_490_189,
+    deviceBytesPerDay: 2e9,
+    amplification: 2.4,
+    lifeUsed: { from: 10, to: 20 },
+    preEol: 'normal',
+    lifeYears: 7.6,
+    lifeBasis: 'registers',
+    sparingDelayMs: null,
+  };
+  const unknown = { kind: null, lifeUsed: null, preEol: null, lifeYears: null, lifeBasis: null };
+  const rows: readonly (readonly [Partial<typeof flash>, RegExp])[] = [
+    [{}, /^flash {7}1\.2 GiB a day, life used 10–20 % \(eMMC\), 8 years left$/m],
+    [{ lifeYears: null }, /^flash {7}1\.2 GiB a day, life used 10–20 % \(eMMC\)$/m],
+    [{ bytesPerDay: null, ...unknown }, /^flash {7}2\.0 MiB so far, life unknown$/m],
+    [{ bytesPerDay: null, writtenBytes: null, ...unknown }, /^flash {7}writes unknown, life unknown$/m],
+    [{ ...unknown, lifeYears: 0.42 }, /GiB a day, no wear register, 0\.4 years left$/m],
+    [
+      { lifeUsed: { from: 100, to: 100 }, preEol: 'urgent' },
+      /life used up \(eMMC\), 8 years left, spare blocks urgent$/m,
+    ],
+    [{ lifeYears: 400, sparingDelayMs: 400 }, /over 100 years left, spared$/m],
+  ];
+  for (const [change, expected] of rows) {
+    const context = recordedContext({
+      answers: { 'GET /status': { ...report, flash: { ...flash, ...change } } },
+      nowMs,
+    });
+    t.equal(await runCli(['status', ...where], context), 0);
+    t.match(context.out(), expected);
+  }
+});
+
 t.test('each state of hub and deployment has its words', async (t) => {
   const rows: readonly (readonly [Partial<StatusReport>, RegExp])[] = [
     [{ hub: { hostname: '', state: 'disabled', sinceMs: 0 } }, /hub +none configured/],

@@ -171,6 +171,21 @@ t.test('what is full goes at once, and a longest wait below the shortest holds',
   t.equal(new Pace({ ...options, delayMsMax: 0 }).dueMs(waiting), 100);
 });
 
+t.test(
+  'lengthened, few messages share commits that had one each, and never wait less than configured',
+  async (t: Test) => {
+    const few = (): Sender => open(() => 500);
+    t.ok(play([few()], 60_000).perCommit < 1.1);
+    const pace = new Pace(options);
+    pace.lengthen(2_000);
+    const { perCommit, waitMsMax } = play([few()], 60_000, 4, pace);
+    t.ok(perCommit >= 3, `${perCommit} messages a commit`);
+    t.ok(waitMsMax <= 2_010, `${waitMsMax} ms at most`);
+    pace.lengthen(10);
+    t.ok(play([few()], 60_000, 4, pace).perCommit < 1.2, 'as configured again');
+  },
+);
+
 t.test('who sent much and then sends little is answered soon again', async (t: Test) => {
   const pace = new Pace(options);
   play([open(() => 10)], 10_000, 4, pace);

@@ -127,6 +127,32 @@ function unreachable(errno: string): Promise<never> {
 }
 
 const systemd = { '/run/systemd/system': 'x' };
+const flash: NonNullable<StatusReport['flash']> = {
+  device: 'mmcblk0',
+  kind: 'eMMC',
+  writtenBytes: 1_000_000,
+  bytesPerDay: 1_073_741_824,
+  deviceBytesPerDay: null,
+  amplification: 2.5,
+  lifeUsed: { from: 10, to: 20 },
+  preEol: 'normal',
+  lifeYears: null,
+  lifeBasis: null,
+  sparingDelayMs: null,
+};
+const emmc = (
+  registers: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string | undefined>> => ({
+  '/proc/self/mountinfo': '28 1 179:2 / / rw,noatime shared:1 - ext4 /dev/root rw\n',
+  '/sys/dev/block/179:2/partition': '2\n',
+  '/sys/dev/block/179:2/../uevent': 'DEVNAME=mmcblk0\n',
+  ...Object.fromEntries(
+    Object.entries({ life_time: '0x01 0x02', pre_eol_info: '0x01', ...registers }).map(([name, text]) => [
+      `/sys/class/block/mmcblk0/device/${name}`,
+      text,
+    ]),
+  ),
+});
 const noUnit = {
   '/etc/systemd/system/weir.service': undefined,
   '/usr/lib/systemd/system/weir.service': undefined,
@@ -222,6 +248,24 @@ const rows: readonly Row[] = [
     'fail',
     /cannot be written by this user \(uid 0\)/,
     { toml: '', machine: { mayAccess: () => Promise.resolve(false) } },
+  ],
+  ['flash-wear', 'skip', /nobody tells/, { files: { '/proc/self/mountinfo': '' } }],
+  ['flash-wear', 'skip', /mmcblk0 does not tell/, { files: emmc({ life_time: undefined }) }],
+  ['flash-wear', 'ok', /mmcblk0, life used 10–20 %/, { files: emmc({}) }],
+  ['flash-wear', 'warn', /four fifths.*exchange/s, { files: emmc({ pre_eol_info: '0x02' }) }],
+  ['flash-wear', 'fail', /nine tenths/, { files: emmc({ pre_eol_info: '0x03' }) }],
+  ['flash-wear', 'fail', /used up/, { files: emmc({ life_time: '0x0b 0x01' }) }],
+  [
+    'flash-wear',
+    'warn',
+    /lasts 1\.5 years at the present pace, less than 5, life used 10–20 %, 1\.0 GiB a day/,
+    { toml: '', files: emmc({}), daemon: running({ flash: { ...flash, lifeYears: 1.5, lifeBasis: 'endurance' } }) },
+  ],
+  [
+    'flash-wear',
+    'ok',
+    /7 years left/,
+    { toml: '', files: emmc({}), daemon: running({ flash: { ...flash, lifeYears: 7, lifeBasis: 'registers' } }) },
   ],
   ['run-dir', 'ok', /run/, { toml: '' }],
   ['run-dir', 'warn', /mode 500/, { prepare: (dir) => chmodSync(join(dir, 'run'), 0o500) }],
