@@ -7,11 +7,12 @@
 // Order of the end: no new work (link, agent), drains, broker, store. Modules keep running (guarantee G6).
 
 import { dirname, join } from 'node:path';
-import { type AdminDevice, AdminServer, ModuleLog, neverStarted } from './admin/index.ts';
+import { type AdminDevice, AdminServer, ModuleLog } from './admin/index.ts';
 import { Agent, type AgentFacts, Clients, ModuleRegistry, type OwnTwin, Routing } from './agent/index.ts';
 import { Broker, IotHubFront, ModuleInput, SysTopics } from './broker/index.ts';
 import { redactedConfig } from './config/index.ts';
 import { behindProxy, type DeviceOptions, findAccount, type Ground, openGround } from './device-ground.ts';
+import { deviceStatus } from './device-status.ts';
 import { FlashWear } from './flash/index.ts';
 import {
   CertificateStore,
@@ -23,7 +24,6 @@ import {
 import { edgeAgentId, edgeHubId, type Identity, sameIdentity } from './model/address.ts';
 import { errorMessage } from './model/errors.ts';
 import type { JsonObject } from './model/json.ts';
-import { priorityUnset } from './model/lane.ts';
 import type { Message } from './model/message.ts';
 import { moduleFileName } from './model/module-file-name.ts';
 import { shortDigest } from './platform/digest.ts';
@@ -404,7 +404,7 @@ class Device {
 
   async #openAdmin(parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts): Promise<void> {
     const { config, http, log, metrics, disk, clock, entropy, processes } = this.#ground;
-    const { store, router, wear, memory, supervisor, agent, broker, hub, deviceId, hubHostname, hubKey } = parts;
+    const { store, router, memory, supervisor, deviceId, hubKey } = parts;
     const operator = new OperatorQueues(
       { store, sender: router, documents: memory, clock, entropy, log: log.child('queues'), seal: hubKey },
       { deviceId, hubQueue: upstreamQueue },
@@ -412,38 +412,7 @@ class Device {
     const moduleLog = new ModuleLog({ disk, clock }, { logDir: join(config.dataDir, 'logs') });
     const build = buildInfo();
     const device: AdminDevice = {
-      status: async () => {
-        const [lanes, facts, memoryPssBytes] = await Promise.all([
-          store.lanes().then((known) => operator.counted(known)),
-          store.facts(),
-          processes.pssBytes(processes.pid),
-        ]);
-        return {
-          version: build.version,
-          uptimeMs: clock.wallMs() - this.#startedAtMs,
-          deviceId,
-          hub: {
-            hostname: hub === undefined ? '' : hubHostname,
-            ...(hub?.link.status() ?? { state: 'disabled', sinceMs: this.#startedAtMs }),
-          },
-          deployment: agent.status(),
-          clients: broker.connectedClients().length,
-          queues: lanes.map(({ priority, ...rest }) => ({
-            ...rest,
-            priority: priority === priorityUnset ? null : priority,
-          })),
-          modules: [...supervisor.observe(), ...agent.unsupported().map(neverStarted)],
-          store: {
-            fileBytes: facts.fileBytes,
-            messageBytes: facts.messageBytes,
-            freeBytes: facts.space.freeBytes ?? null,
-            reserveBytes: facts.space.reserveBytes,
-            quarantined: facts.quarantined,
-          },
-          flash: wear.facts(),
-          memoryPssBytes: memoryPssBytes ?? null,
-        };
-      },
+      status: () => deviceStatus({ ...parts, ground: this.#ground, operator, startedAtMs: this.#startedAtMs }),
       queues: operator,
       restartModule: (name) => supervisor.restart(name),
       logs: (request) => moduleLog.read(request),

@@ -1,0 +1,65 @@
+// What a gateway says of itself when an operator asks: one report from all its parts.
+//
+// Part of the composition root (device.ts): the only place that sees all parts at once. Owns which number comes from
+// which part and nothing else; the shape of the report is admin's (admin/ports.ts).
+
+import { neverStarted, type StatusReport } from './admin/index.ts';
+import type { Agent } from './agent/index.ts';
+import type { Broker } from './broker/index.ts';
+import type { Ground } from './device-ground.ts';
+import type { FlashWear } from './flash/index.ts';
+import { priorityUnset } from './model/lane.ts';
+import { buildInfo } from './platform/native.ts';
+import type { OperatorQueues } from './queues/index.ts';
+import type { Store } from './store/index.ts';
+import type { Supervisor } from './supervisor/index.ts';
+import type { UpstreamLink } from './upstream/index.ts';
+
+export interface StatusParts {
+  readonly ground: Ground;
+  readonly store: Store;
+  readonly operator: OperatorQueues;
+  readonly wear: FlashWear;
+  readonly agent: Agent;
+  readonly broker: Broker;
+  readonly supervisor: Supervisor;
+  readonly hub: { readonly link: UpstreamLink } | undefined;
+  readonly deviceId: string;
+  readonly hubHostname: string;
+  readonly startedAtMs: number;
+}
+
+export async function deviceStatus(parts: StatusParts): Promise<StatusReport> {
+  const { ground, store, operator, wear, agent, broker, supervisor, hub, startedAtMs } = parts;
+  const { clock, processes } = ground;
+  const [lanes, facts, memoryPssBytes] = await Promise.all([
+    store.lanes().then((known) => operator.counted(known)),
+    store.facts(),
+    processes.pssBytes(processes.pid),
+  ]);
+  return {
+    version: buildInfo().version,
+    uptimeMs: clock.wallMs() - startedAtMs,
+    deviceId: parts.deviceId,
+    hub: {
+      hostname: hub === undefined ? '' : parts.hubHostname,
+      ...(hub?.link.status() ?? { state: 'disabled', sinceMs: startedAtMs }),
+    },
+    deployment: agent.status(),
+    clients: broker.connectedClients().length,
+    queues: lanes.map(({ priority, ...rest }) => ({
+      ...rest,
+      priority: priority === priorityUnset ? null : priority,
+    })),
+    modules: [...supervisor.observe(), ...agent.unsupported().map(neverStarted)],
+    store: {
+      fileBytes: facts.fileBytes,
+      messageBytes: facts.messageBytes,
+      freeBytes: facts.space.freeBytes ?? null,
+      reserveBytes: facts.space.reserveBytes,
+      quarantined: facts.quarantined,
+    },
+    flash: wear.facts(),
+    memoryPssBytes: memoryPssBytes ?? null,
+  };
+}
