@@ -151,6 +151,18 @@ t.test('when everybody who was answered is back, the commit goes without delay',
   await store.close();
 });
 
+t.test('bytes accepted are bodies, bytes submitted what goes to the disk with them', async (t: Test) => {
+  const { store, metrics } = world(t.testdir());
+  await store.start();
+  const message = numberedMessage(1);
+  await store.append(message, [never], { durable: 'now' });
+  const value = (name: string): number => metrics.snapshot().find((sample) => sample.name === name)?.value ?? 0;
+  t.equal(store.acceptedBytes, message.body.byteLength);
+  t.equal(value('store_accepted_bytes_total'), message.body.byteLength);
+  t.ok(value('store_submitted_bytes_total') > message.body.byteLength);
+  await store.close();
+});
+
 t.test('what must be durable now does not wait, and takes along what waited', async (t: Test) => {
   const { clock, store, count } = world(t.testdir());
   await store.start();
