@@ -2,7 +2,7 @@
 
 export { AdminClient } from './client.ts';
 export { AdminError, AnsweredError } from './errors.ts';
-export { loggedModules, ModuleLog } from './module-log.ts';
+export { ModuleLog } from './module-log.ts';
 export { neverStarted } from './never-started.ts';
 export type { AdminDevice, FlashReport, LogRequest, ModuleReport, QueueReport, StatusReport } from './ports.ts';
 export { AdminServer } from './server.ts';
