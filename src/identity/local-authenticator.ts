@@ -3,6 +3,9 @@
 // A client is admitted when its user name is IoT Hub's, names the hub and this device, its client id is the
 // identity, the module is known, and its password is a SAS token by the module's key (or the device's).
 // Everything is decided here and now: no cloud is asked, so a module connects just as well offline.
+//
+// A module makes its token by the clock of this machine, which may be years off where this process knows better. A
+// token is therefore over only when it is so by both: a wrong clock must not lock out the modules that share it.
 
 import { identityKey } from '../model/address.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -48,17 +51,19 @@ export class ModuleAuthenticator {
     const generationId = this.#modules.generationId(identity.moduleId);
     if (generationId === undefined) return refused('not-authorized', `there is no module '${identity.moduleId}'`);
     if (claim.password === undefined) return refused('not-authorized', 'no token');
+    const wallMs = this.#clock.wallMs();
+    const nowMs = Math.min(wallMs, this.#clock.machineWallMs());
     const verdict = verifyToken(Buffer.from(claim.password).toString('utf8'), {
       keys: this.#deviceKey.keysFor(identity.moduleId, generationId),
       hostnames,
       identity,
-      nowMs: this.#clock.wallMs(),
+      nowMs,
     });
     if (!verdict.ok) return refused('not-authorized', verdict.detail);
     return {
       admitted: true,
       principal: { name: identityKey(identity), identity },
-      expiresAtMs: verdict.expiresAtMs,
+      expiresAtMs: verdict.expiresAtMs + wallMs - nowMs,
     };
   }
 }
