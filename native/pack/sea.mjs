@@ -8,11 +8,14 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import * as zlib from 'node:zlib';
 import postject from 'postject';
 
 const SENTINEL = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 const MB = 1_000_000;
+/** What is read once, when it is put on the disk or shown; what runs from the archive lies there as it is. */
+const DEFLATED = /^weir-shim$|\.node$|^text\//;
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const name = process.argv[2] ?? '';
@@ -45,9 +48,10 @@ function appendArchive(file, parts) {
     let offset = fs.fstatSync(fd).size;
     const index = {};
     for (const [part, source] of Object.entries(parts)) {
-      const bytes = fs.readFileSync(source);
+      const whole = fs.readFileSync(source);
+      const bytes = DEFLATED.test(part) ? zlib.deflateRawSync(whole, { level: 9 }) : whole;
       fs.writeSync(fd, bytes);
-      index[part] = [offset, bytes.length];
+      index[part] = bytes === whole ? [offset, bytes.length] : [offset, bytes.length, whole.length];
       offset += bytes.length;
     }
     const indexBytes = Buffer.from(JSON.stringify(index));

@@ -5,8 +5,9 @@
 //   ELF image, as the packer left it
 //   bytes of every part, one after the other
 //   index, JSON: {"NAME": [offset, length], ...}     offsets count from the start of the file
+//                {"NAME": [offset, length, n], ...}  raw deflate (RFC 1951) of n bytes: what is seldom read
 //   u32 LE length of the index
-//   u32 LE format version, 1
+//   u32 LE format version, 2
 //   8 bytes "WEIRPACK"                                end of file
 //
 // Invariant: a part is handed out only when its SHA-256 equals the one compiled into the program, so a
@@ -17,11 +18,12 @@
 
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
+import { inflateRawSync } from 'node:zlib';
 import { NativeError } from './native-error.ts';
 
 const TRAILER_BYTES = 16;
 const INDEX_BYTES_MAX = 65_536;
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 const MAGIC = 'WEIRPACK';
 
 export function sha256Hex(bytes: Uint8Array): string {
@@ -46,7 +48,14 @@ function damaged(file: string, what: string): NativeError {
   );
 }
 
-function locate(fd: number, file: string, name: string): readonly [number, number] {
+interface Place {
+  readonly offset: number;
+  readonly length: number;
+  /** Undefined: the part lies there as it is. */
+  readonly inflatedBytes: number | undefined;
+}
+
+function locate(fd: number, file: string, name: string): Place {
   const fileBytes = fs.fstatSync(fd).size;
   const trailer = readExactly(fd, Math.max(0, fileBytes - TRAILER_BYTES), TRAILER_BYTES);
   if (trailer.length < TRAILER_BYTES || trailer.toString('latin1', 8) !== MAGIC)
@@ -64,13 +73,24 @@ function locate(fd: number, file: string, name: string): readonly [number, numbe
   const entry: unknown = typeof index === 'object' && index !== null ? Reflect.get(index, name) : undefined;
   if (!Array.isArray(entry))
     throw new NativeError('PLATFORM_ASSET_MISSING', `${file} holds no part called ${name}; build it again`);
-  const [offset, length] = entry as unknown[];
-  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length))
+  const [offset, length, inflatedBytes] = entry as unknown[];
+  if (!isCount(offset) || !isCount(length) || !(inflatedBytes === undefined || isCount(inflatedBytes)))
     throw damaged(file, `the place of ${name} is not readable`);
-  const place = [Number(offset), Number(length)] as const;
-  if (place[0] < 0 || place[1] < 0 || place[0] + place[1] > indexStart)
-    throw damaged(file, `the place of ${name} is outside the file`);
-  return place;
+  if (offset + length > indexStart) throw damaged(file, `the place of ${name} is outside the file`);
+  return { offset, length, inflatedBytes };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** Empty when it is no deflate stream of that length: its digest will say so. */
+function inflated(bytes: Buffer, bytesMax: number): Buffer {
+  try {
+    return inflateRawSync(bytes, { maxOutputLength: Math.max(1, bytesMax) });
+  } catch {
+    return Buffer.alloc(0);
+  }
 }
 
 /**
@@ -80,8 +100,9 @@ function locate(fd: number, file: string, name: string): readonly [number, numbe
 export function readAsset(file: string, name: string, sha256: string): Buffer {
   const fd = fs.openSync(file, 'r');
   try {
-    const [offset, length] = locate(fd, file, name);
-    const bytes = readExactly(fd, offset, length);
+    const { offset, length, inflatedBytes } = locate(fd, file, name);
+    const packed = readExactly(fd, offset, length);
+    const bytes = inflatedBytes === undefined ? packed : inflated(packed, inflatedBytes);
     if (sha256Hex(bytes) !== sha256) throw damaged(file, `the part ${name} does not have the digest it was built with`);
     return bytes;
   } finally {
