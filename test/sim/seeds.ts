@@ -11,13 +11,12 @@ export const keptSeeds: readonly { readonly seed: number; readonly found: string
     seed: 171,
     found: 'a commit failed after a read had found expired messages: the drain went past them and they left uncounted',
   },
-];
-
-/** Found, told, and not yet mended: left out of the runs of all seeds, so that the others are heard. */
-export const openSeeds: readonly { readonly seed: number; readonly found: string }[] = [
   {
     seed: 84,
     found:
-      'power cut while a segment begins: the next life goes on in it, and the life after that cannot read its header and starts afresh with another epoch',
+      'power cut while a segment begins: its header was gone, the next life went on in it and let the older ones go, and the life after that began another epoch',
   },
 ];
+
+/** Found, told, and not yet mended: left out of the runs of all seeds, so that the others are heard. */
+export const openSeeds: readonly { readonly seed: number; readonly found: string }[] = [];

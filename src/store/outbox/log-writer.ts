@@ -35,6 +35,8 @@ export interface LogTail {
   readonly from: number;
   /** False when a new segment has to be begun. */
   readonly goOn: boolean;
+  /** Its header cannot be read, and is known from another segment's. */
+  readonly headerLost: boolean;
 }
 
 interface Active {
@@ -83,7 +85,25 @@ export class LogWriter {
     } catch (error) {
       const fault = faultFrom(error, writing);
       // The old segment takes a little more, as long as it can be trusted.
-      if (active === undefined || this.#rollNext) throw fault;
+      if (active === undefined || this.#rollNext || fault.kind !== 'full' || !this.#isGone()) {
+        this.#rollNext = true;
+        throw fault;
+      }
+      return false;
+    }
+  }
+
+  /**
+   * The segment that was not begun has left the directory for good. Else a power cut could bring it back, with a
+   * snapshot that knows nothing of the frames that the old one takes now.
+   */
+  #isGone(): boolean {
+    try {
+      this.#files.files.remove('outbox:remove', this.#files.pathOf(this.#headerOf(this.#state.segmentNext - 1)));
+      this.#files.syncDirectory();
+      return true;
+    } catch (error) {
+      faultFrom(error, writing);
       return false;
     }
   }
@@ -113,7 +133,7 @@ export class LogWriter {
     segment.fileBytes = Math.max(segment.fileBytes, position + written);
     if (written < frameBytes) {
       this.#files.dropSpares();
-      throw new OutboxFault('full', { code: 'ENOSPC', message: `${writing}: no space is left for a frame` });
+      throw shortOf('a frame');
     }
     this.#sync(active);
     segment.end = end;
@@ -125,7 +145,8 @@ export class LogWriter {
   /**
    * Brings the last frame of an earlier process to storage, which may have died before its sync or after one that
    * failed. A sync alone would not do: after a failure the kernel holds the pages for clean. So they are written
-   * again, as they are. Throws OutboxFault.
+   * again, as they are. A header that the power cut took is written as it should be, before an older segment, whose
+   * header is perhaps the only one, may go. Throws OutboxFault.
    */
   secureTail(): void {
     const tail = this.#tail;
@@ -134,6 +155,7 @@ export class LogWriter {
     let file: LogFile | undefined;
     try {
       file = this.#files.files.open('outbox:open', this.#files.pathOf(segment.header), 'write');
+      if (tail.headerLost) restoreHeader(this.#files.files, file, segment.header);
       rewrite(this.#files.files, file, { from: tail.from, to: segment.end });
       this.#files.files.syncData('outbox:secure', file);
       this.#files.syncDirectory();
@@ -168,8 +190,7 @@ export class LogWriter {
 
   #roll(stamp: WriteStamp): void {
     const first = this.#state.segmentNext;
-    const { epoch, salt } = this.#state;
-    const header: SegmentHeader = { epoch, salt, first, last: first, generation: 0 };
+    const header = this.#headerOf(first);
     const segment = new Segment(header);
     this.#files.files.makeDirectory('outbox:directory', this.#files.directory);
     const opened = this.#files.take(header);
@@ -204,8 +225,7 @@ export class LogWriter {
     if (position > segment.fileBytes) this.#pushZeros(buffers, this.#lengthFor(position) - position);
     const written = this.#files.files.write('outbox:begin', opened.file, { buffers, position: 0 });
     segment.fileBytes = Math.max(segment.fileBytes, written);
-    if (written < position)
-      throw new OutboxFault('full', { code: 'ENOSPC', message: `${writing}: no space is left for a segment` });
+    if (written < position) throw shortOf('a segment');
     this.#files.files.syncData('outbox:begin', opened.file);
     this.#files.syncDirectory();
   }
@@ -228,6 +248,11 @@ export class LogWriter {
     return end + bytes <= this.#segmentBytes || (recordBytes === 0 && end < this.#segmentBytes);
   }
 
+  #headerOf(first: number): SegmentHeader {
+    const { epoch, salt } = this.#state;
+    return { epoch, salt, first, last: first, generation: 0 };
+  }
+
   #headOf({ monotonicMs, wallMs, boot }: WriteStamp) {
     return { monotonicMs, wallMs, boot: boot.number, flags: boot.trusted ? flagTrusted : 0 };
   }
@@ -241,6 +266,16 @@ export class LogWriter {
     const stepped = alignUp(end, outboxStepBytes);
     return end <= this.#segmentBytes ? Math.min(stepped, Math.max(end, this.#segmentBytes)) : end;
   }
+}
+
+function restoreHeader(files: LogFiles, file: LogFile, header: SegmentHeader): void {
+  const bytes = encodeHeader(header);
+  const written = files.write('outbox:secure', file, { buffers: [bytes], position: 0 });
+  if (written < bytes.byteLength) throw shortOf('a header');
+}
+
+function shortOf(what: string): OutboxFault {
+  return new OutboxFault('full', { code: 'ENOSPC', message: `${writing}: no space is left for ${what}` });
 }
 
 /** Writes bytes over themselves, so that the next sync is about them. */

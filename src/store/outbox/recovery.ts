@@ -5,6 +5,7 @@
 //   the newest file has no snapshot and no frame    its segment was never begun: left out
 //   its last frame is not whole                     a power cut; nobody was told that it is there: cut off
 //   a frame before others is not whole              damage: the others are taken, what was in it is counted
+//   the newest file has lost its header             that of another names epoch and salt; it is written again
 //   the newest snapshot is damaged, in both copies  an older one is taken and all frames behind it are replayed
 //   a file is gone                                  its messages are counted as damaged
 //   no header can be read                           nothing is known: the files are set aside, a new epoch begins
@@ -84,8 +85,11 @@ class Recovery {
   readonly #damaged = new Set<Segment>();
   readonly #leftovers: Segment[] = [];
   readonly #gaps: Gap[] = [];
+  readonly #headless = new Set<Segment>();
   #lostRecords = 0;
   #cut = false;
+  /** The newest segment, when only the second copy of its snapshot can be read. */
+  #halved: Segment | undefined;
 
   constructor(files: SegmentFiles, source: FrameSource) {
     this.#files = files;
@@ -97,7 +101,7 @@ class Recovery {
     const known = headers.map(({ header }) => header).filter((header) => typeof header === 'object');
     const newest = known.at(-1);
     if (newest === undefined) {
-      for (const { name } of headers) this.#headless(new Segment({ ...ids, ...name }));
+      for (const { name } of headers) this.#setAside(new Segment({ ...ids, ...name }));
       return this.#result(new LogState(ids), undefined, this.#damaged.size === 0);
     }
     const segments = this.#candidates(headers, newest);
@@ -108,7 +112,7 @@ class Recovery {
   }
 
   /** No header anywhere: either a first segment that was never begun, or everything is lost. */
-  #headless(segment: Segment): void {
+  #setAside(segment: Segment): void {
     segment.fileBytes = this.#files.sizeOf(segment);
     segment.end = segment.fileBytes;
     this.#leftovers.push(segment);
@@ -137,6 +141,7 @@ class Recovery {
       const stale =
         typeof header === 'object' && (header.first !== name.first || header.generation !== name.generation);
       const replaced = headers.some((other) => typeof other.header === 'object' && replaces(other.name, name));
+      if (header === 'damaged') this.#headless.add(segment);
       if (stale || replaced) this.#leftovers.push(segment);
       else found.push(segment);
     }
@@ -160,7 +165,7 @@ class Recovery {
         later.unshift(segment);
         continue;
       }
-      if (first.position > headerBytes) this.#damage(segment, 'the first copy of its snapshot is damaged');
+      if (first.position > headerBytes) this.#halved = segment;
       state.sequence = first.sequence;
       this.#list(state, segments, notes);
       return { base: segment, state, later };
@@ -230,13 +235,19 @@ class Recovery {
     state: LogState,
     { base, later }: { readonly base: Segment | undefined; readonly later: readonly Segment[] },
   ): LogTail | undefined {
-    let tail: Omit<LogTail, 'goOn'> | undefined;
+    let tail: Omit<LogTail, 'goOn' | 'headerLost'> | undefined;
     if (base !== undefined) for (const lane of state.lanes.all) lane.toldIn = base;
     for (const segment of base === undefined ? later : [base, ...later]) {
       state.segments.push(segment);
       tail = { segment, from: this.#replay(state, segment) };
     }
-    return tail === undefined ? undefined : { ...tail, goOn: !this.#cut && this.#damaged.size === 0 };
+    if (tail === undefined) return undefined;
+    // With frames behind it the snapshot was once on storage; without, a power cut may have come before.
+    if (this.#halved !== undefined && (tail.segment !== this.#halved || tail.from > 0))
+      this.#damage(this.#halved, 'the first copy of its snapshot is damaged');
+    else if (this.#halved !== undefined) this.#cut = true;
+    const headerLost = this.#headless.has(tail.segment);
+    return { ...tail, headerLost, goOn: !headerLost && !this.#cut && this.#damaged.size === 0 };
   }
 
   /** Answers where the last frame begins. */
