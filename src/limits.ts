@@ -385,8 +385,11 @@ export const outboxSegmentBytesMax = 8_388_608;
 export const outboxStepBytes = 262_144;
 /** A frame of this size is appended as it is: zeros for it and what follows would cost more than the books (ext4: 64 messages of 300 bytes). */
 export const outboxAppendBytesMin = 24_576;
-/** Released files kept for writing over, 128 MB: the next outage of that size costs no new blocks. Policy: they go when the disk is full. */
+/** Released files kept for writing over, 128 MB: the next outage of that size costs no new blocks. Policy: they go when the disk is full, but for the reserve. */
 export const outboxSparesMax = 16;
+/** Spare files kept for the time without room, and the bytes of each: frames that only say what has left go there. Policy: larger when a snapshot is; two suffice, because one is dead when the other is full. */
+export const outboxReserveFiles = 2;
+export const outboxReserveBytes = 65_536;
 /** Segment files open for reading at a time. */
 export const outboxOpenFilesMax = 8;
 /** Lanes of one outbox: queues times priorities in use. Policy: a message that would open one more is refused. */

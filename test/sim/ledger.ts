@@ -65,8 +65,7 @@ export class Ledger {
   repeated = 0;
   balances = 0;
   /**
-   * A commit failed or the store thread died: what a read had found expired was then taken back uncounted, and the
-   * drain may have gone past it.
+   * The store thread died: what a read had found expired died with it uncounted, and the drain may have gone past it.
    */
   forgetsExpiries = false;
   firstViolation: Violation | undefined;

@@ -222,7 +222,6 @@ class Run {
   #check(): void {
     const world = this.#world;
     world.check();
-    world.ledger.forgetsExpiries ||= world.disk.hasRefused;
     const { quotaBytes, segmentBytes } = this.#plan.life;
     const used = world.disk.files.usedBytes;
     const boundBytes = diskBytesMax(quotaBytes, segmentBytes);

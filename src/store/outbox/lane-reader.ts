@@ -12,7 +12,7 @@ import type { TimeStamp } from '../../model/time-stamp.ts';
 import type { BootTable } from './boot-table.ts';
 import { UnreadableFrame } from './byte-source.ts';
 import { type FrameSource, memoryOf } from './frame-source.ts';
-import type { LanePart, LaneState } from './lane-state.ts';
+import type { LanePart, LaneState, Loss } from './lane-state.ts';
 import { faultFrom } from './outbox-fault.ts';
 import { baseIn, RecordWalk } from './record-walk.ts';
 import type { Segment } from './segment.ts';
@@ -49,16 +49,14 @@ export interface ReadProgress {
 }
 
 /** Takes from … to out of a lane and counts those that still waited. False when the lane has too many holes already. */
-export function lose(
-  lane: LaneState,
-  { from, to, reason }: { readonly from: number; readonly to: number; readonly reason: LaneDropReason },
-): boolean {
+export function lose(lane: LaneState, { from, to, reason }: Loss): boolean {
   if (to < from || to <= lane.floor) return true;
   const start = Math.max(from, lane.floor + 1);
   if (!lane.hasRoomFor(start, to)) return false;
   const count = to - start + 1 - lane.dead.countIn(start, to);
   lane.removeRange(start, to);
   lane.countDrops(reason, count);
+  if (reason !== 'quota' && count > 0) lane.remember({ from: start, to, reason });
   return true;
 }
 

@@ -10,7 +10,7 @@
 // proportion to the number of messages, because knowing each would need an index in memory or a look at the disk.
 
 import { strict as assert } from 'node:assert';
-import { outboxRangesMax } from '../../limits.ts';
+import { outboxRangesMax, storeOffsetMax } from '../../limits.ts';
 import type { Lane } from '../../model/lane.ts';
 import { OffsetRanges } from './offset-ranges.ts';
 import type { Segment } from './segment.ts';
@@ -46,6 +46,13 @@ export interface LaneCursor {
   readonly next: number;
 }
 
+/** Messages that left undelivered. */
+export interface Loss {
+  readonly from: number;
+  readonly to: number;
+  readonly reason: LaneDropReason;
+}
+
 export type DropCounts = Readonly<Record<LaneDropReason, number>>;
 
 export interface LaneCommitted {
@@ -74,6 +81,8 @@ export class LaneState {
   stagedBytes = 0;
   /** As it was before the staged changes; undefined when there are none. */
   before: LaneCommitted | undefined;
+  /** Expired or damaged, found since the last commit that counted them: its reader has gone past them. */
+  found: Loss[] = [];
   cursor: LaneCursor | undefined;
   /** The segment whose snapshot tells of this lane; in any other each frame with messages of it has to. */
   toldIn: Segment | undefined;
@@ -135,6 +144,17 @@ export class LaneState {
     this.before ??= { offsetNext: this.offsetNext, floor: this.floor, dead: this.dead, dropped: this.dropped };
   }
 
+  /** The next offset, or the one the message brings with it; what lies between was never given out. */
+  takeOffset(wanted: number | undefined): number {
+    this.touch();
+    const next = this.offsetNext;
+    const offset = wanted ?? next;
+    if (offset < next || offset > storeOffsetMax) assert.fail(`lane ${this.key} cannot take offset ${offset}`);
+    this.offsetNext = offset + 1;
+    if (offset > next) this.removeRange(next, offset - 1);
+    return offset;
+  }
+
   /** Everything up to `offset` has left. */
   raiseFloor(offset: number): void {
     assert(offset < this.offsetNext, 'only what was given out leaves a lane');
@@ -166,7 +186,15 @@ export class LaneState {
     this.dropped = { ...this.dropped, [reason]: this.dropped[reason] + messages };
   }
 
-  /** Takes the staged changes back. */
+  /** Keeps a loss beyond restore(). */
+  remember(loss: Loss): void {
+    const last = this.found.at(-1);
+    if (last !== undefined && last.reason === loss.reason && last.to + 1 === loss.from)
+      this.found[this.found.length - 1] = { ...last, to: loss.to };
+    else this.found.push(loss);
+  }
+
+  /** Takes the staged changes back; what was found remains to be staged again. */
   restore(): void {
     const before = this.before;
     this.before = undefined;

@@ -1,7 +1,8 @@
 // Writing the log: one write and one sync a commit, and a new segment when the old one is full.
 //
 // Owns the segment being written and what happens when the disk refuses. Invariants
-//   A segment's header and snapshot are on storage, and its name in the directory, before the first frame is written.
+//   A segment's header and snapshot are on storage before it gets its name, and its name is before the first frame:
+//   a number that a power cut took back may be given again, and a file from then must not pass for the new one.
 //   `end` moves only after a sync that succeeded. What lies behind it is overwritten by the next frame, or, after a
 //   sync that failed, given up together with the segment: nobody can know what of it is on storage, and a second
 //   sync would say yes without having written it. The next segment's snapshot says where the old one ends.
@@ -13,7 +14,13 @@
 
 import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
-import { outboxAppendBytesMin, outboxSnapshotBytesKept, outboxStepBytes } from '../../limits.ts';
+import {
+  outboxAppendBytesMin,
+  outboxReserveBytes,
+  outboxReserveFiles,
+  outboxSnapshotBytesKept,
+  outboxStepBytes,
+} from '../../limits.ts';
 import type { LogFile, LogFiles } from '../../platform/log-files.ts';
 import type { Boot } from './boot-table.ts';
 import { FrameBuilder } from './frame-builder.ts';
@@ -44,6 +51,7 @@ interface Active {
   readonly file: LogFile;
 }
 
+const pageBytes = 4096;
 const writing = 'The outbox cannot be written';
 
 export class LogWriter {
@@ -55,6 +63,9 @@ export class LogWriter {
   /** What an earlier process wrote last, and may not have brought to storage. */
   #tail: LogTail | undefined;
   #rollNext = false;
+  /** The active segment lies in a file of the reserve: it takes only frames without records. */
+  #onReserve = false;
+  #snapshotEnd = 0;
 
   constructor(files: SegmentFiles, state: LogState, segmentBytes: number) {
     this.#files = files;
@@ -74,23 +85,48 @@ export class LogWriter {
     if (!tail.goOn) this.#rollNext = true;
   }
 
-  /** Makes sure that there is a segment for so many bytes. Answers whether it is a new one. Throws OutboxFault. */
-  prepare(stamp: WriteStamp, bytes: number): boolean {
+  /** Makes sure that there is a segment for so many bytes of records. Answers whether it is a new one. Throws OutboxFault. */
+  prepare(stamp: WriteStamp, { records, bytes }: { readonly records: number; readonly bytes: number }): boolean {
     this.secureTail();
     const active = this.#active;
-    if (active !== undefined && !this.#rollNext && this.#fits(active.segment, bytes)) return false;
+    const adds = records > 0;
+    const takes = !(adds && this.#onReserve);
+    if (active !== undefined && !this.#rollNext && takes && this.#fits(active.segment, bytes)) return false;
     try {
-      this.#roll(stamp);
+      this.#roll(stamp, this.#onReserve ? 1 : outboxReserveFiles);
       return true;
     } catch (error) {
-      const fault = faultFrom(error, writing);
+      const fault = this.#notBegun(error);
+      if (fault.kind !== 'full') throw fault;
       // The old segment takes a little more, as long as it can be trusted.
-      if (active === undefined || this.#rollNext || fault.kind !== 'full' || !this.#isGone()) {
-        this.#rollNext = true;
-        throw fault;
-      }
-      return false;
+      if (active !== undefined && !this.#rollNext && takes) return false;
+      if (adds || !this.beginOnReserve(stamp)) throw fault;
+      return true;
     }
+  }
+
+  /**
+   * Begins a segment in one of the spare files that are kept for the time without room, for a frame that adds nothing:
+   * else what has left could not be written down, and no room would ever be. The segment before gives its file back
+   * once it is dead, so that two suffice for as long as it takes. False when there is none. Throws OutboxFault.
+   */
+  beginOnReserve(stamp: WriteStamp): boolean {
+    try {
+      return this.#roll(stamp, 0);
+    } catch (error) {
+      throw this.#notBegun(error);
+    }
+  }
+
+  /** Bytes a spare file has to have for a segment to begin in it. */
+  get reserveBytes(): number {
+    return Math.max(Math.min(outboxReserveBytes, this.#segmentBytes), alignUp(2 * this.#snapshotEnd, pageBytes));
+  }
+
+  #notBegun(error: unknown): OutboxFault {
+    const fault = faultFrom(error, writing);
+    if (fault.kind !== 'full' || !this.#isGone()) this.#rollNext = true;
+    return fault;
   }
 
   /**
@@ -127,12 +163,12 @@ export class LogWriter {
     } catch (error) {
       const fault = faultFrom(error, writing);
       if (fault.kind === 'io') this.#distrust(active);
-      if (fault.kind === 'full') this.#files.dropSpares();
+      if (fault.kind === 'full') this.#files.dropSpares({ keep: outboxReserveFiles, bytes: this.reserveBytes });
       throw fault;
     }
     segment.fileBytes = Math.max(segment.fileBytes, position + written);
     if (written < frameBytes) {
-      this.#files.dropSpares();
+      this.#files.dropSpares({ keep: outboxReserveFiles, bytes: this.reserveBytes });
       throw shortOf('a frame');
     }
     this.#sync(active);
@@ -164,8 +200,10 @@ export class LogWriter {
       throw faultFrom(error, writing);
     }
     this.#tail = undefined;
-    if (tail.goOn) this.#active = { segment, file };
-    else this.#files.closeQuietly(file);
+    if (tail.goOn) {
+      this.#active = { segment, file };
+      this.#onReserve = segment.fileBytes < Math.min(outboxStepBytes, this.#segmentBytes);
+    } else this.#files.closeQuietly(file);
   }
 
   close(): void {
@@ -188,17 +226,20 @@ export class LogWriter {
     this.#rollNext = true;
   }
 
-  #roll(stamp: WriteStamp): void {
+  /** False when there is no file for it but a spare one that is to be kept. */
+  #roll(stamp: WriteStamp, keep: number): boolean {
     const first = this.#state.segmentNext;
     const header = this.#headerOf(first);
     const segment = new Segment(header);
     this.#files.files.makeDirectory('outbox:directory', this.#files.directory);
-    const opened = this.#files.take(header);
     this.#state.segmentNext = first + 1;
+    const opened = this.#files.take({ keep, bytes: this.reserveBytes });
+    if (opened === undefined) return false;
     try {
       this.#begin(segment, opened, stamp);
     } catch (error) {
       this.#files.closeQuietly(opened.file);
+      this.#files.removeQuietly(opened.path);
       this.#files.removeQuietly(this.#files.pathOf(header));
       throw error;
     }
@@ -206,7 +247,9 @@ export class LogWriter {
     this.#active = { segment, file: opened.file };
     this.#state.tell(segment);
     this.#rollNext = false;
+    this.#onReserve = keep === 0;
     if (before !== undefined) this.#leave(before);
+    return true;
   }
 
   #begin(segment: Segment, opened: OpenedFile, stamp: WriteStamp): void {
@@ -221,13 +264,14 @@ export class LogWriter {
       position += built.frameBytes;
     }
     segment.end = position;
+    this.#snapshotEnd = position;
     segment.fileBytes = opened.fileBytes;
     if (position > segment.fileBytes) this.#pushZeros(buffers, this.#lengthFor(position) - position);
     const written = this.#files.files.write('outbox:begin', opened.file, { buffers, position: 0 });
     segment.fileBytes = Math.max(segment.fileBytes, written);
     if (written < position) throw shortOf('a segment');
     this.#files.files.syncData('outbox:begin', opened.file);
-    this.#files.syncDirectory();
+    this.#files.settle(opened, segment.header);
   }
 
   /** A segment that is left early gives back what it had set aside. */

@@ -12,22 +12,21 @@
 // One process at a time: the lock on weir.db, which the engine opens first, covers this directory as well.
 
 import { strict as assert } from 'node:assert';
-import { outboxFrameBytesKept, outboxSegmentBytesMax, storeOffsetMax, storeTargetsMax } from '../../limits.ts';
+import { outboxFrameBytesKept, outboxReserveFiles, outboxSegmentBytesMax, storeTargetsMax } from '../../limits.ts';
 import type { Lane } from '../../model/lane.ts';
 import { laneKey } from '../../model/lane.ts';
 import type { TimeStamp } from '../../model/time-stamp.ts';
 import type { Entropy } from '../../platform/entropy.ts';
 import type { LogFiles } from '../../platform/log-files.ts';
-import type { Boot } from './boot-table.ts';
 import { Compaction } from './compaction.ts';
 import { FrameBuilder } from './frame-builder.ts';
 import { FrameSource } from './frame-source.ts';
 import { LaneExpiry } from './lane-expiry.ts';
-import { LaneReader } from './lane-reader.ts';
+import { LaneReader, lose } from './lane-reader.ts';
 import { type LaneState, noDrops } from './lane-state.ts';
 import { changesOf, LogState } from './log-state.ts';
-import { LogWriter } from './log-writer.ts';
-import { faultFrom } from './outbox-fault.ts';
+import { LogWriter, type WriteStamp } from './log-writer.ts';
+import { faultFrom, OutboxFault } from './outbox-fault.ts';
 import { quarantine } from './quarantine.ts';
 import { makeRoom } from './quota.ts';
 import { type Damage, newIds, type Recovered, recover } from './recovery.ts';
@@ -78,6 +77,8 @@ export class Outbox {
   /** Lanes of the message being appended; used again for the next. */
   readonly #targeted: LaneState[] = [];
   #log: Log | undefined;
+  /** Confirmations staged. */
+  readonly #confirms = new Map<LaneState, number>();
   /** A commit whose only content is what is known of the hour. */
   #clockNews = false;
   #tidyWanted = false;
@@ -121,7 +122,7 @@ export class Outbox {
     try {
       const names = this.#files.list();
       for (const name of names) this.#ports.files.remove('outbox:afresh', this.#files.pathOf(name));
-      this.#files.dropSpares();
+      this.#files.dropSpares({ keep: 0, bytes: 0 });
       state.segmentNext = 1 + Math.max(0, ...names.map(({ last }) => last));
       for (const { lane, stream, offsetNext, dropped } of seed.lanes) {
         const added = state.lanes.add({ id: state.lanes.next, key: laneKey(lane), stream });
@@ -133,7 +134,7 @@ export class Outbox {
       for (const position of seed.positions) state.streams.advance(position);
       state.streams.settle();
       const log = this.#assemble(state, new FrameSource(this.#files));
-      log.writer.prepare(this.#writeStamp(log, stamp), 0);
+      log.writer.prepare(this.#writeStamp(log, stamp), { records: 0, bytes: 0 });
     } catch (error) {
       this.close();
       throw faultFrom(error, 'The outbox cannot be started afresh');
@@ -159,7 +160,7 @@ export class Outbox {
       const lane = lanes[index] as LaneState;
       if (index > 0 && lanes.indexOf(lane) < index) continue;
       const target = targets[index] as LaneTarget;
-      builder.target(lane.id, takeOffset(lane, target.offset), ttlOf(target.timeToLiveMs));
+      builder.target(lane.id, lane.takeOffset(target.offset), ttlOf(target.timeToLiveMs));
       lane.stagedCount++;
       lane.stagedBytes += record.byteLength;
     }
@@ -170,8 +171,7 @@ export class Outbox {
   /** Stages: everything of the lane up to `offset` has arrived. What was never given out is not touched. */
   confirm(lane: Lane, offset: number): void {
     const state = this.#opened().state.lanes.find(lane);
-    if (state === undefined) return;
-    state.raiseFloor(Math.min(offset, state.committed.offsetNext - 1));
+    if (state !== undefined) this.#raiseFloor(state, offset);
   }
 
   /**
@@ -213,25 +213,56 @@ export class Outbox {
 
   /**
    * Everything staged, in one write and one sync; almost nothing to do when nothing is staged. Throws OutboxFault:
-   * then nothing of it is there, nothing is staged any more, and everything committed before still is.
+   * then no message of it is there, nothing is staged any more but losses that reads found, and everything committed
+   * before still is. For want of room only messages are left out: confirmations count, if they can be written.
    */
   commit(stamp: TimeStamp): void {
     const log = this.#opened();
     try {
+      this.#freeLeftovers(log);
       if (this.staged) this.#write(log, stamp);
       else log.writer.secureTail();
     } catch (error) {
+      const adds = this.#builder.records > 0;
+      const leaving = [...this.#confirms];
       this.discard();
-      throw faultFrom(error, 'The outbox cannot be written');
+      const fault = faultFrom(error, 'The outbox cannot be written');
+      if (fault.kind === 'full' && adds) this.#letGo(log, leaving, stamp);
+      throw fault;
     }
+    this.#confirms.clear();
     this.#tidy(log);
   }
 
-  /** Forgets what is staged. */
+  /** Without room for what is new: what has left is written down nevertheless, because that is what makes room. */
+  #letGo(log: Log, leaving: readonly (readonly [LaneState, number])[], stamp: TimeStamp): void {
+    for (const [lane, offset] of leaving) this.#raiseFloor(lane, offset);
+    if (!this.staged) return;
+    try {
+      this.#write(log, stamp);
+      this.#confirms.clear();
+      this.#tidy(log);
+    } catch (error) {
+      this.discard();
+      faultFrom(error, 'The outbox cannot be written');
+    }
+  }
+
+  #raiseFloor(lane: LaneState, offset: number): void {
+    const upTo = Math.min(offset, lane.committed.offsetNext - 1);
+    lane.raiseFloor(upTo);
+    this.#confirms.set(lane, Math.max(upTo, this.#confirms.get(lane) ?? 0));
+  }
+
+  /** Forgets what is staged, but not what reads found to be expired or damaged: nobody will find it again. */
   discard(): void {
     const { state } = this.#opened();
+    this.#confirms.clear();
     this.#builder.clear();
-    for (const lane of state.lanes.all) lane.restore();
+    for (const lane of state.lanes.all) {
+      lane.restore();
+      for (const loss of lane.found.splice(0)) lose(lane, loss);
+    }
     state.lanes.discard();
     state.streams.discard();
   }
@@ -318,26 +349,40 @@ export class Outbox {
     const { state, writer } = log;
     const builder = this.#builder;
     const writeStamp = this.#writeStamp(log, stamp);
-    if (writer.prepare(writeStamp, builder.recordBytes)) this.#tidyWanted = true;
-    const segment = writer.segment;
-    assert(segment !== undefined);
+    const { records, recordBytes: bytes } = builder;
+    if (writer.prepare(writeStamp, { records, bytes })) this.#tidyWanted = true;
     const { boot } = writeStamp;
     if (!boot.noted) builder.note({ kind: 'boot', boot: boot.number, id: boot.id });
     for (const id of builder.lanes.keys()) {
       const lane = state.lanes.byId(id);
       // Told again with every frame until the next snapshot: a lane must not hang on one frame.
-      if (lane !== undefined && lane.toldIn !== segment)
+      if (lane !== undefined && lane.toldIn !== writer.segment)
         builder.note({ kind: 'lane', lane: id, key: lane.key, stream: lane.stream });
     }
     for (const note of state.streams.stagedNotes()) builder.note(note);
     for (const lane of state.lanes.all)
       if (lane.before !== undefined) for (const note of changesOf(lane)) builder.note(note);
-    const position = writer.write(builder, writeStamp);
+    const position = this.#writeSomewhere(log, writeStamp);
+    const segment = writer.segment;
+    assert(segment !== undefined);
     boot.noted = true;
     this.#clockNews = false;
     state.settle(segment, position, builder.lanes.values());
     builder.clear();
     this.#settleLanes(log);
+  }
+
+  /** A frame that adds nothing finds its place also on a full disk. */
+  #writeSomewhere({ writer }: Log, stamp: WriteStamp): number {
+    const builder = this.#builder;
+    try {
+      return writer.write(builder, stamp);
+    } catch (error) {
+      const isFull = error instanceof OutboxFault && error.kind === 'full';
+      if (!isFull || builder.records > 0 || !writer.beginOnReserve(stamp)) throw error;
+      this.#tidyWanted = true;
+      return writer.write(builder, stamp);
+    }
   }
 
   /** What was staged is true: its drops are counted, and what is empty leaves. */
@@ -346,6 +391,7 @@ export class Outbox {
       if (lane.before === undefined && lane.parts[0]?.segment.present !== false) continue;
       this.#countDrops(lane);
       lane.before = undefined;
+      lane.found.length = 0;
       state.dropEmptyParts(lane);
     }
     const free = state.segments.filter((segment) => segment.parts.size === 0 && segment !== writer.segment);
@@ -367,8 +413,9 @@ export class Outbox {
   /** After a commit: lets files go, and rewrites what is worth it. What fails here is tried again later. */
   #tidy({ state, writer, compaction, leftovers }: Log): void {
     if (writer.segment === undefined) return;
-    for (const segment of leftovers.splice(0)) this.#files.release(segment, this.#segmentBytes * spareSlack);
+    this.#release(leftovers);
     if (!this.#tidyWanted || this.staged) return;
+    this.#files.reserve(outboxReserveFiles, writer.reserveBytes);
     const run = compaction.plan(state.segments.filter((segment) => segment !== writer.segment));
     this.#tidyWanted = run.length > 0;
     if (run.length === 0) return;
@@ -378,6 +425,17 @@ export class Outbox {
       faultFrom(error, 'The outbox cannot be tidied');
       this.#tidyWanted = false;
     }
+  }
+
+  #release(leftovers: Segment[]): void {
+    for (const segment of leftovers.splice(0)) this.#files.release(segment, this.#segmentBytes * spareSlack);
+  }
+
+  /** Files that were found to be dead give their room back before any is asked for. */
+  #freeLeftovers({ writer, leftovers }: Log): void {
+    if (leftovers.length === 0 || writer.segment === undefined) return;
+    writer.secureTail();
+    this.#release(leftovers);
   }
 
   #salvage(log: Log, damage: Damage) {
@@ -391,7 +449,7 @@ export class Outbox {
     return { quarantined, kept, lost, reason: damage.reasons.join('; ') };
   }
 
-  #writeStamp({ state }: Log, stamp: TimeStamp): { monotonicMs: number; wallMs: number; boot: Boot } {
+  #writeStamp({ state }: Log, stamp: TimeStamp): WriteStamp {
     return { monotonicMs: stamp.monotonicMs, wallMs: stamp.wallMs, boot: state.boots.observe(stamp) };
   }
 
@@ -409,17 +467,6 @@ export class Outbox {
       throw faultFrom(error, 'The outbox cannot be read');
     }
   }
-}
-
-/** The lane's next offset, or the one the message brings with it; what lies between was never given out. */
-function takeOffset(lane: LaneState, wanted: number | undefined): number {
-  lane.touch();
-  const next = lane.offsetNext;
-  const offset = wanted ?? next;
-  if (offset < next || offset > storeOffsetMax) assert.fail(`lane ${lane.key} cannot take offset ${offset}`);
-  lane.offsetNext = offset + 1;
-  if (offset > next) lane.removeRange(next, offset - 1);
-  return offset;
 }
 
 function ttlOf(timeToLiveMs: number | undefined): number | undefined {

@@ -4,16 +4,21 @@
 // segment's file is kept as a spare and written over later: its blocks are allocated, so that a commit into it
 // changes no metadata of the file system and costs the one write it is (docs/store.md has the figures).
 //
+// The smallest spares are a reserve: without room on the disk they take what says that messages have left (log-writer.ts).
+//
 // Names that are not ours are never touched.
 
+import { Buffer } from 'node:buffer';
 import { join } from 'node:path';
-import { outboxOpenFilesMax, outboxSparesMax } from '../../limits.ts';
+import { outboxOpenFilesMax, outboxSparesMax, outboxStepBytes } from '../../limits.ts';
 import type { LogFile, LogFiles } from '../../platform/log-files.ts';
+import { faultFrom } from './outbox-fault.ts';
 import type { Segment } from './segment.ts';
 import { fileNameOf, isSpareName, type SegmentName, segmentNameOf } from './segment-format.ts';
 
 export interface OpenedFile {
   readonly file: LogFile;
+  readonly path: string;
   readonly fileBytes: number;
 }
 
@@ -61,15 +66,43 @@ export class SegmentFiles {
     return this.files.read('outbox:read', this.#readable(segment), { into, position });
   }
 
-  /** A file for a new segment under its final name: a spare one, or one that is created. Its old content is still in it. */
-  take(name: SegmentName): OpenedFile {
-    const path = this.pathOf(name);
-    for (const [spare, fileBytes] of this.#spares) {
-      this.files.rename('outbox:reuse', join(this.directory, spare), path);
-      this.#spares.delete(spare);
-      return { file: this.files.open('outbox:open', path, 'write'), fileBytes };
+  /**
+   * A file for a new segment, its old content still in it: the largest spare one if more than `keep` are there, else a
+   * new one. With nothing to keep it is the smallest of at least `bytes`, and never a new one. It keeps the name of a
+   * spare until settle(): a segment's name must never stand for what a file held before.
+   */
+  take({ keep, bytes }: { readonly keep: number; readonly bytes: number }): OpenedFile | undefined {
+    const usable = this.#sparesFrom(bytes);
+    const spare = keep === 0 ? usable[0] : usable.length > keep ? usable.at(-1) : undefined;
+    if (spare === undefined) {
+      if (keep === 0) return undefined;
+      const path = join(this.directory, `${this.#spareNext++}.spare`);
+      return { file: this.files.open('outbox:create', path, 'create'), path, fileBytes: 0 };
     }
-    return { file: this.files.open('outbox:create', path, 'create'), fileBytes: 0 };
+    const path = join(this.directory, spare);
+    const fileBytes = this.#spares.get(spare) as number;
+    this.#spares.delete(spare);
+    return { file: this.files.open('outbox:open', path, 'write'), path, fileBytes };
+  }
+
+  /** Gives a file its segment's name, durably. What is in it is on storage. */
+  settle({ path }: OpenedFile, name: SegmentName): void {
+    this.files.rename('outbox:name', path, this.pathOf(name));
+    this.syncDirectory();
+  }
+
+  /**
+   * Sees to it that there are `count` spare files of at least `bytes`, and not of a whole segment, whose blocks are
+   * allocated. Never throws: a full disk has none.
+   */
+  reserve(count: number, bytes: number): void {
+    let there = 0;
+    for (const held of this.#spares.values()) if (held >= bytes && held <= Math.max(bytes, outboxStepBytes)) there++;
+    for (; there < count && this.#spares.size < outboxSparesMax; there++) {
+      const spare = `${this.#spareNext++}.spare`;
+      if (!this.#makeSpare(join(this.directory, spare), bytes)) return;
+      this.#spares.set(spare, bytes);
+    }
   }
 
   /** The segment's file has served. Never throws: what stays behind is found at the next start. */
@@ -88,12 +121,14 @@ export class SegmentFiles {
     }
   }
 
-  /** Removes spares; never throws. Answers whether there were any. */
-  dropSpares(): boolean {
-    const names = [...this.#spares.keys()];
-    this.#spares.clear();
-    for (const name of names) this.removeQuietly(join(this.directory, name));
-    return names.length > 0;
+  /** Removes spares but the smallest `keep` of at least `bytes`; never throws. */
+  dropSpares({ keep, bytes }: { readonly keep: number; readonly bytes: number }): void {
+    const kept = this.#sparesFrom(bytes).slice(0, keep);
+    for (const name of [...this.#spares.keys()]) {
+      if (kept.includes(name)) continue;
+      this.#spares.delete(name);
+      this.removeQuietly(join(this.directory, name));
+    }
   }
 
   removeQuietly(path: string): void {
@@ -143,6 +178,30 @@ export class SegmentFiles {
       this.forget(oldest);
     }
     return file;
+  }
+
+  /** Smallest first. */
+  #sparesFrom(bytes: number): readonly string[] {
+    const usable = [...this.#spares].filter(([, held]) => held >= bytes);
+    return usable.sort(([, a], [, b]) => a - b).map(([name]) => name);
+  }
+
+  #makeSpare(path: string, bytes: number): boolean {
+    let file: LogFile | undefined;
+    try {
+      file = this.files.open('outbox:spare', path, 'create');
+      const written = this.files.write('outbox:spare', file, { buffers: [Buffer.alloc(bytes)], position: 0 });
+      if (written === bytes) {
+        this.files.syncData('outbox:spare', file);
+        this.closeQuietly(file);
+        return true;
+      }
+    } catch (error) {
+      faultFrom(error, 'No spare file can be made');
+    }
+    if (file !== undefined) this.closeQuietly(file);
+    this.removeQuietly(path);
+    return false;
   }
 
   #rememberSpare(name: string): void {
