@@ -7,7 +7,7 @@ import { Databases } from './databases.ts';
 import { keptSeeds, openSeeds } from './seeds.ts';
 import { type Outcome, simulate } from './simulation.ts';
 
-const seeds = Number(process.env['SIM_SEEDS'] ?? 300);
+const seeds = Number(process.env['SIM_SEEDS'] ?? 1000);
 const first = Number(process.env['SIM_FIRST'] ?? 1);
 const failuresTold = 5;
 
