@@ -100,7 +100,9 @@ export class Receipts {
     const lane: Lane = { queue: facts.queue, priority: facts.priority, live: facts.live };
     const head = await firstAfter(store, lane, 0);
     if (head === undefined) return checked.map(({ name }) => ({ name, outcome: 'gone' as const }));
-    if (head.hop.stream !== facts.stream) return checked.map(({ name }) => refused(name, stale(name)));
+    // An outbox that began afresh meanwhile has other messages at these offsets.
+    if (store.epoch !== facts.epoch || head.hop.stream !== facts.stream)
+      return checked.map(({ name }) => refused(name, stale(name)));
     let reach = head.offset - 1;
     const reports: ReceiptReport[] = [];
     for (const { name, facts: own } of [...checked].sort((a, b) => a.facts.after - b.facts.after)) {

@@ -41,8 +41,13 @@ interface OldQueue {
   readonly dropped: Map<DropReason, number>;
   /** Offsets of the messages that move; undefined when none does. */
   first: number | undefined;
-  /** Messages behind the last that moves have been dropped: their offsets must not be given out again. */
+  /** Messages behind the last that moves are gone: their offsets must not be given out again. */
   hasHole: boolean;
+}
+
+interface OldPlace {
+  readonly queue: OldQueue;
+  readonly offset: number;
 }
 
 export interface MovePorts {
@@ -62,8 +67,12 @@ export function moveOutbox(ports: MovePorts): OutboxOpened {
   const opened = outbox.startAfresh(seedOf(database, queues), stamp);
   const damaged = moveRowsOf(ports, queues);
   if (damaged.length === 0) return opened;
-  // Damaged rows belong into the counters an outbox begins with, and were not known then: once more.
-  for (const queue of damaged) add(queue, 'damaged', 1);
+  // Damaged rows belong into the counters an outbox begins with, and were not known then: once more. The last of a
+  // queue leaves a hole: it may have arrived before it was damaged, and the receiver knows its offset.
+  for (const { queue, offset } of damaged) {
+    add(queue, 'damaged', 1);
+    if (offset === queue.offsetNext - 1) queue.hasHole = true;
+  }
   const again = outbox.startAfresh(seedOf(database, queues), stamp);
   moveRowsOf(ports, queues);
   return again;
@@ -151,15 +160,15 @@ function seedOf(database: SqliteDatabase, queues: ReadonlyMap<number, OldQueue>)
   };
 }
 
-/** Answers the queue of each row that was damaged. */
+/** Answers the place of each row that was damaged. */
 function moveRowsOf(
   { database, outbox, stamp }: MovePorts,
   queues: ReadonlyMap<number, OldQueue>,
-): readonly OldQueue[] {
+): readonly OldPlace[] {
   const page = database.prepare(
     `SELECT key, expires_ms, checksum, record FROM outbox WHERE key > ? ORDER BY key LIMIT ${moveRows}`,
   );
-  const damaged: OldQueue[] = [];
+  const damaged: OldPlace[] = [];
   for (let afterKey = 0; ; ) {
     const rows = page.all(afterKey);
     const last = rows.at(-1);
@@ -169,7 +178,7 @@ function moveRowsOf(
       const queue = queues.get(Math.floor(Number(row['key']) / keysPerQueue));
       const offset = Number(row['key']) % keysPerQueue;
       if (queue?.first === undefined || offset < queue.first) continue;
-      if (!moveRow({ outbox, stamp }, { row, queue, offset })) damaged.push(queue);
+      if (!moveRow({ outbox, stamp }, { row, queue, offset })) damaged.push({ queue, offset });
     }
     outbox.commit(stamp);
   }

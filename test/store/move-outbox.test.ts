@@ -336,6 +336,25 @@ t.test('an offset whose message was dropped is not given out again', async (t: T
   engine.close();
 });
 
+t.test('the offset of a damaged last record is not given out again: its message may have arrived', async (t: Test) => {
+  const directory = t.testdir();
+  writeOldFile(directory, { damaged: [400] });
+  const { engine, read } = engineOn(directory);
+  const { epochs } = engine.open();
+  const later = { ...stamp, monotonicMs: stamp.monotonicMs + 1000, wallMs: stamp.wallMs + 1000 };
+  const lastOffset = read(upstream, later).at(-1)?.offset ?? 0;
+  t.equal(read(upstream, later).length, 399);
+  const batch = new CommitBatch();
+  batch.append(numberedMessage(1), [{ ...upstream, timeToLiveMs: undefined }], {
+    waiter: { resolve: () => undefined, reject: () => undefined },
+    now: later,
+  });
+  engine.commit(batch.seal({ epochs, stamp: later, confirms: [], held: [], journal: undefined }));
+  t.equal(read(upstream, later).at(-1)?.offset, lastOffset + 2);
+  t.equal(engine.lanes(later).find(({ queue }) => queue === '$upstream')?.dropped['damaged'], 1);
+  engine.close();
+});
+
 t.test('damaged records are left out and counted', async (t: Test) => {
   const directory = t.testdir();
   writeOldFile(directory, { damaged: [3, 200] });
