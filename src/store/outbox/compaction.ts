@@ -225,7 +225,7 @@ function replaceParts(
   lane.parts.splice(lane.parts.indexOf(first), old.length, part);
   lane.partBytes += part.bytes - old.reduce((sum, { bytes }) => sum + bytes, 0);
   segment.parts.add(part);
-  if (lane.cursor !== undefined && gone.has(lane.cursor.segment)) lane.cursor = undefined;
+  lane.forgetPlaces((place) => gone.has(place));
 }
 
 function shorter(a: number | undefined, b: number | undefined): number | undefined {

@@ -20,6 +20,7 @@ import { alignUp, recordAlignment } from './segment-format.ts';
 import type { LaneDropReason, LaneRow } from './shapes.ts';
 
 const blockBytes = 262_144;
+const frameStart = { indexAt: 0, bodyAt: 0, records: 0, next: 0 } as const;
 
 export interface ReadLimits {
   readonly afterOffset: number;
@@ -104,7 +105,7 @@ export class LaneReader {
     while (position < segment.end && progress.expected <= part.last) {
       if (progress.scanned > outboxScanBytesMax) {
         progress.tired = true;
-        lane.cursor = { segment, position, offset: progress.expected, indexAt: 0, bodyAt: 0, records: 0, next: 0 };
+        lane.readTo({ segment, position, offset: progress.expected, ...frameStart });
         return false;
       }
       const frame = this.#source.frame(segment, position, segment.end);
@@ -119,6 +120,7 @@ export class LaneReader {
       resume = undefined;
       position = next;
     }
+    lane.readTo({ segment, position, offset: progress.expected, ...frameStart });
     return this.#pass(progress, part.last);
   }
 
@@ -160,24 +162,24 @@ export class LaneReader {
       return true;
     }
     if (!progress.full) return true;
-    lane.cursor = {
+    lane.readTo({
       ...walk.place,
       segment: walk.frame.segment,
       position: head.position,
       offset: progress.expected,
       next: walk.next,
-    };
+    });
     return false;
   }
 
   #stopBefore(progress: Progress, walk: RecordWalk): boolean {
-    progress.lane.cursor = {
+    progress.lane.readTo({
       ...walk.placeBefore,
       segment: walk.frame.segment,
       position: walk.frame.head.position,
       offset: progress.expected,
       next: walk.offset,
-    };
+    });
     return false;
   }
 

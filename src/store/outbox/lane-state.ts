@@ -83,7 +83,10 @@ export class LaneState {
   before: LaneCommitted | undefined;
   /** Expired or damaged, found since the last commit that counted them: its reader has gone past them. */
   found: Loss[] = [];
-  cursor: LaneCursor | undefined;
+  #cursor: LaneCursor | undefined;
+  /** Where to look for the oldest message, and a later place that takes over when everything before it has left. */
+  #oldestAt: LaneCursor | undefined;
+  #oldestNext: LaneCursor | undefined;
   /** The segment whose snapshot tells of this lane; in any other each frame with messages of it has to. */
   toldIn: Segment | undefined;
 
@@ -92,6 +95,39 @@ export class LaneState {
     this.lane = facts.lane;
     this.key = facts.key;
     this.stream = facts.stream;
+  }
+
+  /** Where the last read ended. */
+  get cursor(): LaneCursor | undefined {
+    return this.#cursor;
+  }
+
+  /** A place at or before the oldest message that waits, about two reads before it at most; undefined: none is known. */
+  get oldestAt(): LaneCursor | undefined {
+    this.#findOldest();
+    return this.#oldestAt;
+  }
+
+  /** A read ended there. */
+  readTo(cursor: LaneCursor): void {
+    this.#cursor = cursor;
+    this.#findOldest();
+    this.#oldestNext ??= cursor;
+  }
+
+  #findOldest(): void {
+    if (this.#oldestNext === undefined || this.#oldestNext.offset > this.floor + 1) return;
+    this.#oldestAt = this.#oldestNext;
+    this.#oldestNext = undefined;
+  }
+
+  /** Places in the segment are no longer where they were. */
+  forgetPlaces(isGone: (segment: Segment) => boolean): void {
+    const kept = (cursor: LaneCursor | undefined): LaneCursor | undefined =>
+      cursor !== undefined && isGone(cursor.segment) ? undefined : cursor;
+    this.#cursor = kept(this.#cursor);
+    this.#oldestAt = kept(this.#oldestAt);
+    this.#oldestNext = kept(this.#oldestNext);
   }
 
   get committed(): LaneCommitted {

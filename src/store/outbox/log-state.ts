@@ -160,7 +160,7 @@ export class LogState {
   #leave(lane: LaneState, part: LanePart): void {
     lane.partBytes -= part.bytes;
     part.segment.parts.delete(part);
-    if (lane.cursor?.segment === part.segment) lane.cursor = undefined;
+    lane.forgetPlaces((segment) => segment === part.segment);
   }
 }
 

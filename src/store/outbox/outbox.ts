@@ -479,10 +479,10 @@ function oldestIn({ state, source }: Log, lane: LaneState): number | undefined {
   if (lane.messages === 0) return undefined;
   const part = lane.partFrom(lane.nextAlive(lane.floor + 1));
   if (part === undefined || !part.segment.present) return undefined;
-  const from = lane.cursor;
-  const near = from !== undefined && from.segment === part.segment && from.offset <= lane.floor + 1;
+  const place = lane.oldestAt;
+  const position = place?.segment === part.segment ? place.position : part.position;
   try {
-    const head = source.head(part.segment, near ? from.position : part.position, part.segment.end);
+    const head = source.head(part.segment, position, part.segment.end);
     return head === undefined ? undefined : head.wallMs + state.boots.wallShiftMs(head);
   } catch (error) {
     faultFrom(error, 'The outbox cannot be read');

@@ -266,6 +266,31 @@ t.test('wall times are corrected once the hour of their boot is known', async (t
   t.equal(bench.facts(first)?.oldestMs, 1.7e12 + 1000);
 });
 
+t.test('the oldest message of a lane that is drained as it fills is young', async (t) => {
+  const bench = opened();
+  const readsAhead = 3;
+  for (let offset = 1; offset <= 60; offset++) {
+    bench.append([first], `message ${offset}`);
+    bench.commit();
+    bench.nowMs += 100;
+    const read = bench.outbox.read({
+      lane: first,
+      afterOffset: offset - 1,
+      messagesMax: 10,
+      bytesMax: 4096,
+      stamp: bench.stamp(),
+    });
+    t.same(
+      read.rows.map((row) => row.offset),
+      [offset],
+    );
+    if (offset > readsAhead) bench.outbox.confirm(first, offset - readsAhead);
+  }
+  const oldestMs = bench.facts(first)?.oldestMs ?? 0;
+  const ageMs = bench.wallMs + bench.nowMs - oldestMs;
+  t.ok(ageMs >= 300 && ageMs <= 800, `${ageMs} ms: a few messages, not the whole segment`);
+});
+
 t.test('a full disk fails the commit, loses nothing, and goes on when there is room', async (t) => {
   const bench = opened();
   bench.fill(first, 20);

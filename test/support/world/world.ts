@@ -40,6 +40,8 @@ export interface WorldStatus {
     readonly queue: string;
     readonly messages: number;
     readonly bytes: number;
+    /** Unix ms, by the gateway's clock; null: nothing waits. */
+    readonly oldestEnqueuedMs: number | null;
     readonly dropped: Readonly<Record<string, number>>;
   }[];
   readonly modules: readonly WorldModule[];
@@ -265,6 +267,18 @@ export class World {
   async queued(queue = '$upstream'): Promise<number> {
     const lanes = (await this.status()).queues.filter((facts) => facts.queue === queue);
     return lanes.reduce((sum, { messages }) => sum + messages, 0);
+  }
+
+  /**
+   * Waits until nothing of what waits now, or came before, is in the queue. It need not be empty: while somebody
+   * sends, the messages of the last commits are always on their way.
+   */
+  async drained(queue = '$upstream'): Promise<void> {
+    const nowMs = Date.now();
+    await this.eventually(`what waited in ${queue} is gone`, async () => {
+      const lanes = (await this.status()).queues.filter((facts) => facts.queue === queue);
+      return lanes.every(({ oldestEnqueuedMs }) => (oldestEnqueuedMs ?? Number.POSITIVE_INFINITY) > nowMs) || undefined;
+    });
   }
 
   /** Pid of a module as its shim wrote it down; 0 when it does not run. */
