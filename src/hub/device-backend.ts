@@ -36,4 +36,8 @@ export class HubDeviceBackend {
   mayActFor(speaker: Identity, owner: Identity): boolean {
     return speaker.moduleId === edgeHubId && speaker.deviceId === owner.deviceId;
   }
+
+  gatewayOf({ deviceId }: Identity): Identity | undefined {
+    return { deviceId, moduleId: edgeHubId };
+  }
 }

@@ -44,12 +44,16 @@ export class FakeDeviceBackend implements DeviceBackend {
     this.presence.push(`-${identityKey(identity)}`);
   }
 
+  /** Who has a parent: identity's device → the gateway's device. */
+  readonly parents = new Map<string, string>();
+
+  gatewayOf({ deviceId }: Identity): Identity | undefined {
+    return { deviceId: this.parents.get(deviceId) ?? deviceId, moduleId: edgeHubId };
+  }
+
   mayActFor(speaker: Identity, owner: Identity): boolean {
-    return (
-      this.gatewaysSpeak &&
-      speaker.moduleId === edgeHubId &&
-      speaker.deviceId === owner.deviceId &&
-      owner.moduleId !== undefined
-    );
+    if (!this.gatewaysSpeak || speaker.moduleId !== edgeHubId) return false;
+    if (this.parents.get(owner.deviceId) === speaker.deviceId) return true;
+    return speaker.deviceId === owner.deviceId && owner.moduleId !== undefined;
   }
 }

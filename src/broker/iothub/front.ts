@@ -18,7 +18,7 @@
 // identity) has no business here. Identities are keyed by their name: a second connection replaces the first.
 
 import { messageBytesMax, methodNameMax, methodPayloadBytesMax, twinRequestsPerClientMax } from '../../limits.ts';
-import { edgeHubId, type Identity, identityKey, sameIdentity } from '../../model/address.ts';
+import { type Identity, identityKey, sameIdentity } from '../../model/address.ts';
 import { assertNever } from '../../model/assert-never.ts';
 import { errorCode, errorMessage, WeirError } from '../../model/errors.ts';
 import type { JsonObject } from '../../model/json.ts';
@@ -297,11 +297,13 @@ export class IotHubFront implements TopicProtocol {
     return sameIdentity(speaker, owner) || this.#backend.mayActFor(speaker, owner);
   }
 
-  /** Who gets what is meant for `identity`: itself when it has subscribed, else its device's `$edgeHub`. */
+  /** Who gets what is meant for `identity`: itself when it has subscribed, else the `$edgeHub` that speaks for it. */
   #speakerFor(identity: Identity, topic: string): Speaker | undefined {
     const own = this.#speakerByKey.get(identityKey(identity));
     if (own?.grantedQos(topic) !== undefined) return own;
-    const gateway = this.#speakerByKey.get(identityKey({ deviceId: identity.deviceId, moduleId: edgeHubId }));
+    const gatewayIdentity = this.#backend.gatewayOf?.(identity);
+    if (gatewayIdentity === undefined) return undefined;
+    const gateway = this.#speakerByKey.get(identityKey(gatewayIdentity));
     if (gateway === undefined || gateway === own || gateway.grantedQos(topic) === undefined) return undefined;
     return this.#backend.mayActFor(gateway.identity, identity) ? gateway : undefined;
   }

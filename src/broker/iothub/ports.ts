@@ -17,4 +17,9 @@ export interface DeviceBackend {
   disconnected?(identity: Identity): void;
   /** May `speaker` act for `owner`? (gateway: never; hub: `$edgeHub` for modules of its device) */
   mayActFor(speaker: Identity, owner: Identity): boolean;
+  /**
+   * The `$edgeHub` that takes what is meant for `owner` while `owner` itself is not here: of its own device for modules,
+   * of the parent for a leaf device and its modules. Absent, or undefined: there is none. mayActFor still decides.
+   */
+  gatewayOf?(owner: Identity): Identity | undefined;
 }

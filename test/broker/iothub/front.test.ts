@@ -201,6 +201,26 @@ t.test('$edgeHub sends telemetry for the modules of its device, where the backen
   });
 });
 
+t.test(
+  "what is meant for a leaf device goes to its parent's $edgeHub while the device itself is not here",
+  async (t) => {
+    const { backend, connect, front, publish } = setUp();
+    backend.gatewaysSpeak = true;
+    backend.parents.set('leaf', 'd');
+    const gateway = connect(edgeHub, ['$iothub/twin/PATCH/properties/desired/#']);
+    await publish(gateway, 'devices/leaf/messages/events/');
+    t.strictSame(backend.messages[0]?.sender, { deviceId: 'leaf' });
+    front.notifyDesired({ deviceId: 'leaf' }, { a: 1 }, 2);
+    t.match(gateway.delivered, [{ topic: '$iothub/twin/PATCH/properties/desired/?$version=2&$identity=leaf' }]);
+    front.notifyDesired({ deviceId: 'stranger' }, { a: 1 }, 2);
+    t.equal(gateway.delivered.length, 1);
+    const leaf = connect({ deviceId: 'leaf' }, ['$iothub/twin/PATCH/properties/desired/#']);
+    front.notifyDesired({ deviceId: 'leaf' }, { a: 2 }, 3);
+    t.match(leaf.delivered, [{ topic: '$iothub/twin/PATCH/properties/desired/?$version=3' }]);
+    t.equal(gateway.delivered.length, 1);
+  },
+);
+
 t.test('a twin is read and patched', async (t) => {
   const { backend, connect, publish } = setUp();
   backend.twins.set('d/m', {
