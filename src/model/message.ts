@@ -17,7 +17,12 @@ export interface StreamPosition {
   readonly sequence: number;
 }
 
+/** What a message tells of. Only routes look at it: it decides the message's source and is not stored. */
+export type MessageKind = 'telemetry' | 'twinChange' | 'deviceLifecycle' | 'deviceConnectionState';
+
 export interface Message {
+  /** Undefined: telemetry. */
+  readonly kind?: MessageKind | undefined;
   readonly sender: Identity;
   /** Output name of a module message; undefined for a device's or a module's unnamed telemetry. */
   readonly output?: string | undefined;
@@ -31,9 +36,20 @@ export interface Message {
   readonly hop?: StreamPosition | undefined;
 }
 
-/** The message's own source path for routes: `/messages/`, `/messages/modules/<m>/`, `/messages/modules/<m>/outputs/<o>/`. */
-export function messageSource(message: Pick<Message, 'sender' | 'output'>): string {
+/**
+ * The message's own source path for routes: `/messages/`, `/messages/modules/<m>/`, `/messages/modules/<m>/outputs/<o>/`;
+ * for what the gateway tells by itself `/twinChangeNotifications/` (as IoT Edge), `/deviceLifecycle/`, `/deviceConnectionState/`.
+ */
+export function messageSource(message: Pick<Message, 'kind' | 'sender' | 'output'>): string {
+  if (message.kind !== undefined && message.kind !== 'telemetry') return eventSources[message.kind];
   if (message.sender.moduleId === undefined) return '/messages/';
   if (message.output === undefined) return `/messages/modules/${message.sender.moduleId}/`;
   return `/messages/modules/${message.sender.moduleId}/outputs/${message.output}/`;
 }
+
+/** Sources of the messages that are no telemetry. */
+export const eventSources = {
+  twinChange: '/twinChangeNotifications/',
+  deviceLifecycle: '/deviceLifecycle/',
+  deviceConnectionState: '/deviceConnectionState/',
+} as const satisfies Record<Exclude<MessageKind, 'telemetry'>, string>;
