@@ -8,8 +8,12 @@ import { strict as assert } from 'node:assert';
 
 /** Body plus all property names and values of one message. */
 export const messageBytesMax = 262_144;
-/** Desired or reported section of one twin, as JSON without white space. */
+/** Desired or reported section of one twin, by IoT Hub's count (model/twin-rules.ts). */
 export const twinSectionBytesMax = 32_768;
+/** The same section as JSON text: both sections of a twin travel in one message. */
+export const twinSectionJsonBytesMax = 98_304;
+/** JSON text of one patch: room for a section and for as many deletions. */
+export const twinPatchJsonBytesMax = 131_072;
 /** Request or response payload of one direct method. */
 export const methodPayloadBytesMax = 131_072;
 
@@ -18,7 +22,9 @@ export const methodPayloadBytesMax = 131_072;
 /** One request body on a local socket: a deployment manifest is the largest thing anybody sends. */
 export const httpBodyBytesMax = 4_194_304;
 
-assert(twinSectionBytesMax <= messageBytesMax, 'a twin section travels as one message');
+assert(twinSectionBytesMax <= twinSectionJsonBytesMax, 'what IoT Hub counts is most often shorter than its text');
+assert(2 * twinSectionJsonBytesMax + 1024 <= messageBytesMax, 'a twin travels as one message');
+assert(twinPatchJsonBytesMax <= messageBytesMax, 'a patch of a twin travels as one message');
 assert(messageBytesMax <= httpBodyBytesMax, 'whatever fits a message fits a request');
 
 // ── upstream: the link to the hub ──
@@ -87,6 +93,23 @@ export const hubListRowsMax = 1000;
 /** Decoded bytes of one symmetric key: IoT Hub takes 16 to 64. */
 export const hubKeyBytesMin = 16;
 export const hubKeyBytesMax = 64;
+/**
+ * Leaf devices and their modules behind one gateway. The gateway keeps all of them in memory and in one sealed file, some
+ * 300 bytes each; IoT Hub allows 100 devices.
+ */
+export const scopeIdentitiesMax = 2048;
+/** Identities in one page of a scope, on its way from the hub to the gateway: some 50 KB. */
+export const scopePageIdentitiesMax = 100;
+/** Bytes of a page that a gateway takes; a larger one is not the hub's. */
+export const scopePageBytesMax = 262_144;
+/** The gateway's sealed copy of its scope; a larger file is not its own. */
+export const scopeFileBytesMax = 4_194_304;
+/** Between two readings of the scope, milliseconds: a script that creates a thousand devices tells of each. */
+export const scopeSyncMsMin = 1000;
+/** For how long a device that is not in the scope waits for a reading of it that is under way, milliseconds. */
+export const scopeWaitMsMax = 5000;
+/** Between two readings for the sake of unknown devices, milliseconds; whoever is refused comes back all the time. */
+export const scopeAskMsMin = 30_000;
 /** Levels of objects and arrays inside one twin section: IoT Hub's limit. */
 export const twinDepthMax = 10;
 /** UTF-8 bytes of one twin key. */
@@ -343,6 +366,8 @@ export const storeRecordBytesMax = messageBytesMax + 65_536;
 export const storePendingBytesMax = 16_777_216;
 /** Lanes that one message goes to: an input of every module, and upstream. */
 export const storeTargetsMax = 1023;
+/** Bytes of one buffer for the messages of a commit that is kept to be used again; two are, at most. */
+export const storeCommitBytesKept = 1_048_576;
 /** Highest offset of one lane: 27 years at ten thousand messages a second. */
 export const storeOffsetMax = 2 ** 43 - 1;
 /** Senders' streams remembered for recognising repetitions; the one unused for longest is forgotten first. */
@@ -390,6 +415,8 @@ export const outboxSparesMax = 16;
 /** Spare files kept for the time without room, and the bytes of each: frames that only say what has left go there. Policy: larger when a snapshot is; two suffice, because one is dead when the other is full. */
 export const outboxReserveFiles = 2;
 export const outboxReserveBytes = 65_536;
+/** What a message costs at most beside itself when its segment is rewritten into a spare file: a frame of its own. */
+export const outboxRewriteOverheadBytes = 256;
 /** Segment files open for reading at a time. */
 export const outboxOpenFilesMax = 8;
 /** Lanes of one outbox: queues times priorities in use. Policy: a message that would open one more is refused. */
@@ -444,10 +471,18 @@ export const adminLogSliceBytes = 65_536;
 
 // ── iothub ──
 
+/** Devices named in the log for each connection of a gateway that sends for them without being their parent. */
+export const strangersLoggedMax = 16;
 /** Twin requests of one client under way; beyond it the answer is 429. Microsoft's clients send one or two at a time. */
 export const twinRequestsPerClientMax = 32;
 /** Direct methods of one client that wait for their answer; further calls are refused. */
 export const methodCallsPerClientMax = 64;
+/** Calls that wait until their callee is there; further ones are refused. */
+export const methodWaitsMax = 1024;
+/** What a call through a gateway may take on top of its own time-outs, milliseconds: the way there and back. */
+export const methodRelayMs = 5_000;
+/** Cloud-to-device messages that one gateway has for its leaf devices and has not settled: one a device, and then some. */
+export const handedMessagesMax = 1024;
 /** Characters of a direct method's name: IoT Hub's limit. */
 export const methodNameMax = 100;
 /** Bytes of a message's properties in a topic, once weir writes them: what is left of a topic after the ids and the sender's. */
@@ -461,6 +496,16 @@ assert(propertyBagBytesMax + 2048 <= mqttStringBytesMax + 1, 'a bag fits a topic
 export const routeTextCharactersMax = 4096;
 /** Routes in force at a time. */
 export const routesMax = 1024;
+/** Levels of parentheses, functions, NOT and minus in one condition: what walks its tree recurses so deep. */
+export const routeConditionDepthMax = 64;
+/** Operands and operators of one condition: bounds what one route costs each message. */
+export const routeConditionNodesMax = 256;
+/** Bytes of a body that conditions look into: every message that IoT Hub's protocol lets in. */
+export const routeBodyBytesMax = messageBytesMax;
+/** Characters that concat() and || may make; more are undefined. Twice the largest message. */
+export const routeTextResultCharactersMax = 524_288;
+/** Values that the conditions in force share, remembered while a message is looked at; beyond it they are worked out anew. */
+export const routeSharedValuesMax = 4096;
 /** Message sources whose targets are remembered; when more appear the memory starts anew. */
 export const routedSourcesMax = 1024;
 /** Messages of one batch: what a drain reads, and hands to an endpoint, at a time. */
@@ -533,6 +578,15 @@ export const accessRefusalsPendingMax = 16;
 /** Time between two log lines about what was denied. */
 export const accessDeniedLogMs = 10_000;
 
+/** Statements of one authorisation policy. */
+export const accessPolicyStatementsMax = 1024;
+/** Rules, operations, identities and resources of one policy, together. */
+export const accessPolicyEntriesMax = 16_384;
+/** One identity or resource of a policy. */
+export const accessPolicyResourceCharactersMax = 1024;
+/** A policy in a file of its own. */
+export const accessPolicyFileBytesMax = 1_048_576;
+
 assert(accessFailureDelayMsMax < brokerConnectMsMax, 'a refusal is told before the connection times out');
 
 // ── transports: what a connection may take before it is a stream of MQTT ──
@@ -583,3 +637,23 @@ assert(queuePeekBytesMax * (4 / 3) < httpBodyBytesMax, 'what a look shows passes
 
 /** To which commits are lengthened for a device that would wear out too early, milliseconds: senders wait so long. */
 export const flashCommitDelayMsMax = 2_000;
+
+// ── twins on the gateway ──
+
+/** Twins kept: those of a full scope, of the modules and of the runtime itself. Beyond it an identity gets no twin here. */
+export const twinsMax = 2304;
+/** JSON text of all twins kept: they are in memory whole. Beyond it reported properties may shrink, not grow. */
+export const twinsJsonBytesMax = 16_777_216;
+/** Twins being read or sent over the link at a time: the rest of its requests are others'. */
+export const twinSyncsMax = 32;
+/** Least time between two reported patches of one twin to the hub, milliseconds; what comes meanwhile goes as one. */
+export const twinSendSpacingMs = 1000;
+/** For how long the first question for a twin waits until the hub was read, milliseconds; then the empty one is served. */
+export const twinFirstReadMsMax = 5000;
+/** Bytes of the clients block in `$edgeHub`'s report: beyond it those longest gone are left out, so that the rest fits its twin. */
+export const clientsReportBytesMax = 24_576;
+
+assert(scopeIdentitiesMax + deploymentModulesMax + 2 <= twinsMax, 'whoever may be on a gateway has a twin there');
+assert(twinsMax <= storeDocumentsMax, 'the store has a place for every twin');
+assert(twinSyncsMax <= upstreamRequestsPendingMax / 2, 'twins leave room for other requests to the hub');
+assert(clientsReportBytesMax + 4096 <= twinSectionBytesMax, "the clients and the rest of the report fit the twin of '$edgeHub'");

@@ -113,15 +113,14 @@ async function readRules<Rules extends { readonly problems: readonly FileProblem
 }
 
 /** Throws ACCESS_FILE_UNREADABLE. */
-export async function readAccessFile(disk: Disk, path: string): Promise<string> {
+export async function readAccessFile(disk: Disk, path: string, bytesMax = accessFileBytesMax): Promise<string> {
   const unreadable = (why: string, cause?: unknown): AccessError =>
     new AccessError('ACCESS_FILE_UNREADABLE', `The file ${path} cannot be used: ${why}`, { cause });
   let text: string | undefined;
   try {
     const facts = await disk.facts('access:facts', path);
     if (facts?.isDirectory === true) throw unreadable('it is a directory.');
-    if (facts !== undefined && facts.bytes > accessFileBytesMax)
-      throw unreadable(`it is larger than ${accessFileBytesMax} bytes.`);
+    if (facts !== undefined && facts.bytes > bytesMax) throw unreadable(`it is larger than ${bytesMax} bytes.`);
     text = await disk.readTextIfPresent('access:read', path);
   } catch (cause) {
     if (cause instanceof AccessError) throw cause;

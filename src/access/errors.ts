@@ -5,6 +5,7 @@
 
 import { problemsMax } from '../limits.ts';
 import { WeirError } from '../model/errors.ts';
+import type { Problem } from '../model/problem.ts';
 
 /** One mistake in a file. */
 export interface FileProblem {
@@ -18,12 +19,13 @@ export type AccessErrorCode =
   | 'ACCESS_FILE_UNREADABLE'
   | 'ACCESS_PASSWORD_FILE_INVALID'
   | 'ACCESS_ACL_FILE_INVALID'
+  | 'ACCESS_POLICY_FILE_INVALID'
   | 'ACCESS_USER_INVALID'
   | 'ACCESS_USER_UNKNOWN';
 
 /**
  * ACCESS_FILE_UNREADABLE (missing, permission, size), ACCESS_PASSWORD_FILE_INVALID and ACCESS_ACL_FILE_INVALID (one
- * line of the message for each mistake), ACCESS_USER_INVALID (no possible user name or password),
+ * line of the message for each mistake), ACCESS_POLICY_FILE_INVALID (likewise, with JSON paths), ACCESS_USER_INVALID (no possible user name or password),
  * ACCESS_USER_UNKNOWN (not in the file).
  */
 export class AccessError extends WeirError {
@@ -46,4 +48,10 @@ export function fileInvalid(code: AccessErrorCode, path: string, problems: reado
     .map(({ line, message, mend }) => `${path}:${line}: ${message} ${mend}`.trimEnd());
   if (problems.length > problemsMax) lines.push(`… and ${problems.length - problemsMax} more.`);
   return new AccessError(code, lines.join('\n'), { problems });
+}
+
+/** `path: $.where: what is wrong`, a line for each mistake in a policy. */
+export function policyFileInvalid(path: string, problems: readonly Problem[]): AccessError {
+  const lines = problems.slice(0, problemsMax).map(({ path: at, message }) => `${path}: ${at}: ${message}`);
+  return new AccessError('ACCESS_POLICY_FILE_INVALID', lines.join('\n'));
 }
