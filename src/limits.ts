@@ -417,6 +417,8 @@ export const outboxReserveFiles = 2;
 export const outboxReserveBytes = 65_536;
 /** What a message costs at most beside itself when its segment is rewritten into a spare file: a frame of its own. */
 export const outboxRewriteOverheadBytes = 256;
+/** What a message costs at most beside itself when its segment is rewritten into a spare file: a frame of its own. */
+export const outboxRewriteOverheadBytes = 256;
 /** Segment files open for reading at a time. */
 export const outboxOpenFilesMax = 8;
 /** Lanes of one outbox: queues times priorities in use. Policy: a message that would open one more is refused. */

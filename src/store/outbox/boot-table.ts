@@ -58,6 +58,12 @@ export class BootTable {
     return boot;
   }
 
+  /** The hour has become known in this boot: worth a frame, because old messages take theirs from it. */
+  hasNews({ bootId, trusted }: TimeStamp): boolean {
+    const known = this.#boots.get(this.#numbers.get(bootId) ?? 0);
+    return trusted && known?.noted === true && !known.trusted;
+  }
+
   /** What a frame's head tells of its boot. */
   see(number: number, { monotonicMs, wallMs, flags }: Omit<HeadTime, 'boot'>): void {
     const boot = this.#boots.get(number) ?? this.#add(number, undefined);

@@ -10,7 +10,13 @@
 
 import { Buffer } from 'node:buffer';
 import { join } from 'node:path';
-import { outboxSmallShare, outboxSparseRunMax, outboxSparseShare, outboxStepBytes } from '../../limits.ts';
+import {
+  outboxRewriteOverheadBytes,
+  outboxSmallShare,
+  outboxSparseRunMax,
+  outboxSparseShare,
+  outboxStepBytes,
+} from '../../limits.ts';
 import type { LogFile } from '../../platform/log-files.ts';
 import { UnreadableFrame } from './byte-source.ts';
 import { FrameBuilder } from './frame-builder.ts';
@@ -43,6 +49,10 @@ interface Rewriting {
   pendingBytes: number;
 }
 
+interface Pressure {
+  readonly pressed: boolean;
+}
+
 export class Compaction {
   readonly #files: SegmentFiles;
   readonly #source: FrameSource;
@@ -59,10 +69,28 @@ export class Compaction {
     this.#segmentBytes = segmentBytes;
   }
 
-  /** Neighbouring segments worth rewriting, `closed` in order; empty when there are none. */
-  plan(closed: readonly Segment[]): readonly Segment[] {
+  /**
+   * Rewrites neighbouring segments that are worth it, `closed` in order; false when there are none. `pressed`: the disk
+   * is full, so that one will do, into a spare file. Throws what the disk throws; everything is then as it was.
+   */
+  rewriteSome(closed: readonly Segment[], pressure: Pressure): boolean {
+    const run = this.#plan(closed, pressure);
+    if (run.length > 0) this.#rewrite(run, pressure);
+    return run.length > 0;
+  }
+
+  /** What waits in it fits a spare file that is there, and the rest is worth having on a full disk. */
+  isWorthASpare(segment: Segment): boolean {
+    const gain = segment.fileBytes - segment.liveBytes;
+    const isWorth = gain >= Math.min(outboxStepBytes, this.#segmentBytes / 2);
+    return isWorth && segment.present && this.#files.hasSpare(bytesNeeded([segment]));
+  }
+
+  #plan(closed: readonly Segment[], { pressed }: Pressure): readonly Segment[] {
     const suspect = closed.find((segment) => segment.suspect && segment.present);
     if (suspect !== undefined) return [suspect];
+    const sparse = pressed ? closed.find((segment) => this.isWorthASpare(segment)) : undefined;
+    if (sparse !== undefined) return [sparse];
     let run: Segment[] = [];
     let [live, used] = [0, 0];
     const worth = (): boolean => used - live >= this.#segmentBytes || run.length >= outboxSparseRunMax;
@@ -82,15 +110,13 @@ export class Compaction {
     return worth() ? run : [];
   }
 
-  /** Throws what the disk throws; everything is then as it was. */
-  rewrite(run: readonly Segment[]): void {
+  #rewrite(run: readonly Segment[], { pressed }: Pressure): void {
     const [first, last] = [run[0], run.at(-1)];
     if (first === undefined || last === undefined) return;
     const generation = 1 + Math.max(...run.map(({ header }) => header.generation));
     const { epoch, salt } = this.#state;
     const header: SegmentHeader = { epoch, salt, first: first.header.first, last: last.header.last, generation };
-    const temporary = join(this.#files.directory, temporaryName);
-    const file = this.#files.files.open('outbox:rewrite', temporary, 'create');
+    const { file, path } = this.#target(pressed ? bytesNeeded(run) : undefined);
     const segment = new Segment(header);
     const work: Rewriting = {
       segment,
@@ -103,16 +129,26 @@ export class Compaction {
       for (const source of run) this.#copy(source, work);
       this.#flush(work);
       segment.fileBytes = segment.end;
+      this.#files.files.truncate('outbox:rewrite', file, segment.end);
       this.#files.files.syncData('outbox:rewrite', file);
     } catch (error) {
-      this.#files.removeQuietly(temporary);
+      this.#files.removeQuietly(path);
       throw error;
     } finally {
       this.#files.closeQuietly(file);
     }
-    this.#files.files.rename('outbox:rewrite', temporary, this.#files.pathOf(header));
+    this.#files.files.rename('outbox:rewrite', path, this.#files.pathOf(header));
     this.#files.syncDirectory();
     this.#replace(run, work);
+    // A full disk gets its blocks back, so that whoever needs some finds them.
+    for (const old of run) this.#files.release(old, pressed ? 0 : this.#segmentBytes);
+  }
+
+  #target(spareBytes: number | undefined): { readonly file: LogFile; readonly path: string } {
+    const spare = spareBytes === undefined ? undefined : this.#files.take({ keep: 0, bytes: spareBytes });
+    if (spare !== undefined) return spare;
+    const path = join(this.#files.directory, temporaryName);
+    return { file: this.#files.files.open('outbox:rewrite', path, 'create'), path };
   }
 
   #copy(source: Segment, work: Rewriting): void {
@@ -197,11 +233,18 @@ export class Compaction {
     const at = this.#state.segments.indexOf(run[0] as Segment);
     this.#state.segments.splice(at, run.length, segment);
     this.#source.forget();
-    for (const old of run) this.#files.release(old, this.#segmentBytes);
   }
 }
 
 class ShortWrite extends Error {}
+
+/** At most, for what waits in them: frames and their indexes included. */
+function bytesNeeded(run: readonly Segment[]): number {
+  let bytes = headerBytes;
+  for (const { parts } of run)
+    for (const part of parts) bytes += part.lane.bytesOf(part) + part.lane.countOf(part) * outboxRewriteOverheadBytes;
+  return bytes;
+}
 
 /** The old parts' whole range stays, so that what could not be read of it shows as a gap. */
 function replaceParts(

@@ -124,6 +124,14 @@ export class LogState {
     lane.parts.splice(0, lane.parts.length, ...kept);
   }
 
+  /** Segments in which nothing waits leave, but the one being written; those with a file are added to `leftovers`. */
+  dropFree(writing: Segment | undefined, leftovers: Segment[]): void {
+    const free = this.segments.filter((segment) => segment.parts.size === 0 && segment !== writing);
+    if (free.length === 0) return;
+    leftovers.push(...free.filter(({ present }) => present));
+    this.segments = this.segments.filter((segment) => !free.includes(segment));
+  }
+
   /** The committed state as notes, in the order in which replay wants them. */
   *snapshot(): IterableIterator<Note> {
     yield { kind: 'counters', laneNext: this.lanes.next, bootNext: this.boots.next };

@@ -78,6 +78,11 @@ export class LogWriter {
     return this.#active?.segment ?? this.#tail?.segment;
   }
 
+  /** The segment being written may get messages, so that it can be long. */
+  get takesRecords(): boolean {
+    return this.#active !== undefined && !this.#onReserve;
+  }
+
   /** What was found: where the last frame lies, and whether to go on behind it. */
   adopt(tail: LogTail): void {
     assert(this.#active === undefined);

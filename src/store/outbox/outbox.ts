@@ -82,6 +82,8 @@ export class Outbox {
   /** A commit whose only content is what is known of the hour. */
   #clockNews = false;
   #tidyWanted = false;
+  /** Messages were refused for want of room, and none was taken since. */
+  #pressed = false;
 
   constructor(ports: OutboxPorts, options: OutboxOptions) {
     this.#ports = ports;
@@ -194,7 +196,7 @@ export class Outbox {
   sweep(stamp: TimeStamp): void {
     const { state, expiry } = this.#opened();
     this.#tidyWanted = true;
-    this.#noticeClock(stamp);
+    this.#clockNews ||= state.boots.hasNews(stamp);
     this.#orFault(() => expiry.expire([...state.lanes.all], stamp, () => false));
   }
 
@@ -218,12 +220,12 @@ export class Outbox {
    */
   commit(stamp: TimeStamp): void {
     const log = this.#opened();
+    const adds = this.#builder.records > 0;
     try {
       this.#freeLeftovers(log);
       if (this.staged) this.#write(log, stamp);
       else log.writer.secureTail();
     } catch (error) {
-      const adds = this.#builder.records > 0;
       const leaving = [...this.#confirms];
       this.discard();
       const fault = faultFrom(error, 'The outbox cannot be written');
@@ -231,21 +233,34 @@ export class Outbox {
       throw fault;
     }
     this.#confirms.clear();
+    if (adds) this.#pressed = false;
     this.#tidy(log);
   }
 
   /** Without room for what is new: what has left is written down nevertheless, because that is what makes room. */
   #letGo(log: Log, leaving: readonly (readonly [LaneState, number])[], stamp: TimeStamp): void {
+    this.#pressed = true;
     for (const [lane, offset] of leaving) this.#raiseFloor(lane, offset);
-    if (!this.staged) return;
     try {
-      this.#write(log, stamp);
+      if (this.staged) this.#write(log, stamp);
       this.#confirms.clear();
+      this.#leaveSparse(log, stamp);
       this.#tidy(log);
     } catch (error) {
       this.discard();
       faultFrom(error, 'The outbox cannot be written');
     }
+  }
+
+  /** The file being written is left once little waits in it: its room comes back with the next one only. */
+  #leaveSparse(log: Log, stamp: TimeStamp): void {
+    const { state, writer, compaction } = log;
+    const { segment } = writer;
+    if (segment === undefined || !writer.takesRecords) return;
+    if (segment.parts.size > 0 && !compaction.isWorthASpare(segment)) return;
+    if (!writer.beginOnReserve(this.#writeStamp(log, stamp))) return;
+    this.#tidyWanted = true;
+    state.dropFree(writer.segment, log.leftovers);
   }
 
   #raiseFloor(lane: LaneState, offset: number): void {
@@ -394,10 +409,7 @@ export class Outbox {
       lane.found.length = 0;
       state.dropEmptyParts(lane);
     }
-    const free = state.segments.filter((segment) => segment.parts.size === 0 && segment !== writer.segment);
-    if (free.length === 0) return;
-    leftovers.push(...free.filter(({ present }) => present));
-    state.segments = state.segments.filter((segment) => !free.includes(segment));
+    state.dropFree(writer.segment, leftovers);
   }
 
   #countDrops(lane: LaneState): void {
@@ -414,16 +426,18 @@ export class Outbox {
   #tidy({ state, writer, compaction, leftovers }: Log): void {
     if (writer.segment === undefined) return;
     this.#release(leftovers);
-    if (!this.#tidyWanted || this.staged) return;
-    this.#files.reserve(outboxReserveFiles, writer.reserveBytes);
-    const run = compaction.plan(state.segments.filter((segment) => segment !== writer.segment));
-    this.#tidyWanted = run.length > 0;
-    if (run.length === 0) return;
+    if (!(this.#tidyWanted || this.#pressed) || this.staged) return;
+    const reserve = (): void => this.#files.reserve(outboxReserveFiles, writer.reserveBytes);
+    if (this.#tidyWanted) reserve();
+    const closed = state.segments.filter((segment) => segment !== writer.segment);
     try {
-      compaction.rewrite(run);
+      this.#tidyWanted = compaction.rewriteSome(closed, { pressed: this.#pressed });
+      if (this.#tidyWanted && this.#pressed) reserve();
     } catch (error) {
       faultFrom(error, 'The outbox cannot be tidied');
       this.#tidyWanted = false;
+      this.#pressed = false;
+      reserve();
     }
   }
 
@@ -451,13 +465,6 @@ export class Outbox {
 
   #writeStamp({ state }: Log, stamp: TimeStamp): WriteStamp {
     return { monotonicMs: stamp.monotonicMs, wallMs: stamp.wallMs, boot: state.boots.observe(stamp) };
-  }
-
-  /** The hour has become known in this boot: worth a frame, because old messages take theirs from it. */
-  #noticeClock(stamp: TimeStamp): void {
-    const { boots } = this.#opened().state;
-    const known = [...boots.boots].find(({ id }) => id === stamp.bootId);
-    if (known?.noted === true && !known.trusted && stamp.trusted) this.#clockNews = true;
   }
 
   #orFault(work: () => void): void {

@@ -85,6 +85,10 @@ export class SegmentFiles {
     return { file: this.files.open('outbox:open', path, 'write'), path, fileBytes };
   }
 
+  hasSpare(bytes: number): boolean {
+    return this.#sparesFrom(bytes).length > 0;
+  }
+
   /** Gives a file its segment's name, durably. What is in it is on storage. */
   settle({ path }: OpenedFile, name: SegmentName): void {
     this.files.rename('outbox:name', path, this.pathOf(name));

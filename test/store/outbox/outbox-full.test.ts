@@ -42,6 +42,19 @@ class Device {
     }
   }
 
+  /** Tries until ten messages are taken. */
+  taking(): number {
+    for (let tries = 1; tries < 100; tries++) if (this.append(10) === 'stored') return tries;
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** Takes messages until the disk has refused twice: the first time gives files back. */
+  takes(): number {
+    let taken = 0;
+    while (this.append(10) === 'stored' || this.append(10) === 'stored') taken += 10;
+    return taken;
+  }
+
   get messages(): number {
     return this.outbox.lanes(stamp)[0]?.messages ?? 0;
   }
@@ -91,6 +104,61 @@ t.test('confirmations count that come in one commit with messages for which ther
   device.outbox.confirm(lane, count);
   device.append();
   t.equal(device.append(50), 'stored');
+});
+
+t.test(
+  'a file in which nothing waits any more gives its room back, however few commits emptied it',
+  async (t: Test) => {
+    for (const bytes of [200_000, 900_000]) {
+      const device = new Device();
+      const count = device.fill(bytes);
+      device.outbox.confirm(lane, count);
+      t.equal(device.commit(), 'stored');
+      t.ok(device.taking() <= 2, 'a try or two');
+      for (let round = 0; round < 20; round++) {
+        const taken = device.takes();
+        t.ok(taken > count / 2, `round ${round} takes ${taken} where there was room for ${count}`);
+        device.outbox.confirm(lane, 1e6);
+        device.commit();
+        if (round % 3 === 0) {
+          device.files.powerCut();
+          device.outbox = device.make();
+        }
+        t.equal(device.messages, 0);
+        t.ok(device.taking() <= 2);
+      }
+    }
+  },
+);
+
+t.test('a few messages that nobody takes do not keep the room of all the others', async (t: Test) => {
+  const device = new Device();
+  for (const queue of ['slow', 'slower'])
+    for (let index = 0; index < 20; index++)
+      device.outbox.append({
+        targets: [{ lane: { queue, priority: 1, live: false }, timeToLiveMs: undefined }],
+        record: Buffer.alloc(200, queue),
+        hop: undefined,
+      });
+  const count = device.fill(900_000);
+  t.equal(device.append(), 'full');
+  for (let round = 0; round < 10; round++) {
+    device.outbox.confirm(lane, 1e6);
+    t.equal(device.commit(), 'stored');
+    t.ok(device.taking() <= 2, 'a try or two');
+    const taken = device.takes();
+    t.ok(taken > count / 2, `round ${round} takes ${taken} where there was room for ${count}`);
+  }
+  device.files.powerCut();
+  device.outbox = device.make();
+  for (const queue of ['slow', 'slower']) {
+    const slow = { queue, priority: 1, live: false };
+    const { rows } = device.outbox.read({ lane: slow, afterOffset: 0, messagesMax: 99, bytesMax: 1e5, stamp });
+    t.same(
+      rows.map(({ offset, record }) => [offset, Buffer.from(record).equals(Buffer.alloc(200, queue))]),
+      Array.from({ length: 20 }, (_, index) => [index + 1, true]),
+    );
+  }
 });
 
 t.test('a process that starts on a full disk drains as well', async (t: Test) => {
