@@ -166,6 +166,8 @@ export const moduleReportsPendingMax = 16;
 export const moduleDrainMs = 5000;
 /** Longest pause between two attempts to reach the broker: it is on the same machine, and an attempt costs nothing. */
 export const moduleReconnectMsMax = 3000;
+/** A session with the broker that ended sooner counts as a failure: the next attempt waits longer. */
+export const moduleSessionMsMin = 10_000;
 /** Longest pause before a twin request that failed is repeated: the hub may be asking for patience. */
 export const moduleTwinRetryMsMax = 60_000;
 

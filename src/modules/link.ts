@@ -5,8 +5,17 @@
 // Owns reaching the broker and nothing of what is said there: the host gets `onUp` with a live session and
 // `onDown` when it is over, strictly alternating. It tries for ever; the broker is on this machine and comes back.
 // A session is ended and begun anew before its token expires: MQTT 3.1.1 cannot renew a token in place.
+//
+// Attempts are paced until a session has lasted: a broker that takes connections and ends each with the first message,
+// as on a full disk, is not stormed.
 
-import { moduleInflightMax, moduleReconnectMsMax, moduleTokenLifeMs, moduleTokenRenewMs } from '../limits.ts';
+import {
+  moduleInflightMax,
+  moduleReconnectMsMax,
+  moduleSessionMsMin,
+  moduleTokenLifeMs,
+  moduleTokenRenewMs,
+} from '../limits.ts';
 import { identityKey } from '../model/address.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
@@ -90,7 +99,7 @@ export class Link {
         });
       }
       const ceilingMs = Math.min(moduleReconnectMsMax, firstRetryMs * 2 ** Math.min(this.#failures, doublingsMax));
-      // After a session that was up, the first attempt comes at once and only its failures are paced.
+      // After a session that lasted, the first attempt comes at once and only its failures are paced.
       if (this.#failures > 0) await pause(clock, ceilingMs * (0.5 + entropy.fraction() / 2), signal);
     }
   }
@@ -99,8 +108,9 @@ export class Link {
   async #session(password: string): Promise<void> {
     const { network, clock, log } = this.#ports;
     const timers = new Set<Timer>();
-    let isUp = false;
+    let upSinceMs: number | undefined;
     let isOpen = false;
+    let isRenewal = false;
     let failure: Error | undefined;
     const ended = new Promise<void>((resolve) => {
       const client = new MqttClient(
@@ -119,8 +129,7 @@ export class Link {
         },
         {
           onConnected: () => {
-            isUp = true;
-            this.#failures = 0;
+            upSinceMs = clock.monotonicMs();
             log.info('connected to the broker', { broker: connection.remote });
             this.#events.onUp(client);
           },
@@ -149,15 +158,21 @@ export class Link {
         connection.end();
       };
       repeat(clock, timers, { everyMs: tickMs, run: () => isOpen && client.tick() });
-      once(clock, timers, { afterMs: moduleTokenRenewMs, run: () => this.#hangUp?.() });
-      once(clock, timers, { afterMs: dialTimeoutMs, run: () => isUp || connection.destroy() });
+      const renew = (): void => {
+        isRenewal = true;
+        this.#hangUp?.();
+      };
+      once(clock, timers, { afterMs: moduleTokenRenewMs, run: renew });
+      once(clock, timers, { afterMs: dialTimeoutMs, run: () => upSinceMs === undefined && connection.destroy() });
     });
     await ended;
     this.#hangUp = undefined;
     for (const timer of timers) timer.cancel();
-    if (isUp) this.#events.onDown();
+    const isUsual = isRenewal || (upSinceMs !== undefined && clock.monotonicMs() - upSinceMs >= moduleSessionMsMin);
+    if (isUsual) this.#failures = 0;
+    if (upSinceMs !== undefined) this.#events.onDown();
     if (failure !== undefined) throw failure;
-    if (!isUp && !this.#closing.signal.aborted) this.#failures += 1;
+    if (!isUsual && !this.#closing.signal.aborted) this.#failures += 1;
   }
 }
 
