@@ -142,7 +142,26 @@ export const hubExpireEventsMax = 4096;
 /** Readers of the event log that may follow it at the same time. */
 export const hubFollowersMax = 64;
 
+/** Cloud-to-device messages that wait for one device: IoT Hub's number. A further one is refused. */
+export const hubCloudMessagesPerDeviceMax = 50;
+/** Body and properties of one: IoT Hub's number. */
+export const hubCloudMessageBytesMax = 65_536;
+/** Times that one is sent and not acknowledged, before it is given up: IoT Hub's usual number. */
+export const hubCloudDeliveriesMax = 10;
+/** How long one waits without a word about it, milliseconds: IoT Hub's hour. */
+export const hubCloudLifeMs = 3_600_000;
+/** The longest that it may wait, milliseconds: IoT Hub's two days. */
+export const hubCloudLifeMsMax = 172_800_000;
+/** Until a device that is there gets again what it did not acknowledge, milliseconds. */
+export const hubCloudRetryMs = 1_000;
+/** Expired ones taken out in one step. */
+export const hubCloudExpireMax = 1_000;
+/** Records of what became of them; the oldest go first. */
+export const hubFeedbackRecordsMax = 10_000;
+
 assert(messageBytesMax <= hubReadBytesMax, 'a read step holds any message');
+assert(hubCloudMessageBytesMax <= messageBytesMax, 'the broker carries a cloud-to-device message');
+assert(hubCloudLifeMs <= hubCloudLifeMsMax, 'the usual life is an allowed one');
 assert(messageBytesMax <= hubCommitBytesMax, 'a commit holds any message');
 assert(hubCommitBytesMax <= hubPendingBytesMax, 'a full commit may wait for its turn');
 
@@ -419,8 +438,6 @@ export const outboxReserveFiles = 2;
 export const outboxReserveBytes = 65_536;
 /** What a message costs at most beside itself when its segment is rewritten into a spare file: a frame of its own. */
 export const outboxRewriteOverheadBytes = 256;
-/** What a message costs at most beside itself when its segment is rewritten into a spare file: a frame of its own. */
-export const outboxRewriteOverheadBytes = 256;
 /** Segment files open for reading at a time. */
 export const outboxOpenFilesMax = 8;
 /** Lanes of one outbox: queues times priorities in use. Policy: a message that would open one more is refused. */
@@ -660,4 +677,7 @@ export const clientsReportBytesMax = 24_576;
 assert(scopeIdentitiesMax + deploymentModulesMax + 2 <= twinsMax, 'whoever may be on a gateway has a twin there');
 assert(twinsMax <= storeDocumentsMax, 'the store has a place for every twin');
 assert(twinSyncsMax <= upstreamRequestsPendingMax / 2, 'twins leave room for other requests to the hub');
-assert(clientsReportBytesMax + 4096 <= twinSectionBytesMax, "the clients and the rest of the report fit the twin of '$edgeHub'");
+assert(
+  clientsReportBytesMax + 4096 <= twinSectionBytesMax,
+  "the clients and the rest of the report fit the twin of '$edgeHub'",
+);

@@ -112,6 +112,32 @@ export function methodAnswerError(identity: Identity, name: string, reason: stri
   });
 }
 
+const relayedCode = /^IOTHUB_[A-Z_]{1,60}$/;
+
+/** What the gateway that was to pass on a call said in the callee's place. */
+export function relayedError(
+  identity: Identity,
+  { code, status, message }: { readonly code: string; readonly status: number; readonly message: string },
+): IotHubError {
+  const known = relayedCode.test(code);
+  return new IotHubError({
+    code: known ? code : 'IOTHUB_METHOD_ANSWER_INVALID',
+    message: message === '' ? `The gateway of '${identityKey(identity)}' could not pass on the call.` : message,
+    retryable: known && status !== badRequest && status !== tooLarge,
+    fields: known ? { status, identity: identityKey(identity) } : { identity: identityKey(identity) },
+  });
+}
+
+/** The gateway had the message and the device left without acknowledging it. */
+export function notSettledError(identity: Identity): IotHubError {
+  return new IotHubError({
+    code: 'IOTHUB_NOT_SETTLED',
+    message: `'${identityKey(identity)}' disconnected before it acknowledged the message. It is sent again.`,
+    retryable: true,
+    fields: { status: notFound, identity: identityKey(identity) },
+  });
+}
+
 export function clientGoneError(identity: Identity, name: string): IotHubError {
   return new IotHubError({
     code: 'IOTHUB_CLIENT_GONE',

@@ -5,6 +5,8 @@
 //          ◄─ $iothub/twin/PATCH/…/desired ── notifyDesired()
 //          ◄─ $iothub/methods/POST ────────── invokeMethod() ◄── $iothub/methods/res
 //          ◄─ devices/…/inputs ────────────── deliverInput(), resolves at the module's PUBACK
+//          ◄─ devices/…/devicebound ───────── deliverToDevice(), resolves at the device's PUBACK, or when its gateway
+//                                             says on $iothub/messages/res that the device has it
 //
 // Invariants
 //   A telemetry publish is acknowledged only after the backend has it safe. One that cannot be read is refused,
@@ -27,7 +29,17 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Counter, Metrics } from '../../platform/metrics.ts';
 import {
+  parseScopeRequest,
+  type ScopeRequest,
+  scopeChangedTopic,
+  scopeFilter,
+  scopeRequestTopic,
+  scopeResponseTopic,
+} from '../../protocol/iothub/scope-topics.ts';
+import {
+  cloudToDeviceTopic,
   desiredPatchTopic,
+  deviceOfDeviceboundFilter,
   inputTopic,
   isIotHubTopic,
   methodRequestTopic,
@@ -35,6 +47,7 @@ import {
   twinResponseTopic,
 } from '../../protocol/iothub/topics.ts';
 import type { BrokerClient, InboundPublish, TopicProtocol } from '../ports.ts';
+import { Arrivals } from './arrivals.ts';
 import {
   badMethodError,
   busyError,
@@ -47,7 +60,7 @@ import {
 } from './errors.ts';
 import type { DeviceBackend } from './ports.ts';
 import { type MethodAnswer, type MethodCall, Speaker } from './speaker.ts';
-import { inputTopicOf, readTelemetry } from './telemetry.ts';
+import { deviceboundTopicOf, inputTopicOf, readTelemetry } from './telemetry.ts';
 import { desiredBody, errorAnswer, patchAnswer, readPatch, type TwinAnswer, twinAnswer } from './twin-answer.ts';
 
 export interface IotHubFrontPorts {
@@ -58,6 +71,9 @@ export interface IotHubFrontPorts {
 }
 
 const hexadecimal = 16;
+const statusOk = 200;
+/** Whose message it was that a gateway sent for a device which is not behind it. */
+const takenOverProperty = 'weir-sender';
 /** Stands for any request of its kind when the question is whether a client has subscribed. */
 const anyRid = '0';
 
@@ -70,11 +86,14 @@ export class IotHubFront implements TopicProtocol {
   readonly #speakerByClient = new Map<BrokerClient, Speaker>();
   readonly #speakerByKey = new Map<string, Speaker>();
   readonly #listeningListeners = new Set<(identity: Identity) => void>();
+  readonly #deviceboundListeners = new Set<(device: Identity) => void>();
+  readonly #arrivals: Arrivals;
   #callNumber = 0;
 
   constructor({ backend, clock, log, metrics }: IotHubFrontPorts) {
     this.#backend = backend;
     this.#clock = clock;
+    this.#arrivals = new Arrivals(clock);
     this.#log = log.child('iothub');
     this.#metrics = metrics;
     this.#accepted = metrics.counter('weir_iothub_telemetry_accepted');
@@ -111,7 +130,7 @@ export class IotHubFront implements TopicProtocol {
   /** The QoS granted, at most 1. Undefined for somebody else's topics. */
   subscribe(client: BrokerClient, filter: string, qos: 0 | 1 | 2): 0 | 1 | undefined {
     const speaker = this.#speakerByClient.get(client);
-    if (speaker === undefined || !isOwnFilter(speaker.identity, filter)) {
+    if (speaker === undefined || !this.#isOwnFilter(speaker.identity, filter)) {
       this.#metrics.counter('weir_iothub_refused', { reason: 'SUBSCRIBE' }).add();
       this.#log.warn('subscription refused: it belongs to somebody else', { client: client.clientId, filter });
       return undefined;
@@ -119,11 +138,14 @@ export class IotHubFront implements TopicProtocol {
     const granted = qos === 0 ? 0 : 1;
     speaker.subscribe(filter, granted);
     if (filter.startsWith(moduleRoot(speaker.identity))) this.#announceListening(speaker);
+    if (filter === scopeFilter) this.#clock.soon(() => this.notifyScope(speaker.identity));
+    this.#changed([filter]);
     return granted;
   }
 
   unsubscribe(client: BrokerClient, filter: string): void {
     this.#speakerByClient.get(client)?.unsubscribe(filter);
+    this.#changed([filter]);
   }
 
   connected(client: BrokerClient, filters: readonly string[]): void {
@@ -133,10 +155,11 @@ export class IotHubFront implements TopicProtocol {
     this.#speakerByClient.set(client, speaker);
     this.#speakerByKey.set(identityKey(identity), speaker);
     for (const filter of filters) {
-      if (isOwnFilter(speaker.identity, filter)) speaker.subscribe(filter, 1);
+      if (this.#isOwnFilter(speaker.identity, filter)) speaker.subscribe(filter, 1);
     }
     this.#backend.connected?.(identity);
     if (speaker.hasFilterBelow(moduleRoot(identity))) this.#announceListening(speaker);
+    this.#changed(filters);
   }
 
   disconnected(client: BrokerClient): void {
@@ -146,9 +169,11 @@ export class IotHubFront implements TopicProtocol {
     speaker.gone();
     const key = identityKey(speaker.identity);
     // A second connection of the same identity may be here already.
-    if (this.#speakerByKey.get(key) !== speaker) return;
-    this.#speakerByKey.delete(key);
-    this.#backend.disconnected?.(speaker.identity);
+    if (this.#speakerByKey.get(key) === speaker) {
+      this.#speakerByKey.delete(key);
+      this.#backend.disconnected?.(speaker.identity);
+    }
+    this.#changed([...speaker.filters()]);
   }
 
   // ── what the owner of this node asks ──
@@ -170,6 +195,16 @@ export class IotHubFront implements TopicProtocol {
     this.#listeningListeners.add(listener);
   }
 
+  /** True when the device, or the gateway that speaks for it, takes cloud-to-device messages. */
+  isListeningToCloud(device: Identity): boolean {
+    return this.#speakerFor(device, cloudToDeviceTopic(device, '')) !== undefined;
+  }
+
+  /** Called after the SUBACK or CONNACK, or after the end: isListeningToCloud() of this device may have changed. */
+  onDevicebound(listener: (device: Identity) => void): void {
+    this.#deviceboundListeners.add(listener);
+  }
+
   /** Tells the identity, or the gateway that speaks for it, of changed desired properties. Whoever is away asks when it is back. */
   notifyDesired(identity: Identity, patch: JsonObject, version: number): void {
     const found = this.#speakerFor(identity, desiredPatchTopic(version));
@@ -185,6 +220,17 @@ export class IotHubFront implements TopicProtocol {
       });
   }
 
+  /** Tells a gateway which state its scope is in, so that it reads what it does not have. */
+  notifyScope(gateway: Identity): void {
+    const speaker = this.#speakerByKey.get(identityKey(gateway));
+    const version = speaker && this.#backend.scopeVersion?.(gateway);
+    if (speaker === undefined || version === undefined) return;
+    const topic = scopeChangedTopic(version);
+    if (speaker.grantedQos(topic) === undefined) return;
+    // A gateway that goes now is told when it is back.
+    speaker.client.deliver({ topic, payload: Buffer.alloc(0), qos: 0 }).catch(() => undefined);
+  }
+
   /**
    * Resolves when the module has acknowledged (or, where it subscribed with QoS 0, when the bytes are on their way).
    * Rejects IOTHUB_NOT_LISTENING, or BROKER_CLIENT_GONE when the connection ends before.
@@ -198,18 +244,41 @@ export class IotHubFront implements TopicProtocol {
   }
 
   /**
-   * Calls a method of the identity, directly or through its gateway. Rejects IOTHUB_NOT_LISTENING (retryable),
-   * IOTHUB_METHOD_TIMEOUT, IOTHUB_CLIENT_GONE, IOTHUB_METHOD_ANSWER_INVALID, IOTHUB_METHOD_INVALID, IOTHUB_BUSY.
+   * Resolves when the device has acknowledged (or, where it subscribed with QoS 0, when the bytes are on their way), or
+   * its gateway tells so. Rejects IOTHUB_NOT_LISTENING and IOTHUB_BUSY when the device never saw the message,
+   * BROKER_CLIENT_GONE and IOTHUB_NOT_SETTLED when it may have.
+   */
+  async deliverToDevice(device: Identity, message: Pick<Message, 'system' | 'properties' | 'body'>): Promise<void> {
+    const speaker = this.#speakerFor(device, cloudToDeviceTopic(device, ''));
+    if (speaker === undefined) throw notListeningError(device, 'cloud-to-device messages');
+    const qos = speaker.grantedQos(cloudToDeviceTopic(device, '')) ?? 0;
+    if (sameIdentity(speaker.identity, device)) {
+      await speaker.client.deliver({ topic: deviceboundTopicOf(device, message), payload: message.body, qos });
+      return;
+    }
+    const rid = this.#nextRid();
+    const topic = deviceboundTopicOf(device, message, rid);
+    await speaker.hand(device, rid, () => speaker.client.deliver({ topic, payload: message.body, qos }));
+  }
+
+  /**
+   * Calls a method of the identity, directly or through its gateway, once it is there. Rejects IOTHUB_NOT_LISTENING
+   * (retryable), IOTHUB_METHOD_TIMEOUT, IOTHUB_CLIENT_GONE, IOTHUB_METHOD_ANSWER_INVALID, IOTHUB_METHOD_INVALID,
+   * IOTHUB_TOO_LARGE, IOTHUB_BUSY.
    */
   async invokeMethod(identity: Identity, call: MethodCall): Promise<MethodAnswer> {
     if (call.name === '' || call.name.length > methodNameMax)
       throw badMethodError(`its name has 1 to ${methodNameMax} characters`);
     const bytes = Buffer.byteLength(JSON.stringify(call.payload));
     if (bytes > methodPayloadBytesMax) throw tooLargeError('The payload of the method', bytes, methodPayloadBytesMax);
-    const speaker = this.#speakerFor(identity, methodRequestTopic(call.name, anyRid));
+    const topic = methodRequestTopic(call.name, anyRid);
+    const { connectTimeoutMs = 0 } = call;
+    const startMs = this.#clock.monotonicMs();
+    const find = (): Speaker | undefined => this.#speakerFor(identity, topic);
+    const speaker = find() ?? (await this.#arrivals.wait(connectTimeoutMs, find));
     if (speaker === undefined) throw notListeningError(identity, 'methods');
-    this.#callNumber += 1;
-    return speaker.call(identity, call, this.#callNumber.toString(hexadecimal));
+    const leftMs = Math.max(0, connectTimeoutMs - (this.#clock.monotonicMs() - startMs));
+    return speaker.call(identity, { ...call, connectTimeoutMs: leftMs }, this.#nextRid());
   }
 
   // ── inside ──
@@ -218,6 +287,8 @@ export class IotHubFront implements TopicProtocol {
     const speaker = this.#speakerByClient.get(client);
     if (speaker === undefined) throw notPermittedError(client.principal.name, publish.topic);
     if (publish.qos > 1) throw qosError(publish.topic);
+    const scopeRequest = parseScopeRequest(publish.topic);
+    if (scopeRequest !== undefined) return this.#answerScope(speaker, scopeRequest);
     const topic = parseDeviceTopic(publish.topic);
     if (topic === undefined) throw unknownTopicError(publish.topic);
     switch (topic.kind) {
@@ -238,8 +309,10 @@ export class IotHubFront implements TopicProtocol {
           return patchAnswer(version);
         });
       case 'method-response':
-        if (!speaker.answer(topic.rid, topic.status, publish.payload))
-          this.#metrics.counter('weir_iothub_method_answers_late').add();
+        if (!speaker.answer(topic, publish.payload)) this.#metrics.counter('weir_iothub_method_answers_late').add();
+        return;
+      case 'settlement':
+        if (!speaker.settle(topic.rid, topic.status)) this.#metrics.counter('weir_iothub_settlements_late').add();
         return;
       default:
         return assertNever(topic, 'device topic');
@@ -253,11 +326,45 @@ export class IotHubFront implements TopicProtocol {
   ): Promise<void> {
     const { deviceId, moduleId, bag } = topic;
     const sender = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
-    if (!this.#mayUse(speaker.identity, sender)) throw notPermittedError(speaker.client.principal.name, publish.topic);
+    const isOwn = this.#mayUse(speaker.identity, sender);
+    if (!isOwn && this.#backend.takesOver?.(speaker.identity) !== true)
+      throw notPermittedError(speaker.client.principal.name, publish.topic);
     if (publish.payload.length > messageBytesMax)
       throw tooLargeError('The message', publish.payload.length, messageBytesMax);
-    await this.#backend.telemetry(readTelemetry(publish, { sender, bag }, this.#clock.wallMs()));
+    const message = readTelemetry(publish, { sender, bag }, this.#clock.wallMs());
+    await this.#backend.telemetry(isOwn ? message : this.#takenOver(speaker, message));
     this.#accepted.add();
+  }
+
+  #takenOver(speaker: Speaker, message: Message): Message {
+    const sender = identityKey(message.sender);
+    this.#metrics.counter('weir_iothub_telemetry_taken_over').add();
+    if (speaker.isNewStranger(sender))
+      this.#log.warn("a gateway sends for a device that is not behind it; its messages are kept as the gateway's own", {
+        client: speaker.client.clientId,
+        sender,
+        mend: `weir hub device set-parent ${message.sender.deviceId} ${speaker.identity.deviceId}`,
+      });
+    return {
+      ...message,
+      sender: speaker.identity,
+      properties: { ...message.properties, [takenOverProperty]: sender },
+    };
+  }
+
+  async #answerScope(speaker: Speaker, { rid, after }: ScopeRequest): Promise<void> {
+    let status = statusOk;
+    let body: string;
+    try {
+      if (this.#backend.scopeVersion?.(speaker.identity) === undefined)
+        throw notPermittedError(identityKey(speaker.identity), scopeRequestTopic(rid));
+      body = JSON.stringify(this.#backend.scopePage?.(speaker.identity, after));
+    } catch (error) {
+      ({ status, body } = errorAnswer(error, this.#clock.wallMs()));
+    }
+    const topic = scopeResponseTopic(status, rid);
+    if (speaker.grantedQos(topic) === undefined) return;
+    await speaker.client.deliver({ topic, payload: Buffer.from(body), qos: 0 }).catch(() => undefined);
   }
 
   async #answerTwin(
@@ -308,6 +415,32 @@ export class IotHubFront implements TopicProtocol {
     return this.#backend.mayActFor(gateway.identity, identity) ? gateway : undefined;
   }
 
+  /** Of weir's own making, so that the case of it does not matter. */
+  #nextRid(): string {
+    this.#callNumber += 1;
+    return this.#callNumber.toString(hexadecimal);
+  }
+
+  /** Who listens to what has changed by these filters. */
+  #changed(filters: readonly string[]): void {
+    const devices = filters.map(deviceOfDeviceboundFilter).filter((device) => device !== undefined);
+    if (devices.length === 0 && this.#arrivals.count === 0) return;
+    this.#clock.soon(() => {
+      this.#arrivals.changed();
+      for (const device of devices) {
+        for (const listener of this.#deviceboundListeners) listener(device);
+      }
+    });
+  }
+
+  #isOwnFilter(identity: Identity, filter: string): boolean {
+    if (filter.startsWith('$iothub/')) return true;
+    const device = deviceOfDeviceboundFilter(filter);
+    if (device !== undefined && !sameIdentity(device, identity)) return this.#backend.mayActFor(identity, device);
+    if (identity.moduleId === undefined) return filter.startsWith(`devices/${identity.deviceId}/messages/devicebound/`);
+    return filter.startsWith(moduleRoot(identity));
+  }
+
   #announceListening(speaker: Speaker): void {
     this.#clock.soon(() => {
       if (this.#speakerByClient.get(speaker.client) !== speaker) return;
@@ -319,10 +452,4 @@ export class IotHubFront implements TopicProtocol {
 /** Where a module's inputs lie. Microsoft's documents subscribe to all of it, the clients to `inputs/#` below. */
 function moduleRoot({ deviceId, moduleId }: Identity): string {
   return `devices/${deviceId}/modules/${moduleId ?? ''}/`;
-}
-
-function isOwnFilter(identity: Identity, filter: string): boolean {
-  if (filter.startsWith('$iothub/')) return true;
-  if (identity.moduleId === undefined) return filter.startsWith(`devices/${identity.deviceId}/messages/devicebound/`);
-  return filter.startsWith(moduleRoot(identity));
 }

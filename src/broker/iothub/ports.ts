@@ -22,4 +22,13 @@ export interface DeviceBackend {
    * of the parent for a leaf device and its modules. Absent, or undefined: there is none. mayActFor still decides.
    */
   gatewayOf?(owner: Identity): Identity | undefined;
+  /**
+   * Whether `speaker` answers for messages of others that it may not act for (any more): they are taken as its own,
+   * with the application property `weir-sender`, where a refusal would block what is behind them for ever.
+   */
+  takesOver?(speaker: Identity): boolean;
+  /** The state of what `speaker` is told of the devices behind it; undefined: it is told nothing. */
+  scopeVersion?(speaker: Identity): string | undefined;
+  /** One page of it. Throws WeirError with fields.status. */
+  scopePage?(speaker: Identity, after: string | undefined): JsonObject;
 }

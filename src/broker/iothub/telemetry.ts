@@ -7,8 +7,8 @@
 import { messageBytesMax, propertyBagBytesMax } from '../../limits.ts';
 import type { Identity } from '../../model/address.ts';
 import type { Message } from '../../model/message.ts';
-import { decodePropertyBag, encodePropertyBag } from '../../protocol/iothub/property-bag.ts';
-import { inputTopic } from '../../protocol/iothub/topics.ts';
+import { decodePropertyBag, encodePropertyBag, lockProperty } from '../../protocol/iothub/property-bag.ts';
+import { cloudToDeviceTopic, inputTopic } from '../../protocol/iothub/topics.ts';
 import type { InboundPublish } from '../ports.ts';
 import { badPropertiesError, tooLargeError } from './errors.ts';
 
@@ -53,6 +53,16 @@ export function inputTopicOf(target: Identity, input: string, message: Message):
     input,
     encodePropertyBag({ system: { ...message.system, ...sender }, properties: message.properties }),
   );
+}
+
+/** The topic by which a device gets a message from the cloud; `lock` is for a gateway that is to pass it on. */
+export function deviceboundTopicOf(
+  device: Identity,
+  { system, properties }: Pick<Message, 'system' | 'properties'>,
+  lock?: string,
+): string {
+  const bag = { system, properties: lock === undefined ? properties : { ...properties, [lockProperty]: lock } };
+  return cloudToDeviceTopic(device, encodePropertyBag(bag));
 }
 
 function textBytes(properties: Readonly<Record<string, string>>): number {

@@ -2,11 +2,10 @@
 //
 //   {"Message":"ErrorCode:DeviceNotFound;There is no device x. …","ExceptionMessage":"Tracking ID:…",
 //    "code":"HUB_DEVICE_NOT_FOUND","problems":[{"path":"$.…","message":"…"}]}
-//
-// Azure's clients cut `Message` at ';' and ':' to find the code, so the text itself holds no ';'.
 
 import { errorMessage, WeirError } from '../../model/errors.ts';
 import type { HttpResponse } from '../../platform/http.ts';
+import { serviceErrorBody } from '../../protocol/iothub/service-error.ts';
 import { HubError } from '../errors.ts';
 
 export interface ErrorContext {
@@ -16,16 +15,12 @@ export interface ErrorContext {
 
 export function errorResponse(error: unknown, { trackingId, nowMs }: ErrorContext): HttpResponse {
   const hubError = error instanceof HubError ? error : internal(error);
-  const text = hubError.message.replaceAll(';', ',');
+  const { azureCode, code, message, problems, status } = hubError;
+  const more = problems.length === 0 ? {} : { problems };
   return {
-    status: hubError.status,
-    headers: { 'iothub-errorcode': hubError.azureCode },
-    body: JSON.stringify({
-      Message: `ErrorCode:${hubError.azureCode};${text}`,
-      ExceptionMessage: `Tracking ID:${trackingId}-TimeStamp:${new Date(nowMs).toISOString()}`,
-      code: hubError.code,
-      ...(hubError.problems.length === 0 ? {} : { problems: hubError.problems }),
-    }),
+    status,
+    headers: { 'iothub-errorcode': azureCode },
+    body: serviceErrorBody({ azureCode, code, message, trackingId, nowMs, more }),
   };
 }
 

@@ -6,6 +6,7 @@
 
 import type { Clock } from '../../platform/clock.ts';
 import type { EventLog } from '../event-log.ts';
+import { Bell } from './bell.ts';
 import { eventLine } from './event-json.ts';
 
 export interface EventStreamRequest {
@@ -39,39 +40,5 @@ export async function* eventStream(request: EventStreamRequest): AsyncGenerator<
   } finally {
     stop();
     bell.close();
-  }
-}
-
-/** Waits for the next ring since the last reset, or for the end. */
-class Bell {
-  readonly #signal: AbortSignal;
-  readonly #ring = (): void => this.ring();
-  #isRung = false;
-  #waiting: (() => void) | undefined;
-
-  constructor(signal: AbortSignal) {
-    this.#signal = signal;
-    signal.addEventListener('abort', this.#ring);
-  }
-
-  reset(): void {
-    this.#isRung = false;
-  }
-
-  ring(): void {
-    this.#isRung = true;
-    this.#waiting?.();
-    this.#waiting = undefined;
-  }
-
-  rung(): Promise<void> {
-    if (this.#isRung || this.#signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#waiting = resolve;
-    });
-  }
-
-  close(): void {
-    this.#signal.removeEventListener('abort', this.#ring);
   }
 }

@@ -8,19 +8,24 @@ export {
   formatConnectionString,
   parseConnectionString,
 } from './connection-string.ts';
+export { type MethodRequest, parseMethodRequest } from './method-request.ts';
 export {
   type DecodedPropertyBag,
   decodePropertyBag,
   encodePropertyBag,
+  lockProperty,
   type PropertyBag,
 } from './property-bag.ts';
 export { formatSas, parseSas, type SasToken, sasCovers, sasResource, sasStringToSign } from './sas.ts';
+export { serviceErrorBody } from './service-error.ts';
 export {
+  type CallPatience,
   cloudToDeviceFilter,
   cloudToDeviceTopic,
   type DeviceTopic,
   desiredPatchFilter,
   desiredPatchTopic,
+  deviceOfDeviceboundFilter,
   inputFilter,
   inputTopic,
   isIotHubTopic,
@@ -30,6 +35,7 @@ export {
   parseDeviceTopic,
   parseServerTopic,
   type ServerTopic,
+  settlementTopic,
   telemetryTopic,
   twinGetTopic,
   twinPatchTopic,

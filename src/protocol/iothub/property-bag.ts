@@ -51,6 +51,9 @@ const systemNameByKey: ReadonlyMap<string, string> = new Map([
   ['$.cmid', 'connectionModuleId'],
 ]);
 const keyBySystemName: ReadonlyMap<string, string> = new Map([...systemNameByKey].map(([key, name]) => [name, key]));
+/** Names a message that a gateway is to settle; between a hub and a gateway of weir only (topics.ts). */
+export const lockProperty = '$.lock';
+
 const outputKey = '$.on';
 const hopKey = '$.hop';
 const hopPattern = /^([A-Za-z0-9._-]{1,64}):([1-9]\d{0,15})$/;

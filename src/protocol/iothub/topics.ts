@@ -6,9 +6,15 @@
 //   $iothub/twin/GET/?$rid={r}                                   $iothub/twin/res/{status}/?$rid={r}[&$version={n}]
 //   $iothub/twin/PATCH/properties/reported/?$rid={r}             $iothub/twin/PATCH/properties/desired/?$version={n}
 //   $iothub/methods/res/{status}/?$rid={r}                       $iothub/methods/POST/{name}/?$rid={r}
+//   $iothub/messages/res/{status}/?$rid={r}
 //
 // `&$identity={percent-encoded identity key}` is weir's own addition: a gateway's `$edgeHub` speaks for a module
-// of its device. Azure's clients never write it and ignore it.
+// of its device, or for a leaf device behind it. Azure's clients never write it and ignore it. With it go, between a
+// hub and a gateway of weir:
+//   methods/POST …&$connect={ms}&$timeout={ms}    how long the gateway waits for the callee, and for its answer
+//   methods/res  …&$problem={code}                the status is the gateway's own: nobody answered, and why
+//   devicebound/{bag with $.lock=r}, messages/res/{status}/?$rid={r}
+//                                                 what became of a message that the gateway was to pass on
 //
 // Ids stand in topics as they are (clients do not encode them); an id with `#`, `+` or `/` has no topic. Slashes
 // at the end matter: clients drop a message when the one after `devicebound` or the input's name is missing.
@@ -26,7 +32,14 @@ export type DeviceTopic =
     }
   | { readonly kind: 'twin-get'; readonly rid: string; readonly onBehalfOf: Identity | undefined }
   | { readonly kind: 'twin-patch'; readonly rid: string; readonly onBehalfOf: Identity | undefined }
-  | { readonly kind: 'method-response'; readonly status: number; readonly rid: string };
+  | {
+      readonly kind: 'method-response';
+      readonly status: number;
+      readonly rid: string;
+      /** The gateway's own answer in place of the callee's: an error code. */
+      readonly problem?: string;
+    }
+  | { readonly kind: 'settlement'; readonly status: number; readonly rid: string };
 
 /** A topic that a device or module receives. */
 export type ServerTopic =
@@ -42,6 +55,8 @@ export type ServerTopic =
       readonly name: string;
       readonly rid: string;
       readonly onBehalfOf: Identity | undefined;
+      /** Absent from a hub that is none of weir's. */
+      readonly patience?: CallPatience;
     }
   | {
       readonly kind: 'input';
@@ -51,6 +66,12 @@ export type ServerTopic =
       readonly bag: string;
     }
   | { readonly kind: 'devicebound'; readonly deviceId: string; readonly bag: string };
+
+/** How long a method may take: until the callee is there, and from then on until its answer. */
+export interface CallPatience {
+  readonly connectTimeoutMs: number;
+  readonly timeoutMs: number;
+}
 
 export const twinResponseFilter = '$iothub/twin/res/#';
 export const desiredPatchFilter = '$iothub/twin/PATCH/properties/desired/#';
@@ -64,9 +85,11 @@ const twinResponseStart = '$iothub/twin/res/';
 const desiredPatchStart = '$iothub/twin/PATCH/properties/desired/?';
 const methodRequestStart = '$iothub/methods/POST/';
 const methodResponseStart = '$iothub/methods/res/';
+const settlementStart = '$iothub/messages/res/';
 const telemetryPattern = /^devices\/([^/]+)(?:\/modules\/([^/]+))?\/messages\/events(?:\/(.*))?$/s;
 const inputPattern = /^devices\/([^/]+)\/modules\/([^/]+)\/inputs\/([^/]+)(?:\/(.*))?$/s;
 const deviceboundPattern = /^devices\/([^/]+)\/messages\/devicebound(?:\/(.*))?$/s;
+const deviceboundFilterPattern = /^devices\/([^/+#]+)\/messages\/devicebound\/#$/;
 const integerPattern = /^\d{1,15}$/;
 
 /** True for every topic or filter in IoT Hub's name space, also for those it has no meaning for. */
@@ -84,6 +107,12 @@ export function cloudToDeviceFilter(device: Identity): string {
   return `devices/${device.deviceId}/messages/devicebound/#`;
 }
 
+/** The device of a filter as cloudToDeviceFilter() writes it. */
+export function deviceOfDeviceboundFilter(filter: string): Identity | undefined {
+  const deviceId = deviceboundFilterPattern.exec(filter)?.[1];
+  return deviceId === undefined || !isValidId(deviceId) ? undefined : { deviceId };
+}
+
 /** Undefined when the topic is none that a device may publish to. The bag is not looked into. */
 export function parseDeviceTopic(topic: string): DeviceTopic | undefined {
   if (topic.startsWith(deviceRoot)) return parseTelemetry(topic);
@@ -97,7 +126,13 @@ export function parseDeviceTopic(topic: string): DeviceTopic | undefined {
   }
   if (topic.startsWith(methodResponseStart)) {
     const response = parseResponse(topic.slice(methodResponseStart.length));
-    return response === undefined ? undefined : { kind: 'method-response', status: response.status, rid: response.rid };
+    if (response === undefined) return undefined;
+    const { status, rid, problem } = response;
+    return { kind: 'method-response', status, rid, ...(problem === undefined ? {} : { problem }) };
+  }
+  if (topic.startsWith(settlementStart)) {
+    const response = parseResponse(topic.slice(settlementStart.length));
+    return response === undefined ? undefined : { kind: 'settlement', status: response.status, rid: response.rid };
   }
   return undefined;
 }
@@ -107,7 +142,8 @@ export function parseServerTopic(topic: string): ServerTopic | undefined {
   if (topic.startsWith(deviceRoot)) return parseInput(topic) ?? parseDevicebound(topic);
   if (topic.startsWith(twinResponseStart)) {
     const response = parseResponse(topic.slice(twinResponseStart.length));
-    return response === undefined ? undefined : { kind: 'twin-response', ...response };
+    if (response === undefined) return undefined;
+    return { kind: 'twin-response', status: response.status, rid: response.rid, version: response.version };
   }
   if (topic.startsWith(desiredPatchStart)) {
     const query = parseQuery(topic.slice(desiredPatchStart.length));
@@ -148,12 +184,26 @@ export function desiredPatchTopic(version: number, onBehalfOf?: Identity): strin
   return `${desiredPatchStart}$version=${version}${identityParameter(onBehalfOf)}`;
 }
 
-export function methodRequestTopic(name: string, rid: string, onBehalfOf?: Identity): string {
-  return `${methodRequestStart}${encodeSegment(name)}/?$rid=${rid}${identityParameter(onBehalfOf)}`;
+/** `relayed`: to the gateway that is to call whom it speaks for. */
+export function methodRequestTopic(
+  name: string,
+  rid: string,
+  relayed?: CallPatience & { readonly callee: Identity },
+): string {
+  const patience =
+    relayed === undefined
+      ? ''
+      : `${identityParameter(relayed.callee)}&$connect=${relayed.connectTimeoutMs}&$timeout=${relayed.timeoutMs}`;
+  return `${methodRequestStart}${encodeSegment(name)}/?$rid=${rid}${patience}`;
 }
 
-export function methodResponseTopic(status: number, rid: string): string {
-  return `${methodResponseStart}${status}/?$rid=${rid}`;
+/** `problem`: the answer is the gateway's own, with this error code. */
+export function methodResponseTopic(status: number, rid: string, problem?: string): string {
+  return `${methodResponseStart}${status}/?$rid=${rid}${problem === undefined ? '' : `&$problem=${problem}`}`;
+}
+
+export function settlementTopic(status: number, rid: string): string {
+  return `${settlementStart}${status}/?$rid=${rid}`;
 }
 
 function identityRoot({ deviceId, moduleId }: Identity): string {
@@ -188,20 +238,32 @@ function parseMethodRequest(rest: string): ServerTopic | undefined {
   const slash = rest.indexOf('/?');
   if (slash <= 0) return undefined;
   const name = decodeText(rest.slice(0, slash));
-  const query = parseRequestQuery(rest.slice(slash + '/?'.length));
-  return name === undefined || query === undefined ? undefined : { kind: 'method-request', name, ...query };
+  const text = rest.slice(slash + '/?'.length);
+  const request = parseRequestQuery(text);
+  if (name === undefined || request === undefined) return undefined;
+  const query = parseQuery(text);
+  const connectTimeoutMs = parseInteger(query?.get('$connect'));
+  const timeoutMs = parseInteger(query?.get('$timeout'));
+  const patience =
+    connectTimeoutMs === undefined || timeoutMs === undefined ? {} : { patience: { connectTimeoutMs, timeoutMs } };
+  return { kind: 'method-request', name, ...request, ...patience };
 }
 
-/** `{status}/?$rid=…[&$version=…]` */
-function parseResponse(
-  rest: string,
-): { readonly status: number; readonly rid: string; readonly version: number | undefined } | undefined {
+interface ParsedResponse {
+  readonly status: number;
+  readonly rid: string;
+  readonly version: number | undefined;
+  readonly problem: string | undefined;
+}
+
+/** `{status}/?$rid=…[&$version=…][&$problem=…]` */
+function parseResponse(rest: string): ParsedResponse | undefined {
   const slash = rest.indexOf('/?');
   const status = parseInteger(rest.slice(0, Math.max(0, slash)));
   const query = slash < 0 ? undefined : parseQuery(rest.slice(slash + '/?'.length));
   const rid = query?.get('$rid');
   if (status === undefined || query === undefined || rid === undefined || rid === '') return undefined;
-  return { status, rid, version: parseInteger(query.get('$version')) };
+  return { status, rid, version: parseInteger(query.get('$version')), problem: query.get('$problem') };
 }
 
 /** `$rid=…[&$identity=…]` */

@@ -530,7 +530,7 @@ t.test('a method is asked through $edgeHub where the module itself is not there'
   const gateway = connect(edgeHub, ['$iothub/methods/POST/#']);
   const calling = front.invokeMethod(module, { name: 'reset', payload: null, timeoutMs: 5000 });
   await settle();
-  t.equal(gateway.delivered[0]?.topic, '$iothub/methods/POST/reset/?$rid=1&$identity=d%2Fm');
+  t.equal(gateway.delivered[0]?.topic, '$iothub/methods/POST/reset/?$rid=1&$identity=d%2Fm&$connect=0&$timeout=5000');
   await publish(gateway, '$iothub/methods/res/200/?$rid=1', '1');
   t.strictSame(await calling, { status: 200, payload: 1 });
 });

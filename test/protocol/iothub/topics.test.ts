@@ -102,9 +102,15 @@ t.test("what the builders write for a device is what the device's parser reads",
       { kind: 'method-request', name: 'reset', rid: '1f', onBehalfOf: undefined },
     ],
     [
-      topics.methodRequestTopic('a/b?c', '1', module),
-      '$iothub/methods/POST/a%2Fb%3Fc/?$rid=1&$identity=d%2Fm',
-      { kind: 'method-request', name: 'a/b?c', rid: '1', onBehalfOf: module },
+      topics.methodRequestTopic('a/b?c', '1', { callee: module, connectTimeoutMs: 0, timeoutMs: 30_000 }),
+      '$iothub/methods/POST/a%2Fb%3Fc/?$rid=1&$identity=d%2Fm&$connect=0&$timeout=30000',
+      {
+        kind: 'method-request',
+        name: 'a/b?c',
+        rid: '1',
+        onBehalfOf: module,
+        patience: { connectTimeoutMs: 0, timeoutMs: 30_000 },
+      },
     ],
     [
       topics.inputTopic(module, 'in', ''),
@@ -140,6 +146,11 @@ t.test("what the builders write for a hub is what the hub's parser reads", (t) =
     [topics.twinGetTopic('1', module), { kind: 'twin-get', rid: '1', onBehalfOf: module }],
     [topics.twinPatchTopic('2', module), { kind: 'twin-patch', rid: '2', onBehalfOf: module }],
     [topics.methodResponseTopic(404, '3'), { kind: 'method-response', status: 404, rid: '3' }],
+    [
+      topics.methodResponseTopic(504, '3', 'IOTHUB_METHOD_TIMEOUT'),
+      { kind: 'method-response', status: 504, rid: '3', problem: 'IOTHUB_METHOD_TIMEOUT' },
+    ],
+    [topics.settlementTopic(200, 'c1'), { kind: 'settlement', status: 200, rid: 'c1' }],
   ];
   for (const [topic, expected] of table) t.strictSame(topics.parseDeviceTopic(topic), expected, topic);
   t.end();
