@@ -367,6 +367,11 @@ export const brokerMessagesPerSecondMax = 0;
 /** Connections of one listener in a second, if not configured: 0 is no limit. More are closed at once. */
 export const brokerConnectionsPerSecondMax = 0;
 
+/** Log lines that one client causes in a while: connections and their ends, and as many refused publishes. Policy: the others are counted, and the next line tells the number. */
+export const brokerClientLinesMax = 20;
+export const brokerClientLogMs = 60_000;
+/** Clients whose lines are counted. Policy: the one that was given its lines first is forgotten. */
+export const brokerClientsLoggedMax = 1024;
 assert(packetBytesMax <= brokerQueueBytesMax, 'whatever fits a packet fits a queue');
 assert(packetBytesMax <= brokerOutputBytesMax, 'whatever fits a packet fits the output of a client');
 assert(packetBytesMax <= brokerRetainedBytesMax, 'whatever fits a packet can be retained');

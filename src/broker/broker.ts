@@ -25,6 +25,7 @@ import { type BrokerLimits, brokerLimits } from './broker-limits.ts';
 import { type BrokerPolicy, brokerPolicy } from './broker-policy.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { ClientConnection } from './client-connection.ts';
+import { ClientLog } from './client-log.ts';
 import type { ConnectionShare } from './connection-share.ts';
 import { DeliveryHeader } from './delivery.ts';
 import { brokerClosed, type EndReason, messageInvalid } from './errors.ts';
@@ -325,6 +326,7 @@ export class Broker {
     return {
       clock,
       log,
+      clientLog: new ClientLog(clock, log),
       limits: this.#limits,
       policy: this.#policy,
       authenticator,

@@ -323,18 +323,22 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     { clean, present }: { readonly clean: boolean; readonly present: boolean },
   ): void {
     const version = this.#wire?.version;
-    const fields = { client: this.clientId, principal: principal.name, remote: this.remote };
-    this.#share.log.info('client connected', { ...fields, listener: this.listener, version, clean, present });
+    const fields = { client: this.clientId ?? '', principal: principal.name, remote: this.remote };
+    const { listener } = this;
+    this.#share.clientLog.write('info', 'client connected', { ...fields, listener, version, clean, present });
   }
 
   #logEnd(reason: EndReason, detail: string | undefined): void {
-    const { log } = this.#share;
-    const fields = { client: this.clientId, remote: this.remote, listener: this.listener, reason, detail };
+    const { log, clientLog } = this.#share;
+    const { clientId: client, remote, listener } = this;
+    const fields = { remote, listener, reason, detail };
     const ordinary = reason === 'client-disconnect' || reason === 'connection-lost' || reason === 'closing';
-    if (ordinary) log.info('client disconnected', fields);
-    else if (reason === 'store-full')
-      log.debug('connection closed', fields); // StoreRoom tells of all together
-    else log.warn('connection closed', fields);
+    const message = ordinary ? 'client disconnected' : 'connection closed';
+    const level = ordinary ? 'info' : 'warn';
+    // StoreRoom tells of all together.
+    if (reason === 'store-full') log.debug(message, { client, ...fields });
+    else if (client === undefined) log[level](message, fields);
+    else clientLog.write(level, message, { client, ...fields });
   }
 }
 

@@ -9,6 +9,7 @@ import type { AckedRun } from './acked-run.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import type { BrokerPolicy } from './broker-policy.ts';
 import type { ClientConnection } from './client-connection.ts';
+import type { ClientLog } from './client-log.ts';
 import type { Exchange } from './exchange.ts';
 import type { RateQueue } from './message-rate.ts';
 import type { OutboxShare } from './outbox.ts';
@@ -22,6 +23,8 @@ import type { Wills } from './will.ts';
 export interface ConnectionShare {
   readonly clock: Clock;
   readonly log: Log;
+  /** For what single clients cause. */
+  readonly clientLog: ClientLog;
   readonly limits: BrokerLimits;
   readonly policy: BrokerPolicy;
   readonly authenticator: Authenticator;

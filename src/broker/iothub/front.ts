@@ -46,6 +46,7 @@ import {
   parseDeviceTopic,
   twinResponseTopic,
 } from '../../protocol/iothub/topics.ts';
+import { ClientLog } from '../client-log.ts';
 import type { BrokerClient, InboundPublish, TopicProtocol } from '../ports.ts';
 import { Arrivals } from './arrivals.ts';
 import {
@@ -81,6 +82,7 @@ export class IotHubFront implements TopicProtocol {
   readonly #backend: DeviceBackend;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #refusals: ClientLog;
   readonly #metrics: Metrics;
   readonly #accepted: Counter;
   readonly #speakerByClient = new Map<BrokerClient, Speaker>();
@@ -95,6 +97,7 @@ export class IotHubFront implements TopicProtocol {
     this.#clock = clock;
     this.#arrivals = new Arrivals(clock);
     this.#log = log.child('iothub');
+    this.#refusals = new ClientLog(clock, this.#log);
     this.#metrics = metrics;
     this.#accepted = metrics.counter('weir_iothub_telemetry_accepted');
   }
@@ -118,8 +121,9 @@ export class IotHubFront implements TopicProtocol {
       await this.#publish(client, publish);
     } catch (error) {
       this.#metrics.counter('weir_iothub_refused', { reason: errorCode(error) }).add();
-      this.#log.warn('publish refused', {
-        client: client.clientId,
+      const { clientId } = client;
+      this.#refusals.write('warn', 'publish refused', {
+        client: clientId,
         code: errorCode(error),
         reason: errorMessage(error),
       });
