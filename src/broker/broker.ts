@@ -30,9 +30,10 @@ import type { ConnectionShare } from './connection-share.ts';
 import { DeliveryHeader } from './delivery.ts';
 import { brokerClosed, type EndReason, messageInvalid } from './errors.ts';
 import { Exchange } from './exchange.ts';
+import { deliverInside, type InsideMessage } from './inside-delivery.ts';
 import { RateQueue, TokenBucket } from './message-rate.ts';
 import type { OutboxShare, TurnOutput } from './outbox.ts';
-import type { Authenticator, Authoriser, SessionStore, TopicProtocol } from './ports.ts';
+import type { Authenticator, Authoriser, MessageTap, Principal, SessionStore, TopicProtocol } from './ports.ts';
 import { PublishScan } from './publish-scan.ts';
 import { Refusals } from './refusals.ts';
 import { restoreFrom } from './restore.ts';
@@ -52,6 +53,7 @@ export interface BrokerPorts {
   readonly service?: TopicProtocol;
   /** Absent: sessions and retained messages live in memory. */
   readonly sessionStore?: SessionStore;
+  readonly tap?: MessageTap;
 }
 
 /** Bounds can only be lowered. */
@@ -106,7 +108,7 @@ export class Broker {
       wake: (output) => this.#wake(output),
     };
     this.#traffic = new Traffic(ports.metrics);
-    const { clock, service, authoriser, sessionStore: store } = ports;
+    const { clock, service, authoriser, sessionStore: store, tap } = ports;
     const outbound = {
       clock,
       store,
@@ -115,7 +117,7 @@ export class Broker {
       outcome: { receivers: 0, durable: false, pressing: undefined },
       outboxes: this.#outboxes,
     };
-    this.#exchange = new Exchange({ ...outbound, service, authoriser }, this.#limits);
+    this.#exchange = new Exchange({ ...outbound, service, authoriser, tap }, this.#limits);
     this.#sessions = new SessionTable(
       { ...outbound, queued: this.#queued, blocks: this.#blocks, limits: this.#limits },
       {
@@ -177,6 +179,24 @@ export class Broker {
     const route = payload.length > messageBytesMax ? undefined : this.#exchange.route(topic);
     if (route === undefined) throw messageInvalid(topic, payload.length);
     this.#exchange.publish(PublishView.of({ topic, payload, qos, retain }), route, undefined);
+  }
+
+  /**
+   * Publishes from inside for somebody who waits until it is safe: resolves when every session and tap that takes it
+   * has it so, and its receivers are not behind. `origin` is told to the tap. Rejects BROKER_MESSAGE_INVALID,
+   * BROKER_CLOSED, BROKER_STORE_FULL (retryable), STORE_….
+   */
+  async deliver(message: InsideMessage, origin: string): Promise<void> {
+    if (this.#closing !== undefined) throw brokerClosed();
+    await deliverInside({ exchange: this.#exchange, store: this.#ports.sessionStore }, message, origin);
+  }
+
+  /** Ends the connections of clients that may not stay any longer. */
+  review(mayStay: (principal: Principal) => boolean, reason: string): void {
+    for (const connection of [...this.#byClientId.values()]) {
+      const { principal } = connection;
+      if (principal !== undefined && !mayStay(principal)) connection.end('not-authorized', reason);
+    }
   }
 
   connectedClients(): readonly ConnectedClientFacts[] {

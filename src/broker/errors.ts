@@ -29,7 +29,7 @@ export type EndReason =
   | 'disconnected'
   | 'closing';
 
-/** BROKER_CLIENT_GONE · BROKER_QUEUE_FULL · BROKER_MESSAGE_INVALID · BROKER_CLOSED */
+/** BROKER_CLIENT_GONE · BROKER_QUEUE_FULL · BROKER_MESSAGE_INVALID · BROKER_STORE_FULL · BROKER_CLOSED */
 export class BrokerError extends WeirError {}
 
 export function clientGone(clientId: string): BrokerError {
@@ -55,6 +55,15 @@ export function messageInvalid(topic: string, payloadBytes: number): BrokerError
     code: 'BROKER_MESSAGE_INVALID',
     message: `A message cannot be published: its topic is no valid topic name, or its ${payloadBytes} bytes are too many.`,
     fields: { topic, payloadBytes },
+  });
+}
+
+export function storeFull(topic: string): BrokerError {
+  return new BrokerError({
+    code: 'BROKER_STORE_FULL',
+    message: `A message of ${topic} has to be kept for somebody who is away, and the session store is full. It is tried again.`,
+    retryable: true,
+    fields: { topic },
   });
 }
 

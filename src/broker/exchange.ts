@@ -6,6 +6,7 @@
 // its targets are out of date. Routes of topics that the topic service owns are not kept: their topics differ from
 // message to message. Does not know connections, packets' acknowledgements, or who may publish what.
 
+import { Buffer } from 'node:buffer';
 import {
   brokerFilterCharactersMax,
   brokerFilterCharactersPerSessionMax,
@@ -23,7 +24,7 @@ import type { AckedRun } from './acked-run.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import { noSubscriptionIds, type SubscriptionOptions } from './delivery.ts';
 import type { FanOutShare } from './fan-out.ts';
-import type { Authoriser, SessionStore, StoredState, TopicProtocol } from './ports.ts';
+import type { Authoriser, MessageTap, SessionStore, StoredState, TopicProtocol } from './ports.ts';
 import { Replay } from './replay.ts';
 import { RetainedMessages } from './retained.ts';
 import { type PacketRun, packetsOf, RunForms } from './run-forms.ts';
@@ -44,6 +45,9 @@ export interface TopicRoute {
   list: TargetList | undefined;
   epoch: number;
   rulesEpoch: number;
+  /** A tap takes its messages, as far as that was asked in the tap's epoch. */
+  tapped: boolean;
+  tapEpoch: number;
 }
 
 /** What became of a published message; one object, used again for the next. */
@@ -61,6 +65,7 @@ export interface ExchangePorts extends FanOutShare {
   readonly service: TopicProtocol | undefined;
   readonly authoriser: Authoriser;
   readonly store: SessionStore | undefined;
+  readonly tap: MessageTap | undefined;
   readonly outcome: { receivers: number; durable: boolean; pressing: Session | undefined };
 }
 
@@ -118,7 +123,15 @@ export class Exchange {
     if (known !== undefined) return known;
     if (!isValidTopicName(topic)) return undefined;
     const owned = this.#ports.service?.ownsTopic(topic) === true;
-    const route: TopicRoute = { topic, owned, list: undefined, epoch: neverResolved, rulesEpoch: neverResolved };
+    const route: TopicRoute = {
+      topic,
+      owned,
+      list: undefined,
+      epoch: neverResolved,
+      rulesEpoch: neverResolved,
+      tapped: false,
+      tapEpoch: neverResolved,
+    };
     if (!owned && topic.length <= brokerTopicCacheCharactersMax) {
       if (this.#routes.size >= brokerTopicCacheMax) this.#routes.clear();
       this.#routes.set(topic, route);
@@ -149,6 +162,36 @@ export class Exchange {
     return outcome;
   }
 
+  /** Whether somebody inside takes the messages of the topic along. */
+  isTapped(route: TopicRoute): boolean {
+    const { tap } = this.#ports;
+    if (tap === undefined) return false;
+    if (route.tapEpoch !== tap.epoch) {
+      route.tapEpoch = tap.epoch;
+      route.tapped = tap.takes(route.topic);
+    }
+    return route.tapped;
+  }
+
+  /**
+   * Gives the message to the tap, if it takes any of the topic: resolves when it is safe there. `origin` is who
+   * published it from inside.
+   */
+  tap(view: PublishView, route: TopicRoute, origin?: string): Promise<void> | undefined {
+    if (!this.isTapped(route)) return undefined;
+    const { qos, retain, propertiesBuffer, propertiesAt, propertiesBytes, expiresAtMs } = view;
+    const properties = propertiesBuffer.subarray(propertiesAt, propertiesAt + propertiesBytes);
+    return this.#ports.tap?.take({
+      topic: route.topic,
+      payload: view.payload(),
+      qos,
+      retain,
+      propertyBytes: Buffer.from(properties),
+      expiresInMs: expiresAtMs === 0 ? undefined : Math.max(0, expiresAtMs - this.#ports.clock.monotonicMs()),
+      origin,
+    });
+  }
+
   /** Whether there is room to retain the message, if it says that it is to be retained. */
   mayRetain(view: PublishView, { topic }: TopicRoute): boolean {
     return !view.retain || view.payloadBytes === 0 || this.retained.fits(topic, canonicalBytes(view));
@@ -159,7 +202,7 @@ export class Exchange {
    * While that is full its publisher must not be told that it was taken; asked before anybody got it, for all
    * receivers together, so that the repetition reaches nobody twice.
    */
-  needsStore(view: PublishView, route: TopicRoute, from: Session): boolean {
+  needsStore(view: PublishView, route: TopicRoute, from: Session | undefined): boolean {
     const bytes = canonicalBytes(view);
     if (view.retain && view.payloadBytes > 0 && !isSysTopic(route.topic) && this.retained.fits(route.topic, bytes)) {
       return true;
@@ -197,7 +240,7 @@ export class Exchange {
    */
   runRoom(route: TopicRoute, { qos, version, from }: RunOrigin): number {
     const { targets, shared, count } = this.#listOf(route);
-    if (count === 0 || shared.length > 0) return 0;
+    if (count === 0 || shared.length > 0 || this.isTapped(route)) return 0;
     let room = Number.MAX_SAFE_INTEGER;
     for (const { session, delivery, own } of targets) {
       if (delivery.qos < qos || delivery.subscriptionIds.length > 0) return 0;

@@ -114,6 +114,31 @@ export interface TopicProtocol {
   disconnected(client: BrokerClient): void;
 }
 
+/** A message of ordinary publish and subscribe, as a tap gets it. */
+export interface TappedMessage {
+  readonly topic: string;
+  /** A copy: it may be kept. */
+  readonly payload: Buffer;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  /** MQTT 5 properties as they stand in the packet, without their length and without those of one hop. A copy. */
+  readonly propertyBytes: Buffer;
+  /** What is left of its message expiry interval; undefined: it does not expire. */
+  readonly expiresInMs: number | undefined;
+  /** Who published it from inside (Broker.deliver); undefined: a client. */
+  readonly origin: string | undefined;
+}
+
+/** Somebody inside who takes messages along, beside their subscribers: a bridge to another broker. */
+export interface MessageTap {
+  /** Changes whenever an answer of takes() may have changed. */
+  readonly epoch: number;
+  /** Whether messages of `topic` are taken. */
+  takes(topic: string): boolean;
+  /** Resolves when the message is safe: only then its publisher gets its acknowledgement. Rejects: the publisher is disconnected. */
+  take(message: TappedMessage): Promise<void>;
+}
+
 // ── sessions on stable storage ──
 
 /** A subscription as it is kept; `filter` may be `$share/<name>/<filter>`. */

@@ -1,6 +1,7 @@
 // What one client publishes: from its packets to the exchange or the topic service, and back its acknowledgements.
 //
 //   PUBLISH ──topic, or its alias──► exchange            ack in its turn; when it is durable, after the commit
+//                    ├─ tapped ────► exchange, tap       ack when the tap has it safe, too
 //                    └─ owned ─────► service.publish()   ack when its promise resolved, in its turn
 //   PUBREL  ────────────────────────────────────────────► PUBCOMP, after the commit that frees the packet id
 //
@@ -27,17 +28,18 @@ import { isFailure, reasonCode } from '../protocol/mqtt/reason-codes.ts';
 import { type AckedRun, plainQos1Byte } from './acked-run.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import type { BrokerPolicy } from './broker-policy.ts';
-import type { EndReason } from './errors.ts';
 import type { Exchange, TopicRoute } from './exchange.ts';
 import type { FlushWait } from './flush-wait.ts';
 import { InboundAliases } from './inbound-aliases.ts';
 import type { PacketRange } from './packet-reader.ts';
 import type { Authoriser, BrokerClient, InboundPublish, Principal, TopicProtocol } from './ports.ts';
+import type { PublishConnection } from './publish-connection.ts';
 import { type PublishScan, startsWith } from './publish-scan.ts';
 import type { Session } from './session.ts';
 import type { StoreRoom } from './store-room.ts';
 import { StoreWait } from './store-wait.ts';
 import type { Traffic } from './traffic.ts';
+import { UnderCare } from './under-care.ts';
 
 export interface PublishSource {
   readonly session: Session;
@@ -46,33 +48,6 @@ export interface PublishSource {
   readonly version: MqttVersion;
   /** Answers that wait for the session store. */
   readonly safe: FlushWait;
-}
-
-/** What a failed acknowledgement says to programs, and why to people. */
-export interface Refusal {
-  readonly reason: number;
-  readonly because: string;
-}
-
-/** The connection, as far as publishing needs it. */
-interface PublishConnection {
-  readonly isOpen: boolean;
-  ack(type: number, packetId: number, reason: number): void;
-  /** The same for a failure, with why for people. */
-  refuse(type: number, packetId: number, why: Refusal): void;
-  /** Acknowledgements of a whole run. */
-  ackRun(type: number, run: AckedRun): void;
-  /** Answers to the acknowledgements of four bytes in `buffer[from..to)`. */
-  answerRun(type: number, buffer: Buffer, range: { readonly from: number; readonly to: number }): void;
-  /** `count` messages came: the connection may have to wait for its rate. */
-  came(count: number): void;
-  /** Stops reading, until release(). */
-  hold(): void;
-  release(): void;
-  /** Stops reading, until goOn(): then the packet at hand comes again. */
-  waitWithPacket(): void;
-  goOn(): void;
-  end(reason: EndReason, detail?: string): void;
 }
 
 interface PublishShare {
@@ -118,9 +93,8 @@ export class Publisher {
   #last: KnownTopic | undefined;
   /** Publishes of QoS 1 and 2 that the client has no final answer to: what our receive maximum counts. */
   #owed = 0;
-  /** Publishes the topic service has not settled, and the packet ids of those of QoS 2. */
-  #serving = 0;
-  #servingIds: Set<number> | undefined;
+  /** Publishes the topic service, or a tap, has not settled. */
+  readonly #care: UnderCare;
   /** A receiver holds it back. */
   #waits = false;
   /** The session store holds it back; made when that was full. */
@@ -132,6 +106,7 @@ export class Publisher {
     this.#source = source;
     this.#connection = connection;
     this.#share = share;
+    this.#care = new UnderCare(share);
     this.#acks = new AckOrder((type, packetId, reason) => {
       if (type === packetType.puback || isFailure(reason)) this.#owed--;
       const because = isFailure(reason) ? this.#because?.get(packetId) : undefined;
@@ -146,6 +121,7 @@ export class Publisher {
     const topic = this.#last;
     const { scan, exchange, traffic, received, authoriser } = this.#share;
     if (topic?.allowed !== true || topic.epoch !== (authoriser.epoch ?? 0)) return at;
+    if (exchange.isTapped(topic.route)) return at;
     scan.measure(buffer, { at, end, topic: topic.prefix });
     const { to, count } = scan;
     if (count === 0) return at;
@@ -251,14 +227,10 @@ export class Publisher {
     else this.#source.safe.inTurn(answer);
   }
 
-  /**
-   * The connection ended. A QoS 2 publish that is not known to be safe is forgotten, so that its repetition is
-   * served again instead of acknowledged: rather twice than never.
-   */
+  /** The connection ended. */
   close(): void {
     this.#storeWait?.close();
-    for (const packetId of this.#servingIds ?? []) this.#source.session.release(packetId);
-    this.#servingIds?.clear();
+    this.#care.close((packetId) => this.#source.session.release(packetId));
   }
 
   /** How many packets of `qos` may come in one run: those of QoS 1 are acknowledged one after the other. */
@@ -421,8 +393,17 @@ export class Publisher {
       }
     }
     const { receivers, durable, pressing } = exchange.publish(view, route, session);
+    const tapped = exchange.tap(view, route);
+    if (qos > 0 && pressing !== undefined) this.#waitFor(pressing);
+    if (tapped !== undefined) {
+      this.#answerWhen(
+        () => tapped,
+        { view, topic: route.topic },
+        (place) => (durable ? this.#ackWhenSafe(place, reasonCode.success) : this.#acks.settle(place)),
+      );
+      return;
+    }
     if (qos === 0) return;
-    if (pressing !== undefined) this.#waitFor(pressing);
     const type = qos === 1 ? packetType.puback : packetType.pubrec;
     const reason = version === 5 && receivers === 0 ? reasonCode.noMatchingSubscribers : reasonCode.success;
     if (durable) this.#ackWhenSafe(this.#acks.reserve(type, packetId), reason);
@@ -462,36 +443,35 @@ export class Publisher {
   }
 
   #serve(view: PublishView, topic: string): void {
-    const { service, track } = this.#share;
-    const { client } = this.#source;
-    const { qos, retain, duplicate, packetId } = view;
+    const { service } = this.#share;
+    const { qos, retain, duplicate } = view;
     const publish: InboundPublish = { topic, payload: view.payload(), qos, retain, duplicate };
+    const serve = async (): Promise<void> => service?.publish(this.#source.client, publish);
+    this.#answerWhen(serve, { view, topic }, (place) => this.#acks.settle(place));
+  }
+
+  /** Acknowledges, by `settle`, when somebody inside has the message safe; ends the connection when it cannot be. */
+  #answerWhen(
+    work: () => Promise<void>,
+    { view: { qos, packetId }, topic }: { readonly view: PublishView; readonly topic: string },
+    settle: (place: AckPlace) => void,
+  ): void {
     const acknowledgement = qos === 1 ? packetType.puback : packetType.pubrec;
     const place = qos === 0 ? undefined : this.#acks.reserve(acknowledgement, packetId);
-    this.#serving++;
-    if (qos === 2) {
-      this.#servingIds ??= new Set();
-      this.#servingIds.add(packetId);
-    }
+    this.#care.take({ qos, packetId }, work(), {
+      settled: () => {
+        if (!this.#connection.isOpen) return;
+        if (place !== undefined) settle(place);
+        this.#goOn();
+      },
+      rejected: (error) => this.#connection.end('service-rejected', `${topic}: ${errorMessage(error)}`),
+    });
     if (!this.#mayGoOn()) this.#connection.hold();
-    const settled = (): void => {
-      this.#serving--;
-      this.#servingIds?.delete(packetId);
-      if (!this.#connection.isOpen) return;
-      if (place !== undefined) this.#acks.settle(place);
-      this.#goOn();
-    };
-    const rejected = (error: unknown): void => {
-      this.#serving--;
-      this.#connection.end('service-rejected', `${topic}: ${errorMessage(error)}`);
-    };
-    const serve = async (): Promise<void> => service?.publish(client, publish);
-    track(serve().then(settled, rejected));
   }
 
   #mayGoOn(): boolean {
     const { inflightInboundMax } = this.#share.limits;
-    return !this.#waits && this.#serving < inflightInboundMax && this.#acks.open < brokerAcksWaitingMax;
+    return !this.#waits && this.#care.count < inflightInboundMax && this.#acks.open < brokerAcksWaitingMax;
   }
 
   #goOn(): void {

@@ -165,12 +165,17 @@ export class Wills {
   }
 
   #publish({ topic, view, expirySeconds }: Will): void {
-    const { exchange, clock } = this.#share;
+    const { exchange, clock, log } = this.#share;
     const route = exchange.route(topic);
     if (route === undefined || route.owned) return;
     view.expirySeconds = expirySeconds;
     view.expiresAtMs =
       expirySeconds === undefined ? 0 : Math.max(1, clock.monotonicMs() + expirySeconds * millisecondsPerSecond);
     exchange.publish(view, route, undefined);
+    const tapped = exchange.tap(view, route);
+    if (tapped === undefined) return;
+    this.#share.track(
+      tapped.catch((error: unknown) => log.warn('a will was not taken along', { topic, reason: errorMessage(error) })),
+    );
   }
 }

@@ -9,6 +9,7 @@ import type {
   Authoriser,
   BrokerClient,
   InboundPublish,
+  MessageTap,
   SessionStore,
   TopicProtocol,
 } from '../../src/broker/ports.ts';
@@ -303,6 +304,7 @@ export interface HarnessOptions {
   /** Enhanced authentication. */
   readonly exchange?: NonNullable<Authenticator['exchange']>;
   readonly sessionStore?: SessionStore;
+  readonly tap?: MessageTap;
   /** One that somebody else has, too. */
   readonly clock?: TurnClock;
 }
@@ -345,6 +347,7 @@ export class Harness {
         authoriser: options.authoriser ?? everybody,
         ...(options.service === undefined ? {} : { service: options.service }),
         ...(options.sessionStore === undefined ? {} : { sessionStore: options.sessionStore }),
+        ...(options.tap === undefined ? {} : { tap: options.tap }),
       },
       options.limits,
     );
