@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { Broker, IotHubFront } from './broker/index.ts';
 import {
   Deployments,
-  directoryUnusable,
+  Devicebound,
   EventLog,
   HubApi,
   HubAuthenticator,
@@ -24,8 +24,11 @@ import {
   Twins,
 } from './hub/index.ts';
 import { CertificateStore, DeviceKey, verifyToken } from './identity/index.ts';
-import { identityKey } from './model/address.ts';
+import { edgeHubId, type Identity, identityKey } from './model/address.ts';
+import { errorMessage, WeirError } from './model/errors.ts';
+import type { Message } from './model/message.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
+import { shortDigest } from './platform/digest.ts';
 import { type Disk, systemDisk } from './platform/disk.ts';
 import { type Entropy, systemEntropy } from './platform/entropy.ts';
 import { type Http, systemHttp } from './platform/http.ts';
@@ -46,6 +49,8 @@ export interface HubOptions {
   readonly mqtt: { readonly host: string; readonly port: number };
   /** MQTT without TLS, for a closed network or a test. */
   readonly mqttPlain?: { readonly host: string; readonly port: number } | undefined;
+  /** PEM file of the authorities that issue client certificates to devices. */
+  readonly deviceAuthoritiesPath?: string | undefined;
   readonly retentionBytes: number;
   readonly retentionMs: number;
   readonly logLevel: LogLevel;
@@ -170,7 +175,7 @@ class CloudHub {
     const retention = new Retention({ eventLog, clock, log: log.child('retention') });
     this.#closing.push(() => retention.close());
     retention.start();
-    return { registry, twins, deployments, eventLog, ingest, imports };
+    return { database, registry, twins, deployments, eventLog, ingest, imports };
   }
 
   /** The hub's own authority, and the certificate it shows; renewed while running. */
@@ -186,21 +191,28 @@ class CloudHub {
     await certificates.start();
     const caPath = join(directory, 'hub-ca.pem');
     await disk.writeFileAtomic('hub:ca', caPath, { data: certificates.authorityCertificatePem(), mode: anchorMode });
-    let current = certificates.serverContext();
+    const { deviceAuthoritiesPath } = this.#options;
+    const devices =
+      deviceAuthoritiesPath === undefined
+        ? undefined
+        : (await disk.readFile('hub:device-ca', deviceAuthoritiesPath)).toString('utf8');
+    let current = certificates.serverContext(devices);
     certificates.onRenewed(() => {
-      current = certificates.serverContext();
+      current = certificates.serverContext(devices);
     });
     return { caPath, context: () => current };
   }
 
   /** The broker with IoT Hub's protocol on it; desired changes and revocations reach connected devices at once. */
-  async openFront({ registry, twins, ingest }: State, context: () => TlsContext) {
+  async openFront(state: State, context: () => TlsContext) {
     const { network, clock, log, metrics } = this.#ground;
     const { mqtt, mqttPlain } = this.#options;
-    const front = new IotHubFront({ backend: new HubDeviceBackend({ ingest, twins }), clock, log, metrics });
+    const { registry, twins } = state;
+    const backend = new HubDeviceBackend({ ...state, digest: shortDigest });
+    const front = new IotHubFront({ backend, clock, log, metrics });
     const authenticator = new HubAuthenticator(
       { registry, verify: verifyToken, clock },
-      { hostnames: this.#hostnames() },
+      { hostnames: this.#hostnames(), trustsAuthorities: this.#options.deviceAuthoritiesPath !== undefined },
     );
     // Only IoT Hub's topics exist here: there is no publish/subscribe between devices.
     const authoriser = { mayPublish: () => false, maySubscribe: () => false };
@@ -213,6 +225,8 @@ class CloudHub {
       (identity) =>
         void broker.disconnect(identityKey(identity), 'the identity was deleted, disabled or given new keys'),
     );
+    registry.onScopeChanged((deviceId) => front.notifyScope({ deviceId, moduleId: edgeHubId }));
+    const devicebound = this.#openDevicebound(state, front);
     await broker.start();
     // Read anew for each accepted connection, so that a renewed certificate needs no new listener.
     const endpoint = {
@@ -224,7 +238,22 @@ class CloudHub {
     };
     const tls = await broker.listen('tls', endpoint);
     const plain = mqttPlain === undefined ? undefined : await broker.listen('tcp', { kind: 'tcp', ...mqttPlain });
-    return { front, tls, plain };
+    return { front, devicebound, tls, plain };
+  }
+
+  /** Messages to devices: they wait here until their device, or the gateway it stands behind, takes them. */
+  #openDevicebound({ database, registry }: State, front: IotHubFront): Devicebound {
+    const { clock, entropy, log, metrics } = this.#ground;
+    const post = {
+      isListening: (device: Identity) => front.isListeningToCloud(device),
+      deliver: (device: Identity, message: Pick<Message, 'system' | 'properties' | 'body'>) =>
+        front.deliverToDevice(device, message),
+    };
+    const devicebound = new Devicebound({ database, registry, post, clock, entropy, log: log.child('c2d'), metrics });
+    front.onDevicebound((device) => devicebound.look(device));
+    this.#closing.push(async () => devicebound.close());
+    devicebound.start();
+    return devicebound;
   }
 
   /** The service API: what `weir hub …` and other services speak to. */
@@ -239,6 +268,8 @@ class CloudHub {
         ...state,
         http,
         presence: front.front,
+        devicebound: front.devicebound,
+        invokeMethod: (callee, call) => front.front.invokeMethod(callee, call),
         clock,
         entropy,
         log: log.child('api'),
@@ -257,7 +288,12 @@ class CloudHub {
 
 function unusable(directory: string): (cause: unknown) => never {
   return (cause) => {
-    throw directoryUnusable(directory, cause);
+    throw new WeirError({
+      code: 'HUB_DIRECTORY_UNUSABLE',
+      message: `The directory ${directory} cannot be used: ${errorMessage(cause)}. Run as root, or choose --data-dir and --run-dir.`,
+      fields: { directory },
+      cause,
+    });
   };
 }
 

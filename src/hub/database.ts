@@ -2,11 +2,13 @@
 //
 // Owns all DDL. Rows are read and written by registry, twins, event-log, positions; each owns its tables.
 //
-//   identity  devices (module = '') and modules, with their keys
+//   identity  devices (module = '') and modules, with their keys; `parent` is the gateway a leaf device stands behind
 //   twin      one row an identity, born and gone with it (triggers)
 //   event     the D2C log; `offset` is never reused (AUTOINCREMENT)
 //   log_state one row: how much the log holds and what retention has dropped
 //   position  highest sequence seen per stream of a device; goes with the device
+//   cloud_message  what waits to be taken by a device; goes with the device
+//   feedback  what became of those whose sender asked
 //
 // synchronous = FULL with WAL: a committed transaction survives a power cut; that is what a PUBACK promises (G1).
 // locking_mode = EXCLUSIVE: a second hub on the same file is refused instead of corrupting the picture.
@@ -64,6 +66,30 @@ const migrations: readonly string[] = [
    END;
    CREATE TRIGGER device_gone AFTER DELETE ON identity WHEN old.module = '' BEGIN
      DELETE FROM position WHERE device = old.device;
+   END;`,
+  // Leaf devices: behind which gateway a device stands, and certificates in place of keys.
+  `ALTER TABLE identity ADD COLUMN authentication TEXT NOT NULL DEFAULT 'sas';
+   ALTER TABLE identity ADD COLUMN primary_thumbprint TEXT;
+   ALTER TABLE identity ADD COLUMN secondary_thumbprint TEXT;
+   ALTER TABLE identity ADD COLUMN parent TEXT;
+   CREATE INDEX identity_by_parent ON identity (parent) WHERE parent IS NOT NULL;
+   CREATE TRIGGER parent_gone AFTER DELETE ON identity WHEN old.module = '' BEGIN
+     UPDATE identity SET parent = NULL WHERE parent = old.device;
+   END;`,
+  // Cloud-to-device messages and what became of them.
+  `CREATE TABLE cloud_message (
+     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+     device TEXT NOT NULL, enqueued_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, deliveries INTEGER NOT NULL,
+     ack TEXT NOT NULL, message_id TEXT NOT NULL, system TEXT NOT NULL, properties TEXT NOT NULL, body BLOB NOT NULL
+   );
+   CREATE INDEX cloud_message_by_device ON cloud_message (device, sequence);
+   CREATE INDEX cloud_message_by_expiry ON cloud_message (expires_ms);
+   CREATE TABLE feedback (
+     "offset" INTEGER PRIMARY KEY AUTOINCREMENT,
+     device TEXT NOT NULL, generation TEXT NOT NULL, message_id TEXT NOT NULL, status TEXT NOT NULL, at_ms INTEGER NOT NULL
+   );
+   CREATE TRIGGER cloud_message_gone AFTER DELETE ON identity WHEN old.module = '' BEGIN
+     DELETE FROM cloud_message WHERE device = old.device;
    END;`,
 ];
 

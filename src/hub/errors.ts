@@ -7,7 +7,7 @@
 //
 // `fields.status` repeats the status, so that a protocol front outside this folder can answer with it.
 
-import { errorMessage, WeirError } from '../model/errors.ts';
+import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 import type { Problem } from '../model/problem.ts';
 
 export interface HubErrorDetail {
@@ -125,16 +125,42 @@ export function manifestRefused(problems: readonly Problem[], total: number): Hu
   });
 }
 
-/** The hub cannot begin: a directory it needs cannot be made or entered. */
-export function directoryUnusable(directory: string, cause: unknown): HubError {
+/** A cloud-to-device message that breaks a rule of IoT Hub's. */
+export function messageRefused(
+  message: string,
+  azureCode: 'ArgumentInvalid' | 'InvalidMessageExpiryTime' | 'MessageTooLarge' = 'ArgumentInvalid',
+): HubError {
+  const status = { ArgumentInvalid: 400, InvalidMessageExpiryTime: 403, MessageTooLarge: 413 }[azureCode];
+  return new HubError({ code: 'HUB_MESSAGE_INVALID', message, status, azureCode });
+}
+
+export function messageQueueFull(deviceId: string, countMax: number): HubError {
   return new HubError({
-    code: 'HUB_DIRECTORY_UNUSABLE',
-    message: `The directory ${directory} cannot be used: ${errorMessage(cause)}. Run as root, or choose --data-dir and --run-dir.`,
-    status: 500,
-    azureCode: 'ServerError',
-    fields: { directory },
-    cause,
+    code: 'HUB_MESSAGE_QUEUE_FULL',
+    message: `${countMax} messages wait for device ${deviceId} already. Wait until it takes some, or: weir hub device purge-queue ${deviceId}`,
+    status: 403,
+    azureCode: 'DeviceMaximumQueueDepthExceeded',
+    retryable: true,
+    fields: { device: deviceId },
   });
+}
+
+const methodFailures: Readonly<Record<string, { readonly status: number; readonly azureCode: string }>> = {
+  IOTHUB_NOT_LISTENING: { status: 404, azureCode: 'DeviceNotOnline' },
+  IOTHUB_CLIENT_GONE: { status: 404, azureCode: 'DeviceConnectionClosedRemotely' },
+  IOTHUB_METHOD_TIMEOUT: { status: 504, azureCode: 'GatewayTimeout' },
+  IOTHUB_METHOD_INVALID: { status: 400, azureCode: 'ArgumentInvalid' },
+  IOTHUB_TOO_LARGE: { status: 413, azureCode: 'MessageTooLarge' },
+  IOTHUB_METHOD_ANSWER_INVALID: { status: 502, azureCode: 'BadDeviceResponse' },
+  IOTHUB_BUSY: { status: 403, azureCode: 'DeviceMaximumInflightMethodExceeded' },
+};
+
+/** What the device protocol says of a failed call, in the words of the service API; anything else is thrown on as it is. */
+export function methodFailed(error: unknown): unknown {
+  const code = errorCode(error);
+  const known = methodFailures[code];
+  if (known === undefined) return error;
+  return new HubError({ code, message: errorMessage(error), ...known, cause: error });
 }
 
 /** Acknowledged to nobody; whoever sent it sends it again. */

@@ -3,7 +3,9 @@
 // Admission has the broker's shape, TokenVerifier that of identity/sas-token; both are met structurally.
 
 import type { Identity } from '../model/address.ts';
-import type { JsonObject } from '../model/json.ts';
+import type { JsonObject, JsonValue } from '../model/json.ts';
+import type { Message } from '../model/message.ts';
+import type { ShownCertificate } from '../protocol/iothub/client-certificate.ts';
 
 export type TokenVerdict =
   | { readonly ok: true; readonly expiresAtMs: number }
@@ -26,6 +28,8 @@ export interface ConnectClaim {
   readonly username: string | undefined;
   readonly password: Uint8Array | undefined;
   readonly remote: string;
+  /** What the client showed in its TLS handshake. */
+  readonly certificate?: ShownCertificate | undefined;
 }
 
 export type HubAdmission =
@@ -44,6 +48,28 @@ export type HubAdmission =
 export interface Presence {
   isConnected(identity: Identity): boolean;
 }
+
+/** The way to the devices, directly or through their gateways; the front of the device protocol is it. */
+export interface Post {
+  /** Somebody takes messages for the device. */
+  isListening(device: Identity): boolean;
+  /**
+   * Resolves when the device acknowledged. Rejects with code IOTHUB_NOT_LISTENING or IOTHUB_BUSY when it never saw
+   * the message, with another one when it may have.
+   */
+  deliver(device: Identity, message: Pick<Message, 'system' | 'properties' | 'body'>): Promise<void>;
+}
+
+/** Direct methods; the same front. Rejects IOTHUB_…. */
+export type MethodCaller = (
+  callee: Identity,
+  call: {
+    readonly name: string;
+    readonly payload: JsonValue;
+    readonly timeoutMs: number;
+    readonly connectTimeoutMs: number;
+  },
+) => Promise<{ readonly status: number; readonly payload: JsonValue }>;
 
 /** A change of desired properties, to be told to the module or device it concerns. */
 export interface DesiredChange {

@@ -1,16 +1,21 @@
 // The hub's parts over a real SQLite file, with a simulated clock: what its unit tests start from.
 
 import { join } from 'node:path';
+import { notListeningError } from '../../src/broker/iothub/errors.ts';
 import { openHubDatabase } from '../../src/hub/database.ts';
 import { Deployments } from '../../src/hub/deployments.ts';
+import { Devicebound } from '../../src/hub/devicebound.ts';
 import { EventLog, type EventLogOptions } from '../../src/hub/event-log.ts';
 import { Ingest } from '../../src/hub/ingest.ts';
+import type { MethodCaller, Post } from '../../src/hub/ports.ts';
 import { Positions } from '../../src/hub/positions.ts';
 import { QueueImport } from '../../src/hub/queue-import.ts';
 import { Registry } from '../../src/hub/registry.ts';
 import { Twins } from '../../src/hub/twins.ts';
 import { DeviceKey } from '../../src/identity/index.ts';
+import type { Identity } from '../../src/model/address.ts';
 import type { Message } from '../../src/model/message.ts';
+import { shortDigest } from '../../src/platform/digest.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import { systemSqlite } from '../../src/platform/sqlite.ts';
@@ -31,6 +36,9 @@ export function hubState(directory: string, retention: EventLogOptions = roomyRe
   const positions = new Positions({ database, clock });
   const ingest = new Ingest({ database, eventLog, clock, log, metrics });
   const deployments = new Deployments({ database, registry, twins });
+  const post = new FakePost();
+  const devicebound = new Devicebound({ database, registry, post, clock, entropy: seededEntropy(3), log, metrics });
+  const invokeMethod: MethodCaller = (callee, call) => post.answer(callee, call);
   const imports = new QueueImport({
     database,
     registry,
@@ -41,7 +49,43 @@ export function hubState(directory: string, retention: EventLogOptions = roomyRe
     metrics,
     sealOf: (keyBase64) => new DeviceKey(keyBase64),
   });
-  return { clock, log, lines, metrics, database, registry, twins, eventLog, positions, ingest, imports, deployments };
+  return {
+    clock,
+    log,
+    lines,
+    metrics,
+    database,
+    registry,
+    twins,
+    eventLog,
+    positions,
+    ingest,
+    imports,
+    deployments,
+    digest: shortDigest,
+    post,
+    devicebound,
+    invokeMethod,
+  };
+}
+
+/** The way to the devices: who listens, what they got, and when they acknowledge it. */
+export class FakePost implements Post {
+  readonly listening = new Set<string>();
+  readonly given: { readonly deviceId: string; readonly message: Pick<Message, 'system' | 'properties' | 'body'> }[] =
+    [];
+  /** May reject. */
+  acknowledge: () => Promise<void> = () => Promise.resolve();
+  answer: MethodCaller = (callee) => Promise.reject(notListeningError(callee, 'methods'));
+
+  isListening({ deviceId }: Identity): boolean {
+    return this.listening.has(deviceId);
+  }
+
+  deliver({ deviceId }: Identity, message: Pick<Message, 'system' | 'properties' | 'body'>): Promise<void> {
+    this.given.push({ deviceId, message });
+    return this.acknowledge();
+  }
 }
 
 export type HubState = ReturnType<typeof hubState>;

@@ -10,6 +10,7 @@
 //   GET    /events?from=&device=&follow=true          JSON lines (event-json.ts)
 //   POST   /imports?file=NAME                         a queue file as base64; 200 and its receipt
 //   GET    /status
+//   and methods, cloud-to-device messages, feedback: calls.ts
 //
 // Whoever may open the socket (mode 0600) may do everything: the file system is the access control here.
 // Owns routing and the socket; what things mean is registry, twins, deployments and event-log.
@@ -29,19 +30,22 @@ import type { Presence } from '../ports.ts';
 import type { QueueImport } from '../queue-import.ts';
 import type { IdentityRecord, Registry } from '../registry.ts';
 import type { Twins } from '../twins.ts';
+import { Calls, type CallsPorts } from './calls.ts';
 import { bodyInvalid, errorResponse, isInternal, requestUnknown } from './errors.ts';
 import { eventStream } from './event-stream.ts';
 import {
   deviceJson,
   etagOf,
   moduleJson,
+  type PlaceFacts,
+  type Presented,
   readIdentitySettings,
   readTwinPatch,
   twinJson,
   twinVersionOf,
 } from './shapes.ts';
 
-export interface HubApiPorts {
+export interface HubApiPorts extends CallsPorts {
   readonly http: Http;
   readonly registry: Registry;
   readonly twins: Twins;
@@ -61,12 +65,14 @@ const socketMode = 0o600;
 export class HubApi {
   readonly #ports: HubApiPorts;
   readonly #socketPath: string;
+  readonly #calls: Calls;
   #server: HttpServer | undefined;
   #followers = 0;
 
   constructor(ports: HubApiPorts, options: { readonly socketPath: string }) {
     this.#ports = ports;
     this.#socketPath = options.socketPath;
+    this.#calls = new Calls(ports);
   }
 
   async start(): Promise<void> {
@@ -87,7 +93,7 @@ export class HubApi {
   async handle(request: HttpRequest): Promise<HttpResponse> {
     const { log, clock, entropy } = this.#ports;
     try {
-      return this.#route(request);
+      return await (this.#calls.answer(request) ?? this.#route(request));
     } catch (error) {
       const trackingId = entropy.uuid();
       if (isInternal(error)) {
@@ -144,7 +150,7 @@ export class HubApi {
       return { status: 204 };
     }
     if (request.method !== 'PUT') throw requestUnknown(request.method, `/devices/${deviceId}`);
-    const settings = readIdentitySettings(readObject(request.body), { deviceId });
+    const settings = readIdentitySettings(readObject(request.body), { deviceId }, this.#place(deviceId));
     return this.#deviceAnswer(
       ifMatch === undefined
         ? registry.createDevice(deviceId, settings)
@@ -166,7 +172,7 @@ export class HubApi {
       return { status: 204 };
     }
     if (request.method !== 'PUT') throw requestUnknown(request.method, `/devices/${deviceId}/modules/${moduleId}`);
-    const settings = readIdentitySettings(readObject(request.body), identity);
+    const settings = readIdentitySettings(readObject(request.body), identity, this.#place(deviceId));
     return this.#moduleAnswer(
       ifMatch === undefined
         ? registry.createModule(deviceId, moduleId, settings)
@@ -237,13 +243,25 @@ export class HubApi {
     });
   }
 
+  #place(deviceId: string): PlaceFacts {
+    const { registry } = this.#ports;
+    return {
+      isEdge: registry.find({ deviceId })?.edge ?? false,
+      generationOf: (gatewayId) => registry.find({ deviceId: gatewayId })?.generationId,
+    };
+  }
+
   /** A gateway is connected when its `$edgeHub` is: that is the one connection it makes. */
-  #presented(record: IdentityRecord): { readonly record: IdentityRecord; readonly isConnected: boolean } {
-    const { presence } = this.#ports;
+  #presented(record: IdentityRecord): Presented {
+    const { presence, registry, devicebound } = this.#ports;
     const { deviceId, moduleId } = record.identity;
     const own = presence.isConnected(record.identity);
     const asGateway = moduleId === undefined && record.edge && presence.isConnected({ deviceId, moduleId: edgeHubId });
-    return { record, isConnected: own || asGateway };
+    const gatewayId = record.edge ? deviceId : record.parent;
+    const gateway = gatewayId === undefined ? undefined : registry.find({ deviceId: gatewayId });
+    const scope = gateway && { deviceId: gateway.identity.deviceId, generationId: gateway.generationId };
+    const waiting = moduleId === undefined ? devicebound.waiting(deviceId) : 0;
+    return { record, isConnected: own || asGateway, scope, waiting };
   }
 
   #deviceAnswer(record: IdentityRecord): HttpResponse {

@@ -2,23 +2,40 @@
 //
 // Written: Device, Module and Twin with the members Azure's clients look at; times never set are year 1.
 // Read: only what this hub can honour. Members that tools send back unchanged (etag, generationId, reported
-// properties) are ignored; an authentication type other than SAS is refused, not silently turned into SAS.
+// properties) are ignored; an authentication type that is not known is refused, not silently turned into SAS.
+//
+// A device's place: `deviceScope` of an edge device is its own (`ms-azure-iot-edge://{id}-{generation}`), of a leaf
+// device its parent's, which also stands in `parentScopes`. Either may be written to move a leaf device.
 
 import { isJsonObject, type JsonObject, type JsonValue } from '../../model/json.ts';
+import type { AuthenticationSettings, SymmetricKeys } from '../credentials.ts';
 import { invalidArgument } from '../errors.ts';
-import type { IdentityRecord, IdentitySettings, SymmetricKeys } from '../registry.ts';
+import type { IdentityRecord, IdentitySettings } from '../registry.ts';
+import { authenticationJson, type GatewayLife, parseScopeText, scopeText, thumbprintsJson } from '../scope-text.ts';
 import type { TwinDocument, TwinPatch } from '../twins.ts';
 
 const neverTime = '0001-01-01T00:00:00Z';
 const versionBytes = 8;
 
-interface Presented {
+export interface Presented {
   readonly record: IdentityRecord;
   readonly isConnected: boolean;
+  /** Cloud-to-device messages that wait for it. */
+  readonly waiting?: number;
+  /** The scope the device belongs to: its own of an edge device, its parent's of a leaf device. */
+  readonly scope?: GatewayLife | undefined;
 }
 
-export function deviceJson({ record, isConnected }: Presented): JsonObject {
-  const { identity, keys } = record;
+/** What a body's words about a device's place are held against. */
+export interface PlaceFacts {
+  /** The device as it is now. */
+  readonly isEdge: boolean;
+  /** Generation of a device by id; undefined when there is none. */
+  generationOf(deviceId: string): string | undefined;
+}
+
+export function deviceJson({ record, isConnected, scope, waiting = 0 }: Presented): JsonObject {
+  const { identity } = record;
   return {
     deviceId: identity.deviceId,
     generationId: record.generationId,
@@ -30,10 +47,11 @@ export function deviceJson({ record, isConnected }: Presented): JsonObject {
     statusUpdatedTime: neverTime,
     lastActivityTime: neverTime,
     createdTime: new Date(record.createdMs).toISOString(),
-    cloudToDeviceMessageCount: 0,
-    authentication: authenticationJson(keys),
+    cloudToDeviceMessageCount: waiting,
+    authentication: authenticationJson(record),
     capabilities: { iotEdge: record.edge },
-    ...(record.edge ? { deviceScope: `ms-azure-iot-edge://${identity.deviceId}-${record.generationId}` } : {}),
+    ...(scope === undefined ? {} : { deviceScope: scopeText(scope) }),
+    ...(scope === undefined || record.edge ? {} : { parentScopes: [scopeText(scope)] }),
   };
 }
 
@@ -49,7 +67,7 @@ export function moduleJson({ record, isConnected }: Presented): JsonObject {
     lastActivityTime: neverTime,
     createdTime: new Date(record.createdMs).toISOString(),
     cloudToDeviceMessageCount: 0,
-    authentication: authenticationJson(record.keys),
+    authentication: authenticationJson(record),
   };
 }
 
@@ -65,8 +83,8 @@ export function twinJson(document: TwinDocument, { record, isConnected }: Presen
     connectionState: connectionState(isConnected),
     lastActivityTime: neverTime,
     cloudToDeviceMessageCount: 0,
-    authenticationType: 'sas',
-    x509Thumbprint: { primaryThumbprint: null, secondaryThumbprint: null },
+    authenticationType: record.authentication,
+    x509Thumbprint: thumbprintsJson(record.thumbprints),
     modelId: '',
     version: document.version,
     tags: document.tags,
@@ -82,6 +100,7 @@ export function twinJson(document: TwinDocument, { record, isConnected }: Presen
 export function readIdentitySettings(
   body: JsonObject,
   expected: { readonly deviceId: string; readonly moduleId?: string },
+  place: PlaceFacts,
 ): IdentitySettings {
   for (const [name, id] of Object.entries(expected)) {
     if (body[name] !== undefined && body[name] !== id)
@@ -97,8 +116,11 @@ export function readIdentitySettings(
   return {
     enabled: status === undefined ? undefined : status === 'enabled',
     statusReason: textOf(body['statusReason']),
+    authentication: readAuthentication(body['authentication']),
     keys: readKeys(body['authentication']),
     edge,
+    // Of an edge device the scope is its own: nothing to choose.
+    parent: (edge ?? place.isEdge) || expected.moduleId !== undefined ? undefined : readParent(body, place),
     managedBy: expected.moduleId === undefined ? undefined : textOf(body['managedBy']),
   };
 }
@@ -136,24 +158,27 @@ function sectionJson(
   return { ...properties, $metadata: { $lastUpdated: new Date(updatedMs).toISOString() }, $version: version };
 }
 
-function authenticationJson(keys: SymmetricKeys): JsonObject {
+function readAuthentication(body: JsonValue | undefined): AuthenticationSettings | undefined {
+  if (body === undefined || body === null) return undefined;
+  if (!isJsonObject(body)) throw invalidArgument('authentication must be an object.');
+  const type = body['type'];
+  if (type === undefined || type === null) return undefined;
+  if (type !== 'sas' && type !== 'selfSigned' && type !== 'certificateAuthority') {
+    throw invalidArgument(
+      `Authentication type ${JSON.stringify(type)} is not supported. Use sas, selfSigned or certificateAuthority.`,
+    );
+  }
+  const pair = body['x509Thumbprint'];
+  if (!isJsonObject(pair)) return { kind: type };
   return {
-    symmetricKey: { primaryKey: keys.primaryKey, secondaryKey: keys.secondaryKey },
-    x509Thumbprint: { primaryThumbprint: null, secondaryThumbprint: null },
-    type: 'sas',
+    kind: type,
+    primaryThumbprint: textOf(pair['primaryThumbprint']),
+    secondaryThumbprint: textOf(pair['secondaryThumbprint']),
   };
 }
 
 function readKeys(authentication: JsonValue | undefined): SymmetricKeys | undefined {
-  if (authentication === undefined || authentication === null) return undefined;
-  if (!isJsonObject(authentication)) throw invalidArgument('authentication must be an object.');
-  const type = authentication['type'];
-  if (type !== undefined && type !== 'sas' && type !== 'none') {
-    throw invalidArgument(
-      `Authentication type ${JSON.stringify(type)} is not supported: this hub knows SAS keys only. Use type sas.`,
-    );
-  }
-  const pair = authentication['symmetricKey'];
+  const pair = isJsonObject(authentication) ? authentication['symmetricKey'] : undefined;
   if (!isJsonObject(pair)) return undefined;
   const primaryKey = textOf(pair['primaryKey']);
   const secondaryKey = textOf(pair['secondaryKey']);
@@ -161,6 +186,19 @@ function readKeys(authentication: JsonValue | undefined): SymmetricKeys | undefi
   if (primaryKey === undefined || secondaryKey === undefined)
     throw invalidArgument('Give both keys or none: absent keys are made.');
   return { primaryKey, secondaryKey };
+}
+
+/** The parent that a body names; null: none; undefined: it does not say. */
+function readParent(body: JsonObject, place: PlaceFacts): string | null | undefined {
+  const { parentScopes, deviceScope } = body;
+  const written = Array.isArray(parentScopes) ? (parentScopes[0] ?? '') : (parentScopes ?? deviceScope);
+  if (written === undefined) return undefined;
+  if (written === null || written === '') return null;
+  const life = typeof written === 'string' ? parseScopeText(written) : undefined;
+  if (life !== undefined && place.generationOf(life.deviceId) === life.generationId) return life.deviceId;
+  throw invalidArgument(
+    `${JSON.stringify(written)} is not the scope of an edge device. Copy deviceScope of the gateway (weir hub device show GATEWAY --json).`,
+  );
 }
 
 function textOf(value: JsonValue | undefined): string | undefined {
