@@ -12,9 +12,8 @@
 import { twinSectionBytesMax, twinTagsBytesMax } from '../limits.ts';
 import { type Identity, identityKey } from '../model/address.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
-import type { Problem } from '../model/problem.ts';
 import { diffPatch, jsonEqual, mergePatch, type Twin } from '../model/twin.ts';
-import { twinBytes, twinProblems, withoutCarrier } from '../model/twin-rules.ts';
+import { twinProblems, twinSizeProblem, withoutCarrier } from '../model/twin-rules.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { HubDatabase } from './database.ts';
 import { deviceNotFound, etagMismatch, moduleNotFound, twinRefused } from './errors.ts';
@@ -187,22 +186,9 @@ function merge(identity: Identity, { name, before, patch }: Merge): JsonObject {
   const problems = twinProblems(clean, pathOf[name]);
   if (problems.length > 0) throw twinRefused(identityKey(identity), problems, { tooLarge: false });
   const merged = mergePatch(before, clean);
-  const tooLarge = sizeProblem(merged, { path: pathOf[name], bytesMax: bytesMaxOf[name] });
+  const tooLarge = twinSizeProblem(merged, pathOf[name], bytesMaxOf[name]);
   if (tooLarge !== undefined) throw twinRefused(identityKey(identity), [tooLarge], { tooLarge: true });
   return merged;
-}
-
-/** The fault of a section over its size, by IoT Hub's count; undefined when it fits. */
-export function sizeProblem(
-  merged: JsonObject,
-  { path, bytesMax }: { readonly path: string; readonly bytesMax: number },
-): Problem | undefined {
-  const bytes = twinBytes(merged);
-  if (bytes <= bytesMax) return undefined;
-  return {
-    path,
-    message: `it would have ${bytes} bytes, at most ${bytesMax} are allowed. Remove properties, or send large values as messages.`,
-  };
 }
 
 // Our own writing read back: anything but an object would be a damaged row.

@@ -4,7 +4,9 @@
 // path of the culprit, all of them at once, so that a document is mended in one go.
 //
 // Size is counted as IoT Hub does: UTF-8 bytes of all keys and text values, 8 a number, 4 a boolean, `$…` keys
-// excluded. Depth counts objects and arrays; the section's own object is level 0.
+// excluded. That says little about the JSON text (many short members, control characters), so the text has a bound
+// of its own: both sections must travel in one message. Depth counts objects and arrays; the section's own object is
+// level 0. A null is a deletion, so an array cannot hold one; inside an object of an array it is a value.
 // `$version` and `$metadata` at the top are the carrier's: tools send back what they read, so they are dropped
 // silently. Any other key with a `$` is a fault.
 
@@ -14,6 +16,7 @@ import {
   twinIntegerMax,
   twinIntegerMin,
   twinKeyBytesMax,
+  twinSectionJsonBytesMax,
   twinTextBytesMax,
 } from '../limits.ts';
 import type { JsonObject, JsonValue } from './json.ts';
@@ -54,6 +57,20 @@ export function twinBytes(value: JsonValue): number {
     if (!key.startsWith('$')) bytes += Buffer.byteLength(key) + twinBytes(member);
   }
   return bytes;
+}
+
+/** The fault of a merged section that is over `bytesMax` by IoT Hub's count, or too long as JSON; undefined when it fits. */
+export function twinSizeProblem(section: JsonObject, path: string, bytesMax: number): Problem | undefined {
+  const mend = 'Remove properties, or send large values as messages.';
+  const bytes = twinBytes(section);
+  if (bytes > bytesMax)
+    return { path, message: `it would have ${bytes} bytes, at most ${bytesMax} are allowed. ${mend}` };
+  const jsonBytes = Buffer.byteLength(JSON.stringify(section));
+  if (jsonBytes <= twinSectionJsonBytesMax) return undefined;
+  return {
+    path,
+    message: `it would have ${jsonBytes} bytes as JSON, at most ${twinSectionJsonBytesMax} are allowed. ${mend}`,
+  };
 }
 
 /** `$.a` + `b` is `$.a.b`; a key that is no plain word is quoted: `$.a["properties.desired"]`. */
@@ -104,7 +121,9 @@ function checkValue(value: JsonValue, place: Place): void {
         message: `the text has ${bytes} bytes, at most ${twinTextBytesMax} are allowed. Split it.`,
       });
   } else if (typeof value === 'number') {
-    if (Number.isInteger(value) && (value > twinIntegerMax || value < twinIntegerMin)) {
+    if (!Number.isFinite(value)) {
+      problems.push({ path, message: 'the number is too large for any computer. Send it as text.' });
+    } else if (Number.isInteger(value) && (value > twinIntegerMax || value < twinIntegerMin)) {
       problems.push({ path, message: 'whole numbers must lie between -2^52 and 2^52-1. Send it as text.' });
     }
   } else if (typeof value === 'object' && value !== null) {
@@ -124,6 +143,8 @@ function checkNested(value: JsonObject | readonly JsonValue[], { path, depth, pr
   }
   for (const [index, item] of value.entries()) {
     if (problems.length >= problemsMax) return;
-    checkValue(item, { path: `${path}[${index}]`, depth: inside, problems });
+    const place = { path: `${path}[${index}]`, depth: inside, problems };
+    if (item === null) problems.push({ path: place.path, message: 'an array must not hold null. Leave it out.' });
+    else checkValue(item, place);
   }
 }

@@ -25,7 +25,7 @@ import { storeQuotaBytesMin, storeStateBytesMax } from '../limits.ts';
 import { errorCode } from '../model/errors.ts';
 import { type Lane, laneKey } from '../model/lane.ts';
 import type { Message, StreamPosition } from '../model/message.ts';
-import type { Twin } from '../model/twin.ts';
+import type { Twin, TwinSection } from '../model/twin.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counter, Metrics } from '../platform/metrics.ts';
@@ -105,6 +105,8 @@ export interface TwinRecord {
   /** identityKey() of the owner. */
   readonly key: string;
   readonly twin: Twin;
+  /** The desired properties that the owner may have seen last. */
+  readonly seen?: readonly TwinSection[] | undefined;
 }
 
 export class Store {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { JsonObject } from '../../src/model/json.ts';
-import { memberPath, twinBytes, twinProblems, withoutCarrier } from '../../src/model/twin-rules.ts';
+import { memberPath, twinBytes, twinProblems, twinSizeProblem, withoutCarrier } from '../../src/model/twin-rules.ts';
 
 function nested(levels: number): JsonObject {
   let value: JsonObject = { leaf: 1 };
@@ -66,4 +66,22 @@ t.test('what the carrier adds is taken off again', async (t) => {
 
 t.test('a path quotes what is no plain word', async (t) => {
   t.equal(memberPath(memberPath('$', '$edgeHub'), 'properties.desired'), '$.$edgeHub["properties.desired"]');
+});
+
+t.test(
+  'numbers beyond all numbers, and null in an array, are refused; null inside an object of an array is a value',
+  async (t) => {
+    const section = JSON.parse('{"far":1e999,"list":[1,null,[null]],"rows":[{"detail":null}]}') as JsonObject;
+    t.same(
+      twinProblems(section, '$').map((problem) => problem.path),
+      ['$.far', '$.list[1]', '$.list[2][0]'],
+    );
+  },
+);
+
+t.test('a section has a bound by count and one as text, each told apart', async (t) => {
+  t.equal(twinSizeProblem({ a: 'x'.repeat(99) }, '$', 100), undefined);
+  t.match(twinSizeProblem({ a: 'x'.repeat(100) }, '$', 100), { path: '$', message: /101 bytes, at most 100/ });
+  const escapes = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`k${index}`, '\u0001'.repeat(2048)]));
+  t.match(twinSizeProblem(escapes, '$', 32_768), { message: /98369 bytes as JSON, at most 98304/ });
 });

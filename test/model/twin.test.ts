@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import type { JsonObject, JsonValue } from '../../src/model/json.ts';
-import { composePatches, diffPatch, jsonEqual, mergePatch } from '../../src/model/twin.ts';
+import { composePatches, diffPatch, jsonEqual, mergePatch, unitePatches } from '../../src/model/twin.ts';
 import { seededEntropy } from '../support/sim-entropy.ts';
 
 const rows: readonly [string, JsonObject, JsonObject, JsonObject][] = [
@@ -69,3 +69,31 @@ t.test(
     t.end();
   },
 );
+
+t.test('keys that every object inherits are keys like any other', (t) => {
+  const before = JSON.parse('{"constructor":{"a":1},"toString":1,"__proto__":{"x":1}}') as JsonObject;
+  t.same(Object.keys(mergePatch({}, before)), ['constructor', 'toString', '__proto__']);
+  t.same(diffPatch(before, {}), JSON.parse('{"constructor":null,"toString":null,"__proto__":null}'));
+  t.same(Object.keys(mergePatch(before, diffPatch(before, {}))), []);
+  t.same(mergePatch({}, { constructor: { b: null, c: 1 } } as unknown as JsonObject), { constructor: { c: 1 } });
+  t.notOk(jsonEqual({ valueOf: 1 } as unknown as JsonObject, { x: 1 }));
+  t.equal(({} as { readonly x?: number }).x, undefined, 'nothing leaked into other objects');
+  t.end();
+});
+
+t.test('unitePatches leads from either object to the third, for 2000 seeded triples', (t) => {
+  const entropy = seededEntropy(13);
+  for (let round = 0; round < 2000; round += 1) {
+    const [one, two, goal] = [0, 1, 2].map(() => randomObject(entropy, { depth: 2, nulls: false })) as [
+      JsonObject,
+      JsonObject,
+      JsonObject,
+    ];
+    const united = unitePatches(diffPatch(one, goal), diffPatch(two, goal));
+    for (const from of [one, two]) {
+      if (!jsonEqual(mergePatch(from, united), goal)) t.fail(JSON.stringify({ round, one, two, goal, united }));
+    }
+  }
+  t.pass('all triples');
+  t.end();
+});

@@ -4,12 +4,14 @@ import type { TwinRecord, TwinTable } from '../../src/twin/index.ts';
 
 export class MemoryTwins implements TwinTable {
   readonly records = new Map<string, TwinRecord>();
+  failing = false;
 
   twins(): Promise<readonly TwinRecord[]> {
     return Promise.resolve([...this.records.values()]);
   }
 
   saveTwin(record: TwinRecord): Promise<void> {
+    if (this.failing) return Promise.reject(new TypeError('the disk is full'));
     this.records.set(record.key, record);
     return Promise.resolve();
   }

@@ -60,7 +60,7 @@ function bench(): {
 }
 
 t.test('what was reported offline reaches the hub on connect, as one patch', async (t) => {
-  const { hub, cache, sync } = bench();
+  const { hub, cache, sync, clock } = bench();
   sync.watch(module);
   await cache.patchReported(module, { a: 1 });
   await cache.patchReported(module, { b: 2 });
@@ -71,7 +71,10 @@ t.test('what was reported offline reaches the hub on connect, as one patch', asy
   t.equal(cache.owedReported(module), undefined);
   await cache.patchReported(module, { a: null });
   await settle();
-  t.same(hub.patches.at(-1), { a: null });
+  t.equal(hub.patches.length, 1, 'the next patch of a twin keeps its distance');
+  await cache.patchReported(module, { c: 3 });
+  await clock.advance(1000);
+  t.same(hub.patches.slice(1), [{ a: null, c: 3 }]);
   await sync.close();
 });
 

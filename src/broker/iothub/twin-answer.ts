@@ -6,7 +6,7 @@
 //
 // The body is JSON or empty, never plain text: Microsoft's Node client parses it without a net.
 
-import { twinSectionBytesMax } from '../../limits.ts';
+import { twinPatchJsonBytesMax } from '../../limits.ts';
 import { errorMessage, WeirError } from '../../model/errors.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../model/json.ts';
 import type { Twin, TwinSection } from '../../model/twin.ts';
@@ -44,7 +44,7 @@ export function errorAnswer(error: unknown, nowMs: number): TwinAnswer {
 
 /** Throws IOTHUB_TOO_LARGE, IOTHUB_PATCH_INVALID. */
 export function readPatch(payload: Buffer): JsonObject {
-  if (payload.length > twinSectionBytesMax) throw tooLargeError('The patch', payload.length, twinSectionBytesMax);
+  if (payload.length > twinPatchJsonBytesMax) throw tooLargeError('The patch', payload.length, twinPatchJsonBytesMax);
   const parsed = parseJson(payload.toString('utf8'));
   if (!parsed.ok) throw badPatchError(parsed.reason);
   if (!isJsonObject(parsed.value)) throw badPatchError('it is another JSON value');

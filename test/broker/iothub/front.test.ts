@@ -5,8 +5,8 @@ import {
   messageBytesMax,
   methodCallsPerClientMax,
   methodPayloadBytesMax,
+  twinPatchJsonBytesMax,
   twinRequestsPerClientMax,
-  twinSectionBytesMax,
 } from '../../../src/limits.ts';
 import { type Identity, identityKey } from '../../../src/model/address.ts';
 import { WeirError } from '../../../src/model/errors.ts';
@@ -259,7 +259,7 @@ t.test(
       [400, /JSON object/, patch, 'rubbish', undefined],
       [400, /JSON object/, patch, '[1]', undefined],
       [400, /JSON object/, patch, '', undefined],
-      [413, /32769 bytes/, patch, 'x'.repeat(twinSectionBytesMax + 1), undefined],
+      [413, /131073 bytes/, patch, 'x'.repeat(twinPatchJsonBytesMax + 1), undefined],
       [403, /somebody else/, '$iothub/twin/GET/?$rid=1&$identity=d%2Fother', '', undefined],
       [
         404,
