@@ -3,4 +3,5 @@
 export { type RouteProblem, RouterError } from './errors.ts';
 export type { Endpoint, RouterStore, StoredMessage, StoreTarget } from './ports.ts';
 export { upstreamQueue } from './route-parser.ts';
-export { type RouteDefaults, Router, type RouterOptions, type RouterPorts, type RouteSpec } from './router.ts';
+export type { RouteDefaults, RouteSpec } from './route-set.ts';
+export { Router, type RouterOptions, type RouterPorts } from './router.ts';

@@ -1,7 +1,7 @@
 // The words of a route: one token at a time, with its place in the text.
 //
 // Pull, not push: the parser asks for a token in the sense it needs (a keyword, a path item, a string), so that
-// `/messages/modules/from` has an item called `from`, and what follows WHERE is never looked at.
+// `/messages/modules/from` has an item called `from`. What follows WHERE is cut by condition/token.ts.
 //
 // As in IoT Edge: an identifier is every run of characters out of none of ( ) < > @ , ; : \ " / [ ] ? = { } and
 // white space; `/* … */` is a comment, also inside a path, but `/messages/*` opens none when nothing closes it.
@@ -23,11 +23,11 @@ export class RouteSyntaxError extends Error {
 }
 
 export class RouteLexer {
-  readonly #text: string;
+  readonly text: string;
   #position = 0;
 
   constructor(text: string) {
-    this.#text = text;
+    this.text = text;
   }
 
   /** Of the next character that is looked at. */
@@ -40,7 +40,7 @@ export class RouteLexer {
   }
 
   get atEnd(): boolean {
-    return this.#position >= this.#text.length;
+    return this.#position >= this.text.length;
   }
 
   /** Passes blanks and comments. True when there were any. */
@@ -65,7 +65,7 @@ export class RouteLexer {
 
   /** Passes one exact character when it is the next one. */
   take(character: string): boolean {
-    if (this.#text[this.#position] !== character) return false;
+    if (this.text[this.#position] !== character) return false;
     this.#position++;
     return true;
   }
@@ -73,12 +73,12 @@ export class RouteLexer {
   /** A string in single or double quotes, its escapes resolved; undefined when none begins here. Throws RouteSyntaxError inside one. */
   string(): string | undefined {
     const start = this.#position;
-    const quote = this.#text[start];
+    const quote = this.text[start];
     if (quote !== '"' && quote !== "'") return undefined;
     this.#position++;
     let value = '';
     for (;;) {
-      const character = this.#text[this.#position];
+      const character = this.text[this.#position];
       if (character === undefined)
         throw new RouteSyntaxError(`This string is not closed: add ${quote} at its end.`, start);
       if (character === '\\') value += this.#escape();
@@ -93,7 +93,7 @@ export class RouteLexer {
   /** What stands here, for a message: a word, a character, or the end. */
   shown(): string {
     if (this.atEnd) return 'the route ends';
-    return `found \`${this.peekWord() ?? this.#text[this.#position]}\``;
+    return `found \`${this.peekWord() ?? this.text[this.#position]}\``;
   }
 
   #escape(): string {
@@ -105,7 +105,7 @@ export class RouteLexer {
 
   #match(pattern: RegExp): RegExpExecArray | undefined {
     pattern.lastIndex = this.#position;
-    const found = pattern.exec(this.#text);
+    const found = pattern.exec(this.text);
     if (found === null) return undefined;
     this.#position = pattern.lastIndex;
     return found;

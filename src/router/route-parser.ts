@@ -6,13 +6,16 @@
 //
 // Takes everything that IoT Edge takes (blanks and comments around every sign, either kind of quotes, names in
 // any case) and is lenient where that was not: a path may end in `/`, an item may be called like a keyword, and
-// `$` may begin an item. A condition is refused by name: it is not evaluated yet, and a route that ignored its
-// condition would send what was meant to stay.
+// `$` may begin an item. The condition has a grammar of its own (condition/).
 //
 // Whatever is wrong, the answer names the first character that does not fit and what would.
 
 import { routeTextCharactersMax } from '../limits.ts';
 import { isValidId } from '../model/address.ts';
+import { eventSources } from '../model/message.ts';
+import { ConditionTypeError } from './condition/checker.ts';
+import { type Condition, readCondition } from './condition/condition.ts';
+import { ConditionTooLarge } from './condition/parser.ts';
 import type { RouteProblemCode } from './errors.ts';
 import { RouteLexer, RouteSyntaxError } from './route-lexer.ts';
 import { normaliseSource } from './route-match.ts';
@@ -20,8 +23,8 @@ import { normaliseSource } from './route-match.ts';
 export interface ParsedRoute {
   /** As normaliseSource() answers it. */
   readonly sourcePrefix: string;
-  /** Where a parsed WHERE clause will stand. */
-  readonly condition: undefined;
+  /** Undefined: every message of the source. */
+  readonly condition: Condition | undefined;
   /** Name of the queue: `$upstream`, or `<module>/inputs/<input>`. */
   readonly sink: string;
 }
@@ -47,15 +50,20 @@ class Refusal extends RouteSyntaxError {
 export function parseRoute(text: string): ParsedOrProblem {
   if (text.length > routeTextCharactersMax) {
     const message = `The route has ${text.length} characters; at most ${routeTextCharactersMax} are taken.`;
-    return { ok: false, code: 'ROUTER_ROUTE_SYNTAX', message, column: routeTextCharactersMax + 1 };
+    return { ok: false, code: 'ROUTER_ROUTE_TOO_LARGE', message, column: routeTextCharactersMax + 1 };
   }
   try {
     return { ok: true, route: parse(new RouteLexer(text)) };
   } catch (error) {
     if (!(error instanceof RouteSyntaxError)) throw error;
-    const code = error instanceof Refusal ? error.code : 'ROUTER_ROUTE_SYNTAX';
-    return { ok: false, code, message: error.message, column: error.position + 1 };
+    return { ok: false, code: codeOf(error), message: error.message, column: error.position + 1 };
   }
+}
+
+function codeOf(error: RouteSyntaxError): RouteProblemCode {
+  if (error instanceof Refusal) return error.code;
+  if (error instanceof ConditionTypeError) return 'ROUTER_ROUTE_TYPE';
+  return error instanceof ConditionTooLarge ? 'ROUTER_ROUTE_TOO_LARGE' : 'ROUTER_ROUTE_SYNTAX';
 }
 
 function parse(lexer: RouteLexer): ParsedRoute {
@@ -71,13 +79,13 @@ function parse(lexer: RouteLexer): ParsedRoute {
   lexer.skipBlanks();
   const sourcePrefix = normaliseSource(parsePath(lexer));
   lexer.skipBlanks();
-  refuseCondition(lexer);
+  const condition = takeKeyword(lexer, 'WHERE') ? parseCondition(lexer, sourcePrefix) : undefined;
   if (!takeKeyword(lexer, 'INTO')) fail(lexer, `INTO and a destination are missing: write \`INTO ${sinkForms}\`.`);
   lexer.skipBlanks();
   const sink = parseSink(lexer);
   lexer.skipBlanks();
   if (!lexer.atEnd) fail(lexer, 'The route is complete before this: remove what follows the destination.');
-  return { sourcePrefix, condition: undefined, sink };
+  return { sourcePrefix, condition, sink };
 }
 
 function parsePath(lexer: RouteLexer): string {
@@ -109,14 +117,11 @@ function parseItem(lexer: RouteLexer): string | undefined {
   return lexer.word();
 }
 
-function refuseCondition(lexer: RouteLexer): void {
-  const start = lexer.position;
-  if (!takeKeyword(lexer, 'WHERE')) return;
-  throw new Refusal(
-    'ROUTER_ROUTE_CONDITION_UNSUPPORTED',
-    'This version does not evaluate a WHERE clause: remove it and filter in a module, or give the messages an output of their own and route by that.',
-    start,
-  );
+function parseCondition(lexer: RouteLexer, sourcePrefix: string): Condition {
+  const isTwinChange = sourcePrefix.startsWith(eventSources.twinChange.toLowerCase());
+  const { condition, end } = readCondition(lexer.text, { start: lexer.position, isTwinChange });
+  lexer.position = end;
+  return condition;
 }
 
 function parseSink(lexer: RouteLexer): string {

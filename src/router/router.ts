@@ -19,9 +19,8 @@
 // set everything goes upstream: a gateway without a deployment must not lose what its devices send.
 
 import { strict as assert } from 'node:assert';
-import { routedSourcesMax, routesMax } from '../limits.ts';
-import { type Lane, priorityUnset } from '../model/lane.ts';
-import { type Message, messageSource } from '../model/message.ts';
+import type { Lane } from '../model/lane.ts';
+import type { Message } from '../model/message.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
 import type { Log } from '../platform/log.ts';
@@ -29,22 +28,9 @@ import type { Counter, Metrics } from '../platform/metrics.ts';
 import { Drain, type DrainOptions } from './drain.ts';
 import { type RouteProblem, RouterError } from './errors.ts';
 import type { Endpoint, RouterStore, StoreTarget } from './ports.ts';
-import { sourceMatches } from './route-match.ts';
-import { type ParsedRoute, parseRoute, upstreamQueue } from './route-parser.ts';
-
-export interface RouteSpec {
-  readonly name: string;
-  readonly text: string;
-  /** 0 (first) to 9; without one a route comes after those that have one. */
-  readonly priority?: number | undefined;
-  /** Undefined or 0: the default. */
-  readonly timeToLiveSecs?: number | undefined;
-}
-
-export interface RouteDefaults {
-  /** 0: messages never expire. */
-  readonly timeToLiveSecs: number;
-}
+import { upstreamQueue } from './route-parser.ts';
+import { type RouteDefaults, type RouteSpec, readRoutes } from './route-set.ts';
+import { RouteTable } from './route-table.ts';
 
 export interface RouterPorts {
   readonly store: RouterStore;
@@ -57,17 +43,9 @@ export interface RouterPorts {
 export interface RouterOptions {
   /** In force until routes are set. */
   readonly timeToLiveSecs: number;
+  /** Of this gateway: which messages come from its own modules. */
+  readonly deviceId?: string | undefined;
 }
-
-interface Route extends ParsedRoute {
-  readonly name: string;
-  readonly priority: number;
-  readonly timeToLiveSecs: number;
-}
-
-const priorityMax = 9;
-const timeToLiveSecsMax = 4_294_967_295;
-const msPerSecond = 1000;
 
 /** The application property by which a sender asks for a commit at once, and its value. */
 export const durableProperty = { name: 'weir-durable', value: 'now' } as const;
@@ -77,10 +55,10 @@ const defaultRoute: RouteSpec = { name: 'default', text: `FROM /* INTO ${upstrea
 export class Router {
   readonly #ports: RouterPorts;
   readonly #drains = new Map<string, Drain>();
-  readonly #targets = new Map<string, readonly StoreTarget[]>();
   readonly #unrouted: Counter;
   readonly #accepted: Counter;
-  #routes: readonly Route[];
+  readonly #deviceId: string | undefined;
+  #table: RouteTable;
   #stopListening: (() => void) | undefined;
   #state: 'idle' | 'started' | 'closed' = 'idle';
 
@@ -88,19 +66,24 @@ export class Router {
     this.#ports = ports;
     this.#unrouted = ports.metrics.counter('router_messages_dropped_total', { reason: 'no_route' });
     this.#accepted = ports.metrics.counter('router_messages_accepted_total');
-    this.#routes = compile([defaultRoute], options).routes;
+    this.#deviceId = options.deviceId;
+    this.#table = new RouteTable(readRoutes([defaultRoute], options).routes, options);
   }
 
   /** Puts all good routes of `specs` in force in place of the old ones; answers why the others are not. */
   setRoutes(specs: readonly RouteSpec[], defaults: RouteDefaults): readonly RouteProblem[] {
-    const { routes, problems } = compile(specs, defaults);
-    this.#routes = routes;
-    this.#targets.clear();
+    const { routes, problems } = readRoutes(specs, defaults);
+    this.#table = new RouteTable(routes, { deviceId: this.#deviceId });
     this.#ports.log.info('routes in force', { routes: routes.length, refused: problems.length });
     for (const { route, code, message, column } of problems) {
       this.#ports.log.warn('a route is not in force', { route, code, column, reason: message });
     }
     return problems;
+  }
+
+  /** What is wrong with these routes; changes nothing. */
+  checkRoutes(specs: readonly RouteSpec[]): readonly RouteProblem[] {
+    return readRoutes(specs, { timeToLiveSecs: 0 }).problems;
   }
 
   /** Resolves when the message is on stable storage in every queue it goes to, or at once when no route takes it. */
@@ -111,7 +94,7 @@ export class Router {
         message: 'The router is closing. Send again after the restart.',
         retryable: true,
       });
-    const targets = this.#targetsOf(message).map((target) => this.#fresh(target));
+    const targets = this.#table.targetsOf(message).map((target) => this.#fresh(target));
     if (targets.length === 0) {
       this.#unrouted.add();
       return;
@@ -169,7 +152,7 @@ export class Router {
 
   /** Queues that the routes in force fill: the ones that need an endpoint. */
   queues(): readonly string[] {
-    return [...new Set(this.#routes.map(({ sink }) => sink))];
+    return this.#table.sinks();
   }
 
   /** The target as it is for a message that comes now. */
@@ -177,77 +160,4 @@ export class Router {
     const isLive = this.#drains.get(target.queue)?.takesLive(target.priority) ?? false;
     return isLive ? { ...target, live: true } : target;
   }
-
-  #targetsOf(message: Message): readonly StoreTarget[] {
-    const source = messageSource(message);
-    const known = this.#targets.get(source);
-    if (known !== undefined) return known;
-    const targets = targetsFor(this.#routes, source);
-    if (this.#targets.size >= routedSourcesMax) this.#targets.clear();
-    this.#targets.set(source, targets);
-    return targets;
-  }
-}
-
-/** One target for each sink; of several routes to it the smallest priority number decides, then the order they were given in. */
-function targetsFor(routes: readonly Route[], source: string): readonly StoreTarget[] {
-  const bySink = new Map<string, Route>();
-  for (const route of routes) {
-    if (!sourceMatches(route.sourcePrefix, source)) continue;
-    const other = bySink.get(route.sink);
-    if (other === undefined || route.priority < other.priority) bySink.set(route.sink, route);
-  }
-  return [...bySink.values()].map(({ sink, priority, timeToLiveSecs }) => ({
-    queue: sink,
-    priority,
-    live: false,
-    timeToLiveMs: timeToLiveSecs === 0 ? undefined : timeToLiveSecs * msPerSecond,
-  }));
-}
-
-function compile(
-  specs: readonly RouteSpec[],
-  defaults: RouteDefaults,
-): { readonly routes: readonly Route[]; readonly problems: readonly RouteProblem[] } {
-  const routes: Route[] = [];
-  const problems: RouteProblem[] = [];
-  for (const spec of specs) {
-    const problem = settingProblem(spec) ?? (routes.length >= routesMax ? tooMany(spec) : undefined);
-    if (problem !== undefined) {
-      problems.push(problem);
-      continue;
-    }
-    const parsed = parseRoute(spec.text);
-    if (!parsed.ok) {
-      const { code, message, column } = parsed;
-      problems.push({ route: spec.name, code, message: `Route ${spec.name}, character ${column}: ${message}`, column });
-      continue;
-    }
-    const timeToLiveSecs = spec.timeToLiveSecs || defaults.timeToLiveSecs;
-    routes.push({ ...parsed.route, name: spec.name, priority: spec.priority ?? priorityUnset, timeToLiveSecs });
-  }
-  return { routes, problems };
-}
-
-function settingProblem({ name, priority, timeToLiveSecs }: RouteSpec): RouteProblem | undefined {
-  const fits = (value: number | undefined, max: number): boolean =>
-    value === undefined || (Number.isInteger(value) && value >= 0 && value <= max);
-  const problem = (message: string): RouteProblem => {
-    return {
-      route: name,
-      code: 'ROUTER_ROUTE_SETTING_INVALID',
-      message: `Route ${name}: ${message}`,
-      column: undefined,
-    };
-  };
-  if (!fits(priority, priorityMax))
-    return problem(`priority is ${priority}; write a whole number from 0 to ${priorityMax}.`);
-  if (!fits(timeToLiveSecs, timeToLiveSecsMax))
-    return problem(`timeToLiveSecs is ${timeToLiveSecs}; write a whole number from 0 to ${timeToLiveSecsMax}.`);
-  return undefined;
-}
-
-function tooMany({ name }: RouteSpec): RouteProblem {
-  const message = `Route ${name}: at most ${routesMax} routes are in force at a time. Put several modules under one source.`;
-  return { route: name, code: 'ROUTER_TOO_MANY_ROUTES', message, column: undefined };
 }

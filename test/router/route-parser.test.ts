@@ -22,6 +22,13 @@ const valid: readonly [text: string, sourcePrefix: string, sink: string][] = [
   ['FROM /messages/modules/$edgeAgent/* INTO $upstream', '/messages/modules/$edgeagent/', '$upstream'],
   ['FROM /*/messages/* INTO $upstream', '/*/messages/', '$upstream'],
   ['FROM /twinChangeNotifications INTO $upstream', '/twinchangenotifications/', '$upstream'],
+  ["FROM /messages/* WHERE type = 'into' INTO $upstream", '/messages/', '$upstream'],
+  ["  select * from /messages/* where (a = 'x' or\nb = 'y') into $upstream ", '/messages/', '$upstream'],
+  [
+    "FROM /messages/* WHERE a = 'b' /* INTO nothing */ INTO BrokeredEndpoint('/modules/c/inputs/d')",
+    '/messages/',
+    'c/inputs/d',
+  ],
   ['/* all */ FROM /messages /* telemetry */ INTO $upstream /* that is all */', '/messages/', '$upstream'],
 ];
 
@@ -46,13 +53,31 @@ const invalid: readonly [text: string, column: number, message: RegExp][] = [
   ['FROM /messages/* INTO BrokeredEndpoint("/modules/C/inputs/d"', 61, /parenthesis \) is missing/],
   ['FROM /messages/* INTO $upstream;', 32, /complete before this.*`;`/],
   ['FROM /messages/* INTO $upstream, $upstream', 32, /complete before this/],
-  ['FROM /messages/* WHERE temperature > 20 INTO $upstream', 18, /does not evaluate a WHERE clause/],
-  ["FROM /messages/* where x = '\\q INTO", 18, /does not evaluate a WHERE clause/],
+  ['FROM /messages/* WHERE temperature > 20 INTO $upstream', 36, /text and a number.*write as_number\(temperature\)/],
+  ["FROM /messages/* where x = '\\q INTO", 29, /may follow a backslash/],
+  ['FROM /messages/* WHERE temp == 100 INTO $upstream', 30, /One = compares.*`=`/],
+  ['FROM /messages/* WHERE INTO $upstream', 24, /condition is missing.*`INTO`/],
+  ['FROM /messages/* WHERE', 23, /INTO and a destination are missing/],
+  ['FROM /messages/* WHERE true', 28, /INTO and a destination are missing.*the route ends/],
+  ["FROM /messages/* WHERE type = 'a' && true INTO $upstream", 35, /An operator or INTO.*`&&`.*Write AND/],
+  ['FROM /messages/* WHERE len(x) > 3 INTO $upstream', 24, /no function `len`: write length\(\)/],
+  ['FROM /messages/* WHERE (true INTO $upstream', 29, /opened at character 24 is not closed/],
+  ['FROM /messages/* WHERE true) INTO $upstream', 28, /closes nothing/],
+  ['FROM /messages/* WHERE x = "a INTO $upstream', 28, /not closed: add "/],
+  ['FROM /messages/* WHERE x = @ INTO $upstream', 28, /`@` means nothing/],
+  ['FROM /messages/* WHERE true INTO', 33, /A destination is missing/],
+  ['FORM /messages/* INTO $upstream', 1, /begins with FROM/],
+  ['SELECT FROM /messages/* INTO $upstream', 8, /SELECT \*/],
+  ['FROM INTO $upstream', 6, /A source is a path/],
+  ['FROM /messages/* INTO "/modules/a/inputs/b"', 23, /A destination is missing/],
+  ['FROM /messages/* INTO /modules/a/inputs/b', 23, /A destination is missing/],
+  ['FROM /messages/* INTO upstream', 23, /no destination `upstream`/],
+  ['FROM /messages/* INTO BrokeredEndpoint(""/modules/C/inputs/d"")', 40, /not the address/],
 ];
 
 t.test('routes that are taken', async (t) => {
   for (const [text, sourcePrefix, sink] of valid) {
-    t.same(parseRoute(text), { ok: true, route: { sourcePrefix, condition: undefined, sink } }, JSON.stringify(text));
+    t.match(parseRoute(text), { ok: true, route: { sourcePrefix, sink } }, JSON.stringify(text));
   }
 });
 
@@ -63,8 +88,36 @@ t.test('routes that are refused name the first wrong character and the mend', as
 });
 
 t.test('refusals have codes', async (t) => {
-  t.match(parseRoute('FROM /a WHERE x INTO $upstream'), { code: 'ROUTER_ROUTE_CONDITION_UNSUPPORTED' });
+  t.match(parseRoute('FROM /a WHERE x = 3 INTO $upstream'), { code: 'ROUTER_ROUTE_TYPE' });
+  t.match(parseRoute('FROM /a WHERE nope() INTO $upstream'), { code: 'ROUTER_ROUTE_TYPE' });
   t.match(parseRoute('FROM /a INTO $nowhere'), { code: 'ROUTER_ROUTE_ENDPOINT_UNKNOWN' });
   t.match(parseRoute('FROM a'), { code: 'ROUTER_ROUTE_SYNTAX' });
-  t.match(parseRoute(`FROM /${'a'.repeat(5000)} INTO $upstream`), { code: 'ROUTER_ROUTE_SYNTAX', column: 4097 });
+  t.match(parseRoute(`FROM /${'a'.repeat(5000)} INTO $upstream`), { code: 'ROUTER_ROUTE_TOO_LARGE', column: 4097 });
+});
+
+t.test('hostile routes are refused by their size, quickly', async (t) => {
+  const started = process.hrtime.bigint();
+  const deep = `${'('.repeat(1500)}true${')'.repeat(1500)}`;
+  t.match(parseRoute(`FROM /a WHERE ${deep} INTO $upstream`), {
+    code: 'ROUTER_ROUTE_TOO_LARGE',
+    message: /64 levels deep/,
+  });
+  t.match(parseRoute(`FROM /a WHERE ${'NOT '.repeat(900)}true INTO $upstream`), { code: 'ROUTER_ROUTE_TOO_LARGE' });
+  t.match(parseRoute(`FROM /a WHERE ${'- '.repeat(900)}1 = 1 INTO $upstream`), { code: 'ROUTER_ROUTE_TOO_LARGE' });
+  t.match(parseRoute(`FROM /a WHERE ${'abs('.repeat(900)} INTO $upstream`), { code: 'ROUTER_ROUTE_TOO_LARGE' });
+  const wide = Array.from({ length: 700 }, () => 'a').join(' || ');
+  t.match(parseRoute(`FROM /a WHERE ${wide} = 'x' INTO $upstream`), {
+    code: 'ROUTER_ROUTE_TOO_LARGE',
+    message: /more than 256 parts/,
+  });
+  t.match(parseRoute(`FROM /a WHERE x = '${'y'.repeat(1_000_000)}' INTO $upstream`), {
+    code: 'ROUTER_ROUTE_TOO_LARGE',
+  });
+  t.ok(parseRoute(`FROM /a WHERE 1${'0'.repeat(4000)} > 0 INTO $upstream`).ok, 'a number of 4000 digits is infinite');
+  t.ok(parseRoute(`FROM /a WHERE ${'('.repeat(63)}true${')'.repeat(63)} INTO $upstream`).ok);
+  for (const sign of ['(', ')', "'", '"', '/*', '*/', '$', '{', '-', '\\', 'e', '?', '<', ',']) {
+    t.doesNotThrow(() => parseRoute(`FROM /a WHERE ${sign.repeat(2000)} INTO $upstream`), sign);
+    t.doesNotThrow(() => parseRoute(`FROM ${sign.repeat(4000)}`));
+  }
+  t.ok(Number(process.hrtime.bigint() - started) < 2e9, 'all of that within two seconds');
 });

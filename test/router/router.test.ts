@@ -3,7 +3,8 @@ import { priorityUnset } from '../../src/model/lane.ts';
 import type { Message } from '../../src/model/message.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import type { StoredMessage, StoreTarget } from '../../src/router/ports.ts';
-import { Router, type RouteSpec } from '../../src/router/router.ts';
+import type { RouteSpec } from '../../src/router/route-set.ts';
+import { Router } from '../../src/router/router.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { numberedMessage, sequenceOf } from '../support/messages.ts';
 import { keptLog } from '../support/quiet-log.ts';
@@ -117,7 +118,7 @@ t.test('a bad route is named and does not take the others with it', async (t: Te
   const problems = router.setRoutes(
     [
       route('typo', 'FROM /messages/* INTOO $upstream'),
-      route('condition', 'FROM /messages/* WHERE x INTO $upstream'),
+      route('condition', 'FROM /messages/* WHERE x > 20 INTO $upstream'),
       route('priority', 'FROM /messages/* INTO $upstream', { priority: 10 }),
       route('ttl', 'FROM /messages/* INTO $upstream', { timeToLiveSecs: -1 }),
       route('good', 'FROM /messages/* INTO BrokeredEndpoint("/modules/a/inputs/b")'),
@@ -126,7 +127,7 @@ t.test('a bad route is named and does not take the others with it', async (t: Te
   );
   t.match(problems, [
     { route: 'typo', code: 'ROUTER_ROUTE_SYNTAX', column: 18, message: /Route typo, character 18: / },
-    { route: 'condition', code: 'ROUTER_ROUTE_CONDITION_UNSUPPORTED', column: 18 },
+    { route: 'condition', code: 'ROUTER_ROUTE_TYPE', column: 26, message: /write as_number\(x\)/ },
     { route: 'priority', code: 'ROUTER_ROUTE_SETTING_INVALID', column: undefined, message: /0 to 9/ },
     { route: 'ttl', code: 'ROUTER_ROUTE_SETTING_INVALID' },
   ]);
