@@ -1,22 +1,38 @@
 // What devices reach through the broker: telemetry goes to ingest, twins are read and reported.
 //
 // The device protocol's front (broker/iothub) calls this; it has checked that the speaker is the identity it
-// speaks for, or asked mayActFor. Only `$edgeHub` speaks for others: for every identity of its own device.
+// speaks for, or asked mayActFor. Only `$edgeHub` speaks for others: for every identity of its own device, and for the
+// devices that have its device as their parent, with their modules.
 
 import { edgeHubId, type Identity } from '../model/address.ts';
 import type { JsonObject } from '../model/json.ts';
 import type { Message } from '../model/message.ts';
 import type { Twin } from '../model/twin.ts';
+import type { HubDatabase } from './database.ts';
 import type { Ingest } from './ingest.ts';
+import type { Registry } from './registry.ts';
+import { Scope } from './scope.ts';
 import type { Twins } from './twins.ts';
 
 export class HubDeviceBackend {
   readonly #ingest: Ingest;
   readonly #twins: Twins;
 
-  constructor(ports: { readonly ingest: Ingest; readonly twins: Twins }) {
+  readonly #registry: Registry;
+  readonly #scope: Scope;
+
+  constructor(ports: {
+    readonly ingest: Ingest;
+    readonly twins: Twins;
+    readonly registry: Registry;
+    readonly database: HubDatabase;
+    /** A short digest of a text. */
+    readonly digest: (text: string) => string;
+  }) {
     this.#ingest = ports.ingest;
     this.#twins = ports.twins;
+    this.#registry = ports.registry;
+    this.#scope = new Scope(ports);
   }
 
   /** Resolves after the message is in the event log, or an earlier copy of it was. */
@@ -34,10 +50,29 @@ export class HubDeviceBackend {
   }
 
   mayActFor(speaker: Identity, owner: Identity): boolean {
-    return speaker.moduleId === edgeHubId && speaker.deviceId === owner.deviceId;
+    if (speaker.moduleId !== edgeHubId) return false;
+    return speaker.deviceId === owner.deviceId || this.#registry.isBehind(speaker.deviceId, owner);
   }
 
   gatewayOf({ deviceId }: Identity): Identity | undefined {
-    return { deviceId, moduleId: edgeHubId };
+    const parent = this.#registry.find({ deviceId })?.parent;
+    return { deviceId: parent ?? deviceId, moduleId: edgeHubId };
+  }
+
+  /**
+   * A gateway may hold messages of a device that was behind it and is so no more: they were acknowledged to the device
+   * and must not be lost, nor block what is behind them. They are the gateway's own then.
+   */
+  takesOver(speaker: Identity): boolean {
+    return speaker.moduleId === edgeHubId;
+  }
+
+  scopeVersion(speaker: Identity): string | undefined {
+    return speaker.moduleId === edgeHubId ? this.#scope.version(speaker.deviceId) : undefined;
+  }
+
+  /** Throws HUB_ARGUMENT_INVALID. */
+  scopePage(speaker: Identity, after: string | undefined): JsonObject {
+    return this.#scope.page(speaker.deviceId, after);
   }
 }

@@ -95,10 +95,19 @@ export class CertificateStore {
     await this.#renewing;
   }
 
-  /** Keys and chain for a TLS listener. */
-  serverContext(): TlsContext {
+  /**
+   * Keys and chain for a TLS listener, which asks its clients for a certificate and lets in also whoever has none: what
+   * it is worth is decided later. `deviceAuthoritiesPem`: who issues to devices. Certificates by this node's own
+   * authority, which modules have, prove nothing to it.
+   */
+  serverContext(deviceAuthoritiesPem?: string): TlsContext {
     const { certificatePem, privateKeyPem } = ready(this.#server);
-    return this.#ports.tlsContext({ certificatePem, privateKeyPem });
+    return this.#ports.tlsContext({
+      certificatePem,
+      privateKeyPem,
+      clientCertificates: 'request',
+      ...(deviceAuthoritiesPem === undefined ? {} : { authoritiesPem: deviceAuthoritiesPem }),
+    });
   }
 
   /** The chain a client sees, leaf first. */

@@ -48,6 +48,7 @@ export interface HttpCall {
   readonly method: string;
   readonly path: string;
   readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
@@ -208,10 +209,12 @@ function open(call: HttpCall): Promise<{ readonly status: number; readonly body:
         method: call.method,
         path: call.path,
         agent: false,
-        headers:
-          call.body === undefined
+        headers: {
+          ...(call.body === undefined
             ? {}
-            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(call.body) },
+            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(call.body) }),
+          ...call.headers,
+        },
         ...(call.signal === undefined ? {} : { signal: call.signal }),
       },
       (incoming) => {

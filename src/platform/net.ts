@@ -48,6 +48,9 @@ export interface PeerCertificate {
   readonly authorised: boolean;
   /** OpenSSL's reason when they do not, such as `CERT_HAS_EXPIRED`; else undefined. */
   readonly problem: string | undefined;
+  /** Its life, milliseconds since 1970 UTC. */
+  readonly validFromMs: number;
+  readonly validToMs: number;
 }
 
 /** What stands around the stream of a listener. */

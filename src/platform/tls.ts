@@ -101,6 +101,8 @@ function peerCertificate(
     thumbprint: plainHex(certificate.fingerprint),
     authorised: problem === undefined,
     problem,
+    validFromMs: Date.parse(certificate.validFrom),
+    validToMs: Date.parse(certificate.validTo),
   };
 }
 

@@ -100,3 +100,84 @@ t.test('disabling a device shuts out its modules as well', async (t) => {
   t.match(await door.authenticate(claim(hub, edgeHub, device.keys.primaryKey)), { admitted: true });
   hub.database.close();
 });
+
+const hourMs = 3_600_000;
+const sha1 = 'a1'.repeat(20);
+const sha256 = 'b2'.repeat(32);
+
+t.test('who has a certificate in the registry enters by it alone, by either thumbprint', async (t) => {
+  const hub = hubState(t.testdir());
+  const { registry, clock } = hub;
+  const door = authenticator(hub);
+  registry.createDevice('cam', {
+    authentication: { kind: 'selfSigned', primaryThumbprint: sha1.toUpperCase(), secondaryThumbprint: sha256 },
+  });
+  const cam: Identity = { deviceId: 'cam' };
+  const shown = (fields: object = {}) => ({
+    commonName: 'anything',
+    fingerprint: 'c3'.repeat(32),
+    thumbprint: 'd4'.repeat(20),
+    authorised: false,
+    problem: 'DEPTH_ZERO_SELF_SIGNED_CERT',
+    validFromMs: clock.wallMs() - hourMs,
+    validToMs: clock.wallMs() + hourMs,
+    ...fields,
+  });
+  const attempt = {
+    clientId: 'cam',
+    username: formatUsername('hub.example', cam),
+    password: undefined,
+    remote: 'test',
+  };
+  for (const fields of [{ thumbprint: sha1 }, { fingerprint: sha256 }]) {
+    t.match(await door.authenticate({ ...attempt, certificate: shown(fields) }), {
+      admitted: true,
+      expiresAtMs: clock.wallMs() + hourMs,
+    });
+  }
+  const refused: readonly (readonly [string, object, RegExp])[] = [
+    ['none', {}, /showed none/],
+    ['another', { certificate: shown() }, /none of those/],
+    ['an old one', { certificate: shown({ thumbprint: sha1, validToMs: clock.wallMs() }) }, /ended/],
+    ['a future one', { certificate: shown({ thumbprint: sha1, validFromMs: clock.wallMs() + 1 }) }, /valid from/],
+    ['a token', claim(hub, cam, Buffer.alloc(0).toString('base64')), /showed none/],
+  ];
+  for (const [what, fields, detail] of refused)
+    t.match(await door.authenticate({ ...attempt, ...fields }), { admitted: false, detail }, what);
+  hub.database.close();
+});
+
+t.test('by an authority’s certificate enters whom it names, where an authority is known', async (t) => {
+  const hub = hubState(t.testdir());
+  const { registry, clock } = hub;
+  registry.createDevice('cam', { authentication: { kind: 'certificateAuthority' } });
+  const door = new HubAuthenticator(
+    { registry, verify: verifyToken, clock },
+    { hostnames: ['hub.example'], trustsAuthorities: true },
+  );
+  const certificate = {
+    commonName: 'cam',
+    fingerprint: sha256,
+    thumbprint: sha1,
+    authorised: true,
+    problem: undefined,
+    validFromMs: clock.wallMs() - hourMs,
+    validToMs: clock.wallMs() + hourMs,
+  };
+  const attempt = {
+    clientId: 'cam',
+    username: formatUsername('hub.example', { deviceId: 'cam' }),
+    password: undefined,
+    remote: 'test',
+    certificate,
+  };
+  t.match(await door.authenticate(attempt), { admitted: true });
+  const stranger = { ...certificate, authorised: false, problem: 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY' };
+  t.match(await door.authenticate({ ...attempt, certificate: stranger }), { admitted: false, detail: /UNABLE_TO_GET/ });
+  t.match(await door.authenticate({ ...attempt, certificate: { ...certificate, commonName: 'other' } }), {
+    admitted: false,
+    detail: /for 'other'/,
+  });
+  t.match(await authenticator(hub).authenticate(attempt), { admitted: false, detail: /--device-ca/ });
+  hub.database.close();
+});

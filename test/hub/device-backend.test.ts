@@ -31,3 +31,38 @@ t.test('only $edgeHub acts for others, and only for its own device', async (t) =
   t.notOk(backend.mayActFor({ deviceId: 'gw', moduleId: 'm' }, { deviceId: 'gw', moduleId: 'n' }));
   hub.database.close();
 });
+
+t.test('$edgeHub acts for the devices behind its own one and their modules, and for no others', async (t) => {
+  const hub = hubState(t.testdir());
+  const { registry } = hub;
+  const backend = new HubDeviceBackend(hub);
+  for (const id of ['gw', 'gw2']) registry.createDevice(id, { edge: true });
+  registry.createDevice('leaf', { parent: 'gw' });
+  registry.createDevice('free');
+  const edgeHub = { deviceId: 'gw', moduleId: '$edgeHub' };
+  t.ok(backend.mayActFor(edgeHub, { deviceId: 'leaf' }));
+  t.ok(backend.mayActFor(edgeHub, { deviceId: 'leaf', moduleId: 'm' }));
+  t.notOk(backend.mayActFor(edgeHub, { deviceId: 'free' }));
+  t.notOk(backend.mayActFor(edgeHub, { deviceId: 'gw2', moduleId: 'm' }));
+  t.notOk(backend.mayActFor({ deviceId: 'gw', moduleId: '$edgeAgent' }, { deviceId: 'leaf' }));
+  t.notOk(backend.mayActFor({ deviceId: 'gw2', moduleId: '$edgeHub' }, { deviceId: 'leaf' }));
+  t.same(backend.gatewayOf({ deviceId: 'leaf', moduleId: 'm' }), edgeHub);
+  t.same(backend.gatewayOf({ deviceId: 'gw', moduleId: 'm' }), edgeHub);
+  registry.update({ deviceId: 'leaf' }, { parent: 'gw2' });
+  t.notOk(backend.mayActFor(edgeHub, { deviceId: 'leaf' }));
+  t.same(backend.gatewayOf({ deviceId: 'leaf' }), { deviceId: 'gw2', moduleId: '$edgeHub' });
+  hub.database.close();
+});
+
+t.test('only $edgeHub is told of a scope, and takes over what devices left with it', async (t) => {
+  const hub = hubState(t.testdir());
+  hub.registry.createDevice('gw', { edge: true });
+  const backend = new HubDeviceBackend(hub);
+  t.type(backend.scopeVersion({ deviceId: 'gw', moduleId: '$edgeHub' }), 'string');
+  t.ok(backend.takesOver({ deviceId: 'gw', moduleId: '$edgeHub' }));
+  for (const other of [{ deviceId: 'gw' }, { deviceId: 'gw', moduleId: '$edgeAgent' }]) {
+    t.equal(backend.scopeVersion(other), undefined);
+    t.notOk(backend.takesOver(other));
+  }
+  hub.database.close();
+});

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { hubModulesPerDeviceMax } from '../../src/limits.ts';
+import { hubModulesPerDeviceMax, scopeIdentitiesMax } from '../../src/limits.ts';
 import { identityKey } from '../../src/model/address.ts';
 import { hubState } from '../support/hub-state.ts';
 
@@ -130,5 +130,114 @@ t.test('devices are listed by id in pages', async (t) => {
   t.same(ids(registry.devices({ top: 2 })), ['a', 'b']);
   t.same(ids(registry.devices({ after: 'b' })), ['c']);
   t.equal(registry.deviceCount(), 3);
+  database.close();
+});
+
+t.test('a device has a gateway for a parent, and nothing else', async (t) => {
+  const { registry, database } = hubState(t.testdir());
+  registry.createDevice('gw', { edge: true });
+  registry.createDevice('plain');
+  t.equal(registry.createDevice('leaf', { parent: 'gw' }).parent, 'gw');
+  t.same(registry.children('gw'), ['leaf']);
+  t.ok(registry.isBehind('gw', { deviceId: 'leaf', moduleId: 'm' }));
+  t.notOk(registry.isBehind('gw', { deviceId: 'plain' }));
+  const refusals: readonly (() => unknown)[] = [
+    () => registry.createDevice('a', { parent: 'plain' }),
+    () => registry.createDevice('b', { parent: 'gw', edge: true }),
+    () => registry.update({ deviceId: 'leaf' }, { edge: true }),
+    () => registry.update({ deviceId: 'gw' }, { parent: 'gw' }),
+  ];
+  for (const refusal of refusals) t.throws(refusal, { code: 'HUB_ARGUMENT_INVALID' });
+  t.throws(() => registry.createDevice('c', { parent: 'nobody' }), { code: 'HUB_DEVICE_NOT_FOUND' });
+  t.equal(registry.find({ deviceId: 'a' }), undefined, 'a refused device is not there');
+  t.equal(registry.update({ deviceId: 'leaf' }, { parent: null }).parent, undefined);
+  registry.update({ deviceId: 'leaf' }, { parent: 'gw' });
+  registry.delete({ deviceId: 'gw' });
+  t.equal(registry.get({ deviceId: 'leaf' }).parent, undefined, 'a child outlives its gateway');
+  database.close();
+});
+
+t.test('whatever changes a scope is told to its gateway, once each', async (t) => {
+  const { registry, database } = hubState(t.testdir());
+  for (const id of ['gw', 'gw2']) registry.createDevice(id, { edge: true });
+  const told: string[] = [];
+  registry.onScopeChanged((gatewayId) => told.push(gatewayId));
+  const expectTold = (what: string, gateways: readonly string[]): void => {
+    t.same(told.splice(0), gateways, what);
+  };
+  registry.createDevice('free');
+  registry.createModule('gw', 'own');
+  expectTold('nothing of a scope', []);
+  registry.createDevice('leaf', { parent: 'gw' });
+  expectTold('a new device', ['gw']);
+  registry.createModule('leaf', 'm');
+  expectTold('a new module', ['gw']);
+  registry.update({ deviceId: 'leaf', moduleId: 'm' }, { enabled: false });
+  expectTold('a change of a module', ['gw']);
+  registry.update({ deviceId: 'leaf' }, { enabled: false });
+  expectTold('a disabled device', ['gw']);
+  registry.update({ deviceId: 'leaf' }, { parent: 'gw2' });
+  expectTold('a move', ['gw', 'gw2']);
+  registry.delete({ deviceId: 'leaf', moduleId: 'm' });
+  registry.delete({ deviceId: 'leaf' });
+  expectTold('deletions', ['gw2', 'gw2']);
+  database.close();
+});
+
+t.test('a gateway holds a limited scope, and says so', async (t) => {
+  const { registry, database } = hubState(t.testdir());
+  registry.createDevice('gw', { edge: true });
+  registry.createDevice('leaf0', { parent: 'gw' });
+  database.run(
+    `WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?)
+     INSERT INTO identity SELECT 'leaf' || n, '', generation, etag, enabled, NULL, primary_key, secondary_key, edge, NULL,
+       created_ms, authentication, NULL, NULL, parent FROM identity, number WHERE device = 'leaf0'`,
+    scopeIdentitiesMax - 2,
+  );
+  registry.createModule('leaf0', 'm');
+  t.throws(() => registry.createModule('leaf0', 'n'), {
+    code: 'HUB_LIMIT_REACHED',
+    message: /2048 devices and modules/,
+  });
+  t.throws(() => registry.createDevice('late', { parent: 'gw' }), { code: 'HUB_LIMIT_REACHED' });
+  registry.createDevice('late');
+  t.throws(() => registry.update({ deviceId: 'late' }, { parent: 'gw' }), { code: 'HUB_LIMIT_REACHED' });
+  registry.update({ deviceId: 'leaf0' }, { enabled: false });
+  t.equal(registry.get({ deviceId: 'late' }).parent, undefined);
+  database.close();
+});
+
+t.test('keys and certificates take each other’s place, and each change ends connections', async (t) => {
+  const { registry, database } = hubState(t.testdir());
+  const revoked: string[] = [];
+  registry.onRevoked((identity) => revoked.push(identityKey(identity)));
+  const device = registry.createDevice('cam');
+  const identity = { deviceId: 'cam' };
+  t.throws(() => registry.update(identity, { authentication: { kind: 'selfSigned' } }), {
+    code: 'HUB_ARGUMENT_INVALID',
+  });
+  t.throws(() => registry.update(identity, { authentication: { kind: 'selfSigned', primaryThumbprint: 'xyz' } }), {
+    message: /openssl x509/,
+  });
+  const colons = 'AB:'.repeat(20).slice(0, -1);
+  const signed = registry.update(identity, { authentication: { kind: 'selfSigned', primaryThumbprint: colons } });
+  t.same(signed.thumbprints, { primary: 'ab'.repeat(20), secondary: undefined });
+  t.same(signed.keys, { primaryKey: '', secondaryKey: '' });
+  const next = registry.update(identity, {
+    authentication: { kind: 'selfSigned', secondaryThumbprint: 'c'.repeat(64) },
+  });
+  t.same(next.thumbprints, { primary: 'ab'.repeat(20), secondary: 'c'.repeat(64) });
+  t.equal(
+    registry.update(identity, { authentication: { kind: 'certificateAuthority' } }).authentication,
+    'certificateAuthority',
+  );
+  const keyed = registry.update(identity, { authentication: { kind: 'sas' } });
+  t.not(keyed.keys.primaryKey, device.keys.primaryKey);
+  t.same(revoked, ['cam', 'cam', 'cam', 'cam']);
+  registry.update(identity, { statusReason: 'as before' });
+  t.equal(revoked.length, 4);
+  t.throws(() => registry.createDevice('gw', { edge: true, authentication: { kind: 'certificateAuthority' } }), {
+    code: 'HUB_ARGUMENT_INVALID',
+  });
   database.close();
 });

@@ -4,7 +4,7 @@ import type { CommandModule } from 'yargs';
 import type { JsonObject } from '../../model/json.ts';
 import { type CliContext, writeJson } from '../context.ts';
 import { type Cell, formatTable } from '../table.ts';
-import { isEdge } from './device-text.ts';
+import { isEdge, parentOf } from './device-text.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
 
 export interface DeviceListOptions extends HubClientOptions {
@@ -27,7 +27,7 @@ async function listDevices(context: CliContext, options: DeviceListOptions): Pro
   if (options.json) return await writeJson(context, devices);
   const rows = devices.map((device) => row(device));
   await context.terminal.write(
-    formatTable(context.terminal, ['DEVICE', 'KIND', 'STATUS', 'CONNECTION', 'CREATED'], rows) ||
+    formatTable(context.terminal, ['DEVICE', 'KIND', 'STATUS', 'CONNECTION', 'CREATED', 'PARENT'], rows) ||
       'No devices. Create one with: weir hub device create gw-1 --edge\n',
   );
 }
@@ -50,5 +50,6 @@ function row(device: JsonObject): readonly Cell[] {
     { text: String(device['status']), colour: device['status'] === 'enabled' ? undefined : 'yellow' },
     { text: connected ? 'connected' : '-', colour: connected ? 'green' : undefined },
     String(device['createdTime']),
+    parentOf(device) ?? '-',
   ];
 }

@@ -3,7 +3,7 @@
 import type { CommandModule } from 'yargs';
 import { type CliContext, writeJson } from '../context.ts';
 import { formatTable } from '../table.ts';
-import { isEdge } from './device-text.ts';
+import { authMethodOf, isEdge, parentOf } from './device-text.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
 
 export interface DeviceShowOptions extends HubClientOptions {
@@ -32,6 +32,8 @@ async function showDevice(context: CliContext, options: DeviceShowOptions): Prom
   const facts = [
     ['device', String(device['deviceId'])],
     ['kind', isEdge(device) ? 'edge' : 'device'],
+    ...(parentOf(device) === undefined ? [] : [['parent', String(parentOf(device))]]),
+    ['auth', authMethodOf(device)],
     ['status', String(device['status'])],
     ['connection', String(device['connectionState'])],
     ['created', String(device['createdTime'])],

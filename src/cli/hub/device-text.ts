@@ -13,12 +13,45 @@ export function connectionStringOf(
   { hostname, mqttPort }: HubAddress,
   key: 'primaryKey' | 'secondaryKey' = 'primaryKey',
 ): string {
-  return formatConnectionString({
+  const shared = member(device, 'authentication', 'symmetricKey', key);
+  const text = formatConnectionString({
     hostName: hostname,
     deviceId: String(device['deviceId']),
-    sharedAccessKey: String(member(device, 'authentication', 'symmetricKey', key)),
+    ...(typeof shared === 'string' ? { sharedAccessKey: shared } : {}),
     ...(mqttPort === mqttTlsPort ? {} : { port: mqttPort }),
   });
+  return typeof shared === 'string' ? text : `${text};x509=true`;
+}
+
+/** For a device behind a gateway: what its SDK is given. The gateway's name is for the person to fill in. */
+export function leafConnectionString(device: JsonObject, { hostname }: HubAddress): string {
+  const key = member(device, 'authentication', 'symmetricKey', 'primaryKey');
+  const base = formatConnectionString({ hostName: hostname, deviceId: String(device['deviceId']) });
+  const proof = typeof key === 'string' ? `SharedAccessKey=${key}` : 'x509=true';
+  return `${base};${proof};GatewayHostName=HOSTNAME-OF-THE-GATEWAY`;
+}
+
+/** What to do with it. */
+export function leafStep(gateway: string): string {
+  return [
+    `Next: put the host name of ${gateway} (hostname in its config.toml) into this string and give it to the device's SDK.`,
+    `The device trusts the certificate in certs/authority.crt of the data directory of ${gateway}.`,
+    '',
+  ].join('\n');
+}
+
+/** Id of the gateway that a leaf device stands behind. */
+export function parentOf(device: JsonObject): string | undefined {
+  const { parentScopes } = device;
+  const scope = Array.isArray(parentScopes) ? parentScopes[0] : undefined;
+  return typeof scope === 'string' ? /^ms-azure-iot-edge:\/\/(.+)-\d+$/.exec(scope)?.[1] : undefined;
+}
+
+/** az's word for how a device proves itself. */
+export function authMethodOf(device: JsonObject): string {
+  const type = member(device, 'authentication', 'type');
+  if (type === 'selfSigned') return 'x509_thumbprint';
+  return type === 'certificateAuthority' ? 'x509_ca' : 'shared_private_key';
 }
 
 /** What to write into the gateway's configuration. */

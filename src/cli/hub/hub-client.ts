@@ -5,6 +5,7 @@
 
 import { errorCode, WeirError } from '../../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../model/json.ts';
+import type { HttpCall } from '../../platform/http.ts';
 import type { CliContext, GlobalOptions } from '../context.ts';
 
 export interface HubClientOptions extends GlobalOptions {
@@ -39,10 +40,12 @@ export class HubClient {
   }
 
   /** The answer's JSON; null when it has no body. `path` segments are the caller's to encode. */
-  async call(method: string, path: string, body?: string): Promise<JsonValue> {
-    const answer = await this.#reach(() =>
-      this.#context.http.call({ socketPath: this.#socketPath, method, path, ...(body === undefined ? {} : { body }) }),
-    );
+  call(method: string, path: string, body?: string): Promise<JsonValue> {
+    return this.#call({ method, path, ...(body === undefined ? {} : { body }) });
+  }
+
+  async #call(request: Omit<HttpCall, 'socketPath'>): Promise<JsonValue> {
+    const answer = await this.#reach(() => this.#context.http.call({ socketPath: this.#socketPath, ...request }));
     if (answer.status >= firstErrorStatus) throw refusal(answer.status, answer.body);
     if (answer.body === '') return null;
     const parsed = parseJson(answer.body);
@@ -52,6 +55,11 @@ export class HubClient {
         message: `The hub's answer is not JSON: ${parsed.reason}. Is ${this.#socketPath} really a hub?`,
       });
     return parsed.value;
+  }
+
+  /** Changes what is there already, whoever changed it last. */
+  async change(path: string, body: string): Promise<void> {
+    await this.#call({ method: 'PUT', path, body, headers: { 'if-match': '*' } });
   }
 
   /** The same for answers that are objects. */

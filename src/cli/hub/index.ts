@@ -8,7 +8,9 @@ import { deviceConnectionStringCommand } from './device-connection-string.ts';
 import { deviceCreateCommand } from './device-create.ts';
 import { deviceDeleteCommand } from './device-delete.ts';
 import { deviceListCommand } from './device-list.ts';
+import { deviceAddChildrenCommand, deviceSetParentCommand } from './device-parent.ts';
 import { deviceShowCommand } from './device-show.ts';
+import { deviceUpdateCommand } from './device-update.ts';
 import type { HubClientOptions } from './hub-client.ts';
 import { importCommand } from './import.ts';
 import { monitorCommand } from './monitor.ts';
@@ -59,7 +61,8 @@ function hubOptions(yargs: Argv<GlobalOptions>): Argv<HubClientOptions> {
 }
 
 function deviceCommand(context: CliContext): CommandModule<HubClientOptions, HubClientOptions> {
-  const what = 'Name what to do: weir hub device create, list, show, delete or connection-string';
+  const what =
+    'Name what to do: weir hub device create, list, show, update, set-parent, add-children, delete or connection-string';
   return {
     command: 'device',
     describe: 'who may connect',
@@ -68,6 +71,9 @@ function deviceCommand(context: CliContext): CommandModule<HubClientOptions, Hub
         .command(deviceCreateCommand(context))
         .command(deviceListCommand(context))
         .command(deviceShowCommand(context))
+        .command(deviceUpdateCommand(context))
+        .command(deviceSetParentCommand(context))
+        .command(deviceAddChildrenCommand(context))
         .command(deviceDeleteCommand(context))
         .command(deviceConnectionStringCommand(context))
         .demandCommand(1, what),

@@ -18,6 +18,7 @@ export interface HubStartOptions extends HubClientOptions {
   readonly mqttHost: string;
   readonly mqttPort: number;
   readonly mqttPlain: string | undefined;
+  readonly deviceCa: string | undefined;
   readonly retentionDays: number;
   readonly retentionMib: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -67,6 +68,11 @@ function startOptions(yargs: Argv<HubClientOptions>): Argv<HubStartOptions> {
       type: 'string',
       requiresArg: true,
       describe: 'also MQTT without TLS, such as tcp://127.0.0.1:1883',
+    })
+    .option('device-ca', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'PEM file of the authorities that issue certificates to devices (x509_ca)',
     })
     .option('retention-days', {
       type: 'number',
@@ -139,6 +145,7 @@ function readSettings(options: HubStartOptions) {
     hostnames,
     mqtt: { host: options.mqttHost, port: options.mqttPort },
     mqttPlain: options.mqttPlain === undefined ? undefined : readPlain(options.mqttPlain),
+    deviceAuthoritiesPath: options.deviceCa,
     retentionBytes: Math.floor(options.retentionMib * bytesPerMib),
     retentionMs: options.retentionDays * msPerDay,
     logLevel: options.logLevel,
