@@ -4,7 +4,8 @@
 // `text` is its length in UTF-8 bytes as a varint and then the bytes.
 //
 // The writer's memory is an ArrayBuffer of its own, never a slice of Node's pool, because it is transferred to
-// another thread. The reader throws STORE_RECORD_UNREADABLE at the first byte that is not there.
+// another thread; it begins at a word boundary and is whole words long, so that checksums can run over it. The reader
+// throws STORE_RECORD_UNREADABLE at the first byte that is not there.
 
 import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
@@ -16,13 +17,21 @@ const varintMask = 0x7f;
 const varintBytesMax = 5;
 const uint32Bytes = 4;
 const float64Bytes = 8;
+/** Text up to here is written character by character, which is faster than asking for its length and its bytes. */
+const shortText = 64;
 
 export class ByteWriter {
-  #bytes: Buffer;
+  bytes: Buffer;
+  words: Int32Array;
+  #view: DataView;
   #length = 0;
 
-  constructor(capacity: number) {
-    this.#bytes = Buffer.from(new ArrayBuffer(capacity));
+  /** `memory`: to write into, of a length that is a multiple of 8; or how much to begin with. */
+  constructor(memory: ArrayBuffer | number) {
+    const buffer = typeof memory === 'number' ? new ArrayBuffer(wholeWords(memory)) : memory;
+    this.bytes = Buffer.from(buffer);
+    this.words = new Int32Array(buffer);
+    this.#view = new DataView(buffer);
   }
 
   get length(): number {
@@ -31,7 +40,7 @@ export class ByteWriter {
 
   /** The memory written to; only the first `length` bytes mean something. The writer must not be used afterwards. */
   release(): ArrayBuffer {
-    return this.#bytes.buffer as ArrayBuffer;
+    return this.bytes.buffer as ArrayBuffer;
   }
 
   /** Forgets everything from `length` on. */
@@ -42,54 +51,89 @@ export class ByteWriter {
 
   byte(value: number): void {
     this.#reserve(1);
-    this.#bytes[this.#length++] = value;
+    this.bytes[this.#length++] = value;
   }
 
+  /** Of a signed number, its 32 bits. */
   uint32(value: number): void {
     this.#reserve(uint32Bytes);
-    this.#length = this.#bytes.writeUInt32LE(value, this.#length);
+    this.#view.setUint32(this.#length, value, true);
+    this.#length += uint32Bytes;
   }
 
   /** Overwrites four bytes written before: a length that was not known then. */
   patchUint32(at: number, value: number): void {
-    this.#bytes.writeUInt32LE(value, at);
+    this.#view.setUint32(at, value, true);
   }
 
   float64(value: number): void {
     this.#reserve(float64Bytes);
-    this.#length = this.#bytes.writeDoubleLE(value, this.#length);
+    this.#view.setFloat64(this.#length, value, true);
+    this.#length += float64Bytes;
   }
 
   varint(value: number): void {
     this.#reserve(varintBytesMax);
     let rest = value;
     while (rest >= varintMore) {
-      this.#bytes[this.#length++] = (rest & varintMask) | varintMore;
+      this.bytes[this.#length++] = (rest & varintMask) | varintMore;
       rest >>>= varintBits;
     }
-    this.#bytes[this.#length++] = rest;
+    this.bytes[this.#length++] = rest;
   }
 
   text(value: string): void {
+    if (value.length < shortText && this.#ascii(value)) return;
     const length = Buffer.byteLength(value);
     this.varint(length);
     this.#reserve(length);
-    this.#length += this.#bytes.write(value, this.#length, 'utf8');
+    this.#length += this.bytes.write(value, this.#length, 'utf8');
   }
 
-  bytes(value: Uint8Array): void {
+  append(value: Uint8Array): void {
     this.#reserve(value.byteLength);
-    this.#bytes.set(value, this.#length);
+    this.bytes.set(value, this.#length);
     this.#length += value.byteLength;
+  }
+
+  /** Zeros up to the next multiple of `unit`. */
+  align(unit: number): void {
+    const end = Math.ceil(this.#length / unit) * unit;
+    this.#reserve(end - this.#length);
+    this.bytes.fill(0, this.#length, end);
+    this.#length = end;
+  }
+
+  /** Text of less than 128 plain characters; false, and nothing is written, when there are others in it. */
+  #ascii(value: string): boolean {
+    const { length } = value;
+    this.#reserve(length + 1);
+    const { bytes } = this;
+    let at = this.#length;
+    bytes[at++] = length;
+    for (let index = 0; index < length; index++) {
+      const code = value.charCodeAt(index);
+      if (code >= varintMore) return false;
+      bytes[at++] = code;
+    }
+    this.#length = at;
+    return true;
   }
 
   #reserve(count: number): void {
     const needed = this.#length + count;
-    if (needed <= this.#bytes.byteLength) return;
-    const larger = Buffer.from(new ArrayBuffer(Math.max(needed, this.#bytes.byteLength * 2)));
-    this.#bytes.copy(larger, 0, 0, this.#length);
-    this.#bytes = larger;
+    if (needed <= this.bytes.byteLength) return;
+    const larger = new ArrayBuffer(wholeWords(Math.max(needed, this.bytes.byteLength * 2)));
+    const before = this.bytes;
+    this.bytes = Buffer.from(larger);
+    this.words = new Int32Array(larger);
+    this.#view = new DataView(larger);
+    before.copy(this.bytes, 0, 0, this.#length);
   }
+}
+
+function wholeWords(bytes: number): number {
+  return Math.ceil(bytes / float64Bytes) * float64Bytes;
 }
 
 export class ByteReader {
@@ -117,6 +161,11 @@ export class ByteReader {
   }
 
   varint(): number {
+    const first = this.#bytes[this.#at];
+    if (first !== undefined && first < varintMore) {
+      this.#at++;
+      return first;
+    }
     let value = 0;
     for (let index = 0; index < varintBytesMax; index++) {
       const byte = this.byte();

@@ -1,16 +1,19 @@
 // What waits for the next commit, while it waits: messages already as bytes, confirmations, documents.
 //
-// Owns the encoding of a commit's buffer (thread-protocol.ts has its bytes) and who is to be told. A message is
-// written into the buffer when it arrives and is not held as an object any longer.
+// Owns the encoding of a commit's buffers (thread-protocol.ts has their bytes) and who is to be told. A message is
+// written into them when it arrives, once, as it will lie on the disk and with its checksum, and is not held as an
+// object any longer.
 //
 // Confirmations of one lane melt into the highest; documents of one key into the last.
 
+import type { Identity } from '../model/address.ts';
 import type { Lane } from '../model/lane.ts';
 import type { Message } from '../model/message.ts';
 import type { TimeStamp } from '../model/time-stamp.ts';
 import { ByteWriter } from './byte-buffer.ts';
-import { wallStepMs, writeRecord } from './record.ts';
-import type { CommitSpec, DocumentChange } from './thread-protocol.ts';
+import { crc, recordAlignment, recordsAlignment } from './outbox/index.ts';
+import { streamKey, wallStepMs, writeRecord } from './record.ts';
+import type { CommitMemory, CommitSpec, DocumentChange } from './thread-protocol.ts';
 
 export interface StoreTarget extends Lane {
   /** From its acceptance on; undefined: for ever. */
@@ -38,13 +41,25 @@ export interface PendingDocument {
 /** The two clocks at the instant a message is accepted. */
 export type Instant = Pick<TimeStamp, 'wallMs' | 'monotonicMs'>;
 
-/** What a buffer starts with: some hundred small messages. It doubles when they do not fit. */
-const initialBytes = 16_384;
+/** What the buffers start with: some dozen small messages. They double when those do not fit. */
+const entriesBytes = 2048;
+const recordsBytes = 16_384;
+
+/** The stream that spoke last, mostly the next one too. */
+interface LastStream {
+  readonly sender: Identity;
+  readonly stream: string;
+  readonly index: number;
+}
 
 export class CommitBatch {
   readonly appends: Waiter<AppendOutcome>[] = [];
   readonly documents = new Map<string, PendingDocument>();
-  readonly #writer = new ByteWriter(initialBytes);
+  readonly #entries: ByteWriter;
+  readonly #records: ByteWriter;
+  readonly #streams: string[] = [];
+  readonly #streamIndexes = new Map<string, number>();
+  #lastStream: LastStream | undefined;
   readonly #lanes: Lane[] = [];
   /** Index into the lanes by queue, then by priority and liveness. */
   readonly #indexes = new Map<string, number[]>();
@@ -53,8 +68,14 @@ export class CommitBatch {
   /** Wall minus monotonic time when the first message came. */
   #offsetMs: number | undefined;
 
+  /** `memory`: what an earlier one was written into. */
+  constructor(memory?: CommitMemory) {
+    this.#entries = new ByteWriter(memory?.entries ?? entriesBytes);
+    this.#records = new ByteWriter(memory?.records ?? recordsBytes);
+  }
+
   get bytes(): number {
-    return this.#writer.length;
+    return this.#entries.length + this.#records.length;
   }
 
   get bodyBytes(): number {
@@ -71,20 +92,23 @@ export class CommitBatch {
     targets: readonly StoreTarget[],
     { waiter, now }: { readonly waiter: Waiter<AppendOutcome>; readonly now: Instant },
   ): void {
-    const writer = this.#writer;
-    const start = writer.length;
-    try {
-      writer.varint(targets.length);
-      for (const target of targets) {
-        writer.varint(this.#indexOf(target));
-        writer.float64(target.timeToLiveMs ?? Number.NaN);
-      }
-      const lengthAt = writer.length;
-      writer.uint32(0);
-      writer.patchUint32(lengthAt, writeRecord(writer, message, now.monotonicMs));
-    } catch (error) {
-      writer.truncate(start);
-      throw error;
+    const records = this.#records;
+    records.align(recordAlignment);
+    const start = records.length;
+    const length = writeRecord(records, message, now.monotonicMs);
+    const entries = this.#entries;
+    entries.varint(targets.length);
+    for (const target of targets) {
+      entries.varint(this.#indexOf(target));
+      entries.float64(target.timeToLiveMs ?? Number.NaN);
+    }
+    entries.uint32(length);
+    entries.uint32(crc(records, { start, length, seed: 0 }));
+    const { hop } = message;
+    if (hop === undefined) entries.varint(0);
+    else {
+      entries.varint(this.#streamIndexOf(message.sender, hop.stream) + 1);
+      entries.float64(hop.sequence);
     }
     this.#offsetMs ??= now.wallMs - now.monotonicMs;
     this.#bodyBytes += message.body.byteLength;
@@ -101,18 +125,33 @@ export class CommitBatch {
     }
   }
 
-  /** The batch as a request. Its buffer is given away: the batch takes nothing more. */
+  /** The batch as a request. Its buffers are given away: the batch takes nothing more. */
   seal(rest: Pick<CommitSpec, 'epochs' | 'stamp' | 'confirms' | 'held' | 'journal'>): CommitSpec {
     const offsetMs = rest.stamp.wallMs - rest.stamp.monotonicMs;
+    this.#records.align(recordsAlignment);
     return {
       ...rest,
       lanes: this.#lanes,
+      streams: this.#streams,
       count: this.appends.length,
-      byteLength: this.#writer.length,
-      bytes: this.#writer.release(),
+      entries: { byteLength: this.#entries.length, bytes: this.#entries.release() },
+      records: { byteLength: this.#records.length, bytes: this.#records.release() },
       wallStepMs: wallStepMs(this.#offsetMs ?? offsetMs, offsetMs),
       documents: [...this.documents.values()].map(({ change }) => change),
     };
+  }
+
+  #streamIndexOf(sender: Identity, stream: string): number {
+    const last = this.#lastStream;
+    if (last !== undefined && last.stream === stream && isSame(last.sender, sender)) return last.index;
+    const key = streamKey(sender, stream);
+    let index = this.#streamIndexes.get(key);
+    if (index === undefined) {
+      index = this.#streams.push(key) - 1;
+      this.#streamIndexes.set(key, index);
+    }
+    this.#lastStream = { sender, stream, index };
+    return index;
   }
 
   #indexOf({ queue, priority, live }: Lane): number {
@@ -129,4 +168,8 @@ export class CommitBatch {
     known[place] = index;
     return index;
   }
+}
+
+function isSame(one: Identity, other: Identity): boolean {
+  return one.deviceId === other.deviceId && one.moduleId === other.moduleId;
 }

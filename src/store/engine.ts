@@ -141,6 +141,7 @@ export class Engine {
       }
       const outboxFailure = this.#commitOutbox(tables, spec.stamp);
       return {
+        spent: { entries: spec.entries.bytes, records: spec.records.bytes },
         outcomes,
         documentOutcomes,
         appended: outboxFailure === undefined ? appended : [],
@@ -160,7 +161,7 @@ export class Engine {
       writer.float64(offset);
       writer.float64(wallShiftMs);
       writer.uint32(record.byteLength);
-      writer.bytes(record);
+      writer.append(record);
     }
     return {
       count: found.rows.length,

@@ -22,6 +22,7 @@ import { type Lane, laneKey } from '../model/lane.ts';
 import type { Message } from '../model/message.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import { type AppendOutcome, CommitBatch, type PendingConfirm, type StoreTarget, type Waiter } from './commit-batch.ts';
+import { CommitPool } from './commit-pool.ts';
 import { StoreError } from './errors.ts';
 import type { MqttJournal } from './mqtt-journal.ts';
 import { Pace, type PaceOptions } from './pace.ts';
@@ -64,6 +65,7 @@ export type Rider = Pick<MqttJournal, 'idle' | 'crowd' | 'bytes' | 'dueMs' | 'se
 export class GroupCommit {
   readonly #ports: GroupCommitPorts;
   readonly #pacing: Pace;
+  readonly #pool = new CommitPool();
   #batch = new CommitBatch();
   #confirms = new Map<string, PendingConfirm>();
   #confirmsSinceMs: number | undefined;
@@ -221,7 +223,7 @@ export class GroupCommit {
     const confirms = this.#confirms;
     const mqttBytes = sealed?.byteLength ?? 0;
     const bytes = { accepted: batch.bodyBytes + mqttBytes, submitted: batch.bytes + mqttBytes };
-    this.#batch = new CommitBatch();
+    this.#batch = new CommitBatch(this.#pool.take());
     this.#confirms = new Map();
     this.#confirmsSinceMs = undefined;
     this.#bytesUnderWay = batch.bytes;
@@ -235,6 +237,7 @@ export class GroupCommit {
     this.#underWay = this.#ports.send(spec).then(
       (result) => {
         this.#done();
+        this.#pool.give(result.spent, spec.records.byteLength);
         if (sealed !== undefined) journal.committed(sealed, result.mqttBytes);
         this.#settle({ batch, confirms, lanes: spec.lanes, bytes }, result);
       },

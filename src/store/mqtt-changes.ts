@@ -222,7 +222,7 @@ export class ChangesWriter {
     writeLong(writer, body.id);
     writer.float64(this.#expiryOf(body.view));
     writer.uint32(canonical.byteLength);
-    writer.bytes(canonical);
+    writer.append(canonical);
   }
 }
 

@@ -116,7 +116,7 @@ export function writeSession(writer: ByteWriter, session: SessionRecord): void {
   writer.byte(factsOf(will));
   writer.float64(will.delaySeconds);
   if (will.expirySeconds !== undefined) writer.float64(will.expirySeconds);
-  writer.bytes(will.canonical);
+  writer.append(will.canonical);
 }
 
 /** Throws STORE_RECORD_UNREADABLE. A will's bytes are a view into `bytes`. */

@@ -243,7 +243,7 @@ function writeChecked(writer: ByteWriter, row: SqliteRow): void {
   const blob = row['record'] as Buffer;
   writer.byte(checksum(blob) === Number(row['checksum']) ? 1 : 0);
   writer.uint32(blob.byteLength);
-  writer.bytes(blob);
+  writer.append(blob);
 }
 
 function writeDelivery(writer: ByteWriter, row: SqliteRow): void {

@@ -66,7 +66,7 @@ export function writeRecord(writer: ByteWriter, message: Message, monotonicMs: n
   if (output !== undefined) writer.text(output);
   writeProperties(writer, message.system);
   writeProperties(writer, message.properties);
-  writer.bytes(message.body);
+  writer.append(message.body);
   const length = writer.length - start;
   if (length <= storeRecordBytesMax) return length;
   writer.truncate(start);
@@ -105,16 +105,11 @@ export function readRecord(bytes: Buffer, wallShiftMs = 0): Message {
 }
 
 /**
- * Only what the store thread compares: the hop, its stream's name behind the sender's. A stream belongs to who
+ * The name by which positions of a stream are kept: the sender's in front of the stream's. A stream belongs to who
  * speaks in it, so that nobody can make another's messages count as repetitions.
  */
-export function readHop(bytes: Buffer): StreamPosition | undefined {
-  const reader = new ByteReader(bytes);
-  const { flags, hop } = readHead(reader);
-  if (hop === undefined) return undefined;
-  const deviceId = reader.text();
-  const sender = (flags & flagModule) === 0 ? deviceId : `${deviceId}/${reader.text()}`;
-  return { stream: `${sender}/${hop.stream}`, sequence: hop.sequence };
+export function streamKey({ deviceId, moduleId }: Identity, stream: string): string {
+  return moduleId === undefined ? `${deviceId}/${stream}` : `${deviceId}/${moduleId}/${stream}`;
 }
 
 /**
@@ -141,11 +136,11 @@ function isComparable({ stream, sequence }: StreamPosition): boolean {
 }
 
 function writeProperties(writer: ByteWriter, properties: Properties): void {
-  const entries = Object.entries(properties);
-  writer.varint(entries.length);
-  for (const [name, value] of entries) {
+  const names = Object.keys(properties);
+  writer.varint(names.length);
+  for (const name of names) {
     writer.text(name);
-    writer.text(value);
+    writer.text(properties[name] as string);
   }
 }
 

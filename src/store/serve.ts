@@ -47,6 +47,12 @@ export function serveStore(pipe: Pipe, ports: ServePorts): void {
         send({ kind: 'reply', id, body }, [body.bytes]);
         return;
       }
+      if (request.name === 'commit') {
+        const body = engine.commit(request.body);
+        const { entries, records } = body.spent;
+        send({ kind: 'reply', id, body }, [entries, records]);
+        return;
+      }
       if (request.name === 'mqtt') {
         const body = engine.mqttPage(request.body.part, request.body.after);
         send({ kind: 'reply', id, body }, [body.bytes]);
@@ -61,10 +67,8 @@ export function serveStore(pipe: Pipe, ports: ServePorts): void {
   });
 }
 
-function answer(engine: Engine, request: Exclude<Request, { name: 'open' | 'read' | 'mqtt' }>): unknown {
+function answer(engine: Engine, request: Exclude<Request, { name: 'open' | 'commit' | 'read' | 'mqtt' }>): unknown {
   switch (request.name) {
-    case 'commit':
-      return engine.commit(request.body);
     case 'sweep':
       return engine.sweep(request.body.stamp);
     case 'lanes':

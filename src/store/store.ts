@@ -5,7 +5,7 @@
 // the thread in thread-link.ts, the file in engine.ts on the other side. Who wants nothing but durable MQTT
 // sessions opens a Store on a file of its own and plugs `sessions` into the broker: the rest costs nothing.
 //
-//   append ─► group commit ─► one transferred buffer ─► thread: one write, one fdatasync ─► PUBACK
+//   append ─► group commit ─► transferred memory ─► thread: one write of it, one fdatasync ─► PUBACK
 //   read   ─► thread ─► one transferred buffer ─► messages whose bodies are views into it
 //
 // Invariants
@@ -398,8 +398,10 @@ export class Store {
   }
 }
 
-function buffersOf({ bytes, journal }: CommitSpec): readonly ArrayBuffer[] {
-  return journal === undefined ? [bytes] : [bytes, journal.bytes];
+function buffersOf({ entries, records, journal }: CommitSpec): readonly ArrayBuffer[] {
+  const buffers = [entries.bytes, records.bytes];
+  if (journal !== undefined) buffers.push(journal.bytes);
+  return buffers;
 }
 
 function countOf(outcomes: Uint8Array, wanted: number): number {

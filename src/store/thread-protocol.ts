@@ -1,15 +1,20 @@
 // What the two halves of the store say to each other over the thread's pipe.
 //
 // Every request carries an `id`, every request gets exactly one reply with it, in order: the thread works on one
-// thing at a time. Messages cross as bytes in one transferred buffer, never as objects.
+// thing at a time. Messages cross as bytes in transferred buffers, never as objects.
 //
-//   commit.bytes, `count` times:        read.bytes, `count` times:
+//   commit.entries, `count` times:      read.bytes, `count` times:
 //     varint number of targets            f64 offset
 //     each: varint index into lanes       f64 by how much the wall clock of its boot was wrong, ms
 //           f64 time to live, ms          u32 length of the record
 //               (NaN: for ever)           record
 //     u32 length of the record
-//     record (record.ts)
+//     u32 its CRC-32
+//     varint 0 without a hop, else
+//       one more than the index into streams, and f64 sequence
+//
+// commit.records holds the records (record.ts) as the outbox writes them: each from a multiple of 4 on, zeros between
+// them, and up to a multiple of 8 in all. The thread writes that memory to the disk as it is, and gives it back.
 //
 // Every request that depends on the time brings its stamp: the thread has no clock of its own.
 //
@@ -56,9 +61,11 @@ export interface CommitSpec {
   readonly epochs: Epochs;
   readonly stamp: TimeStamp;
   readonly lanes: readonly Lane[];
+  /** Names of streams (record.ts, streamKey). */
+  readonly streams: readonly string[];
   readonly count: number;
-  readonly bytes: ArrayBuffer;
-  readonly byteLength: number;
+  readonly entries: Bytes;
+  readonly records: Bytes;
   /** By how much the wall clock was stepped while these messages waited; 0: it was not. */
   readonly wallStepMs: number;
   readonly confirms: readonly Confirmation[];
@@ -66,7 +73,13 @@ export interface CommitSpec {
   /** Streams of which an earlier message was refused: what follows it is refused as well. */
   readonly held: readonly string[];
   /** MQTT state (mqtt-record.ts). */
-  readonly journal: { readonly bytes: ArrayBuffer; readonly byteLength: number } | undefined;
+  readonly journal: Bytes | undefined;
+}
+
+/** The first `byteLength` bytes of a memory that may be longer. */
+export interface Bytes {
+  readonly bytes: ArrayBuffer;
+  readonly byteLength: number;
 }
 
 export interface Confirmation {
@@ -135,6 +148,8 @@ export interface SpaceFacts {
 }
 
 export interface CommitResult {
+  /** The commit's memory, to be used again. */
+  readonly spent: CommitMemory;
   readonly outcomes: Uint8Array;
   readonly documentOutcomes: Uint8Array;
   /** Indexes of the lanes that have got at least one message. */
@@ -147,6 +162,11 @@ export interface CommitResult {
   /** The outbox did not take it: no message is stored and nothing is confirmed; documents and MQTT state are. */
   readonly outboxFailure: Failure | undefined;
   readonly space: SpaceFacts;
+}
+
+export interface CommitMemory {
+  readonly entries: ArrayBuffer;
+  readonly records: ArrayBuffer;
 }
 
 export interface ReadResult {

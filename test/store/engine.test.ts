@@ -15,7 +15,14 @@ import { ByteReader } from '../../src/store/byte-buffer.ts';
 import { CommitBatch, type StoreTarget } from '../../src/store/commit-batch.ts';
 import { Engine } from '../../src/store/engine.ts';
 import { readRecord } from '../../src/store/record.ts';
-import type { CommitResult, Confirmation, DocumentChange, Epochs, Opened } from '../../src/store/thread-protocol.ts';
+import type {
+  CommitMemory,
+  CommitResult,
+  Confirmation,
+  DocumentChange,
+  Epochs,
+  Opened,
+} from '../../src/store/thread-protocol.ts';
 import { numberedMessage, sequenceOf } from '../support/messages.ts';
 import { seededEntropy } from '../support/sim-entropy.ts';
 
@@ -124,7 +131,7 @@ function openEngine(directory: string, over: Partial<Machine> = {}) {
   const readMessages = (): readonly Message[] => rows().map(([, message]) => message);
   const facts = (of: Lane = a, now = at(0)) => engine.lanes(now).find((found) => laneKey(found) === laneKey(of));
   const dropped = (of: Lane = a, now = at(0)) => facts(of, now)?.dropped;
-  return { engine, opened, renewed, commit, put, read, offsets, readMessages, facts, dropped };
+  return { engine, opened, renewed, commit, put, rows, read, offsets, readMessages, facts, dropped };
 }
 
 t.test('offsets go on after a restart, also when the queue has run empty', async (t: Test) => {
@@ -199,6 +206,32 @@ t.test('a repetition is recognised within a commit, after it, and after a restar
   t.same([...second.commit({ messages: [hop(3)] }).outcomes], [0]);
   t.equal(second.read().length, 3);
   second.engine.close();
+});
+
+t.test('a repetition between others leaves nothing behind, also in memory that is used again', async (t: Test) => {
+  const { engine, opened, rows } = openEngine(t.testdir());
+  const hop = (sequence: number, bytes: number) =>
+    numberedMessage(sequence, { hop: { stream: 's', sequence }, body: Buffer.alloc(bytes, sequence) });
+  let memory: CommitMemory | undefined;
+  const expected: [number, Message][] = [];
+  for (const [from, bytes] of [
+    [1, 50_000],
+    [5, 3],
+    [9, 1001],
+  ] as const) {
+    const batch = new CommitBatch(memory);
+    const messages = [from, from + 1, from + 1, from, from + 2].map((sequence) => hop(sequence, bytes + sequence));
+    for (const message of messages) batch.append(message, [a, into('b')], { waiter: nobody, now: at(0) });
+    const rest = { epochs: opened.epochs, stamp: at(0), confirms: [], held: [], journal: undefined };
+    const { outcomes, spent } = engine.commit(batch.seal(rest));
+    t.same([...outcomes], [0, 0, 1, 1, 0]);
+    memory = spent;
+    for (const message of [messages[0], messages[1], messages[4]])
+      if (message !== undefined) expected.push([expected.length + 1, message]);
+  }
+  t.same(rows(), expected);
+  t.same(rows(lane('b')), expected);
+  engine.close();
 });
 
 t.test('of too many streams the one unused for longest is forgotten', async (t: Test) => {

@@ -22,12 +22,13 @@ export class ByteSink implements WordMemory {
   readonly #kept: number;
   #capacity: number;
 
-  /** `capacity` is what it keeps between uses, a multiple of 8. */
-  constructor(capacity: number) {
+  /** `capacity` is what it keeps between uses, a multiple of 8. `memory`: of somebody else, to begin with, of a length that is a multiple of 8. */
+  constructor(capacity: number, memory?: ArrayBuffer) {
     this.#kept = capacity;
-    this.#capacity = Math.min(capacity, firstBytes);
-    this.bytes = Buffer.from(new ArrayBuffer(this.#capacity));
-    this.words = new Int32Array(this.bytes.buffer);
+    const first = memory ?? new ArrayBuffer(Math.min(capacity, firstBytes));
+    this.#capacity = first.byteLength;
+    this.bytes = Buffer.from(first);
+    this.words = new Int32Array(first);
   }
 
   /** Forgets what is in it, and gives back the memory that one unusually large use took. */

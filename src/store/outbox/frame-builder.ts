@@ -1,14 +1,17 @@
 // One frame being put together: records, the lanes they are for, and notes, in memory used again for the next.
 //
-// A record is copied once, to the place from which the disk takes it, and its checksum is made there. Nothing is
-// allocated for a record; the arrays and sinks keep their memory between frames.
+// A record is copied once, to the place from which the disk takes it, and its checksum is made there; or it lies there
+// already, in memory adopted for the frame. Nothing is allocated for a record; the arrays and sinks keep their memory
+// between frames.
 //
 // Offsets of a lane within a frame follow each other and are not written, except after a hole.
 
+import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
 import { ByteSink } from './byte-sink.ts';
 import { crc } from './crc.ts';
 import { type Note, writeNote } from './frame-index.ts';
+import type { RecordPlace } from './placed-records.ts';
 import {
   alignUp,
   bodiesAt,
@@ -58,13 +61,16 @@ export interface BuiltFrame {
 export class FrameBuilder {
   readonly #index: ByteSink;
   readonly #records: ByteSink;
-  readonly #bodies: ByteSink;
+  readonly #ownBodies: ByteSink;
+  /** Its own, or adopted for this frame. */
+  #bodies: ByteSink;
   readonly #notes = new ByteSink(keptNoteBytes);
   readonly #tracks = new ByteSink(keptNoteBytes);
   readonly #lanes = new Map<number, FrameLane>();
   /** Of the record being put in, the first #targets of each. */
   readonly #targetTracks: number[] = [];
   readonly #targetOffsets: number[] = [];
+  readonly #zeros = Buffer.alloc(pageBytes);
   #targets = 0;
   #lastLane: FrameLane | undefined;
   #explicit = false;
@@ -77,7 +83,8 @@ export class FrameBuilder {
 
   /** `keptBytes` is the memory it keeps between frames for the records, a multiple of 8; the index has a quarter of it. */
   constructor(keptBytes: number) {
-    this.#bodies = new ByteSink(keptBytes);
+    this.#ownBodies = new ByteSink(keptBytes);
+    this.#bodies = this.#ownBodies;
     this.#index = new ByteSink(keptBytes / 4);
     this.#records = new ByteSink(keptBytes / 4);
   }
@@ -100,13 +107,31 @@ export class FrameBuilder {
   }
 
   clear(): void {
-    for (const sink of [this.#index, this.#records, this.#bodies, this.#notes, this.#tracks]) sink.clear();
+    for (const sink of [this.#index, this.#records, this.#ownBodies, this.#notes, this.#tracks]) sink.clear();
+    this.#bodies = this.#ownBodies;
     this.#lanes.clear();
     this.#lastLane = undefined;
     this.#trackCount = 0;
     this.#noteCount = 0;
     this.#recordCount = 0;
     this.#recordBytes = 0;
+  }
+
+  /** Takes memory in which the frame's records lie, until clear(). */
+  adopt(memory: ArrayBuffer): void {
+    assert(this.#recordCount === 0, 'the records of a frame lie in one memory');
+    this.#bodies = new ByteSink(memory.byteLength, memory);
+  }
+
+  /** A record of the adopted memory, which moves up where others were left out. Goes on like beginRecord(). */
+  placeRecord({ start, length, crc: checksum }: RecordPlace): void {
+    const bodies = this.#bodies;
+    bodies.align(recordAlignment);
+    const at = bodies.length;
+    if (start < at || start + length > bodies.bytes.byteLength) assert.fail('records lie behind each other');
+    if (start > at) bodies.bytes.copyWithin(at, start, start + length);
+    bodies.length = at + length;
+    this.#begun(length, checksum);
   }
 
   /** Begins a record; target() at least once and endRecord() follow. */
@@ -116,10 +141,7 @@ export class FrameBuilder {
     const start = bodies.length;
     const length = record.byteLength;
     bodies.append(record);
-    this.#recordLength = length;
-    this.#recordCrc = crc(bodies, { start, length, seed: 0 });
-    this.#targets = 0;
-    this.#explicit = false;
+    this.#begun(length, crc(bodies, { start, length, seed: 0 }));
   }
 
   target(lane: number, offset: number, ttlMs: number | undefined): void {
@@ -184,8 +206,15 @@ export class FrameBuilder {
     writeHead(index, head, seed);
     const buffers = [index.bytes.subarray(0, index.length)];
     if (bodiesBytes > 0) buffers.push(this.#bodies.bytes.subarray(0, bodiesBytes));
-    if (padding > 0) buffers.push(Buffer.alloc(padding));
+    if (padding > 0) buffers.push(this.#zeros.subarray(0, padding));
     return { frameBytes, buffers };
+  }
+
+  #begun(length: number, checksum: number): void {
+    this.#recordLength = length;
+    this.#recordCrc = checksum;
+    this.#targets = 0;
+    this.#explicit = false;
   }
 
   #addLane(lane: number, offset: number): FrameLane {

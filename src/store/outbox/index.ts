@@ -1,19 +1,9 @@
 // The door of the outbox: the segment log in which messages wait for their destination.
 //
-// Everything is synchronous and runs on the store thread. The engine is its only user.
+// Everything is synchronous and runs on the store thread; the engine is its only user there. Whoever prepares a commit
+// on the main thread takes from here how records lie in a frame.
 
-export { Outbox, type OutboxPorts } from './outbox.ts';
+export { Outbox } from './outbox.ts';
 export { OutboxFault } from './outbox-fault.ts';
-export {
-  type AppendSpec,
-  appendOutcome,
-  type LaneDrop,
-  type LaneDropReason,
-  type LaneFacts,
-  type LaneReadSpec,
-  type LaneRows,
-  type LaneTarget,
-  type OutboxOpened,
-  type OutboxOptions,
-  type OutboxSeed,
-} from './shapes.ts';
+export { crc, type RecordPlace, recordAlignment, recordsAlignment } from './placed-records.ts';
+export type { LaneFacts, LaneTarget, OutboxOpened, OutboxSeed } from './shapes.ts';

@@ -96,3 +96,9 @@ function expireFrame(lane: LaneState, walk: RecordWalk, ageMs: number): number {
   }
   return freshForMs;
 }
+
+/** A time to live as frames have it: whole milliseconds; undefined for ever. */
+export function ttlOf(timeToLiveMs: number | undefined): number | undefined {
+  if (timeToLiveMs === undefined || !Number.isFinite(timeToLiveMs)) return undefined;
+  return Math.min(Math.max(0, Math.ceil(timeToLiveMs)), Number.MAX_SAFE_INTEGER - 1);
+}

@@ -15,17 +15,20 @@ import { strict as assert } from 'node:assert';
 import { outboxFrameBytesKept, outboxReserveFiles, outboxSegmentBytesMax, storeTargetsMax } from '../../limits.ts';
 import type { Lane } from '../../model/lane.ts';
 import { laneKey } from '../../model/lane.ts';
+import type { StreamPosition } from '../../model/message.ts';
 import type { TimeStamp } from '../../model/time-stamp.ts';
 import type { Entropy } from '../../platform/entropy.ts';
 import type { LogFiles } from '../../platform/log-files.ts';
 import { Compaction } from './compaction.ts';
+import { DropTally } from './drop-tally.ts';
 import { FrameBuilder } from './frame-builder.ts';
 import { FrameSource } from './frame-source.ts';
-import { LaneExpiry } from './lane-expiry.ts';
+import { LaneExpiry, ttlOf } from './lane-expiry.ts';
 import { LaneReader, lose } from './lane-reader.ts';
 import { type LaneState, noDrops } from './lane-state.ts';
 import { changesOf, LogState } from './log-state.ts';
 import { LogWriter, type WriteStamp } from './log-writer.ts';
+import { oldestMs } from './oldest.ts';
 import { faultFrom, OutboxFault } from './outbox-fault.ts';
 import { quarantine } from './quarantine.ts';
 import { makeRoom } from './quota.ts';
@@ -37,15 +40,14 @@ import {
   type AppendSpec,
   appendOutcome,
   type LaneDrop,
-  type LaneDropReason,
   type LaneFacts,
   type LaneReadSpec,
   type LaneRows,
   type LaneTarget,
-  laneDropReasons,
   type OutboxOpened,
   type OutboxOptions,
   type OutboxSeed,
+  type PlacedSpec,
 } from './shapes.ts';
 
 /** A segment's last frame may reach over its end; a file much longer than a segment is not worth keeping. */
@@ -73,7 +75,7 @@ export class Outbox {
   readonly #files: SegmentFiles;
   readonly #segmentBytes: number;
   readonly #builder = new FrameBuilder(outboxFrameBytesKept);
-  readonly #drops = new Map<LaneState, Map<LaneDropReason, number>>();
+  readonly #drops = new DropTally();
   /** Lanes of the message being appended; used again for the next. */
   readonly #targeted: LaneState[] = [];
   #log: Log | undefined;
@@ -146,6 +148,31 @@ export class Outbox {
 
   /** Stages one message: the check for repetitions, the message in all its lanes, the position of its stream. */
   append({ targets, record, hop }: AppendSpec): AppendOutcome {
+    const outcome = this.#admit(targets, hop);
+    if (outcome !== appendOutcome.stored) return outcome;
+    this.#builder.beginRecord(record);
+    this.#address(targets, record.byteLength);
+    return outcome;
+  }
+
+  /**
+   * The records of the messages staged from here to the commit are in this memory already, in order, as
+   * placed-records.ts says. It belongs to the outbox until commit() or discard().
+   */
+  adopt(records: ArrayBuffer): void {
+    this.#builder.adopt(records);
+  }
+
+  /** As append(), of a record in the adopted memory. */
+  appendPlaced({ targets, place, hop }: PlacedSpec): AppendOutcome {
+    const outcome = this.#admit(targets, hop);
+    if (outcome !== appendOutcome.stored) return outcome;
+    this.#builder.placeRecord(place);
+    this.#address(targets, place.length);
+    return outcome;
+  }
+
+  #admit(targets: readonly LaneTarget[], hop: StreamPosition | undefined): AppendOutcome {
     const { state } = this.#opened();
     const count = targets.length;
     if (count === 0 || count > storeTargetsMax) assert.fail('a message has targets');
@@ -156,18 +183,22 @@ export class Outbox {
       lanes[index] = found;
     }
     if (hop !== undefined && !state.streams.advance(hop)) return appendOutcome.duplicate;
+    return appendOutcome.stored;
+  }
+
+  /** Puts the record that was begun into the lanes that it was admitted to. */
+  #address(targets: readonly LaneTarget[], bytes: number): void {
     const builder = this.#builder;
-    builder.beginRecord(record);
-    for (let index = 0; index < count; index++) {
+    const lanes = this.#targeted;
+    for (let index = 0; index < targets.length; index++) {
       const lane = lanes[index] as LaneState;
       if (index > 0 && lanes.indexOf(lane) < index) continue;
       const target = targets[index] as LaneTarget;
       builder.target(lane.id, lane.takeOffset(target.offset), ttlOf(target.timeToLiveMs));
       lane.stagedCount++;
-      lane.stagedBytes += record.byteLength;
+      lane.stagedBytes += bytes;
     }
     builder.endRecord();
-    return appendOutcome.stored;
   }
 
   /** Stages: everything of the lane up to `offset` has arrived. What was never given out is not touched. */
@@ -225,6 +256,7 @@ export class Outbox {
       this.#freeLeftovers(log);
       if (this.staged) this.#write(log, stamp);
       else log.writer.secureTail();
+      this.#builder.clear();
     } catch (error) {
       const leaving = [...this.#confirms];
       this.discard();
@@ -296,11 +328,7 @@ export class Outbox {
 
   /** Drops committed since the last call. */
   takeDrops(): readonly LaneDrop[] {
-    const taken = [...this.#drops].flatMap(([{ lane }, reasons]) =>
-      [...reasons].map(([reason, messages]) => ({ lane, reason, messages })),
-    );
-    this.#drops.clear();
-    return taken;
+    return this.#drops.take();
   }
 
   lanes(stamp: TimeStamp): readonly LaneFacts[] {
@@ -311,7 +339,7 @@ export class Outbox {
       stream: lane.stream,
       messages: lane.messages,
       bytes: lane.bytes,
-      oldestMs: oldestIn(log, lane),
+      oldestMs: oldestMs(log, lane),
       dropped: Object.fromEntries(Object.entries(lane.dropped).filter(([, messages]) => messages > 0)),
     }));
   }
@@ -404,22 +432,12 @@ export class Outbox {
   #settleLanes({ state, writer, leftovers }: Log): void {
     for (const lane of state.lanes.all) {
       if (lane.before === undefined && lane.parts[0]?.segment.present !== false) continue;
-      this.#countDrops(lane);
+      this.#drops.count(lane);
       lane.before = undefined;
       lane.found.length = 0;
       state.dropEmptyParts(lane);
     }
     state.dropFree(writer.segment, leftovers);
-  }
-
-  #countDrops(lane: LaneState): void {
-    for (const reason of laneDropReasons) {
-      const messages = lane.dropped[reason] - (lane.before?.dropped[reason] ?? lane.dropped[reason]);
-      if (messages === 0) continue;
-      const reasons = this.#drops.get(lane) ?? new Map<LaneDropReason, number>();
-      reasons.set(reason, (reasons.get(reason) ?? 0) + messages);
-      this.#drops.set(lane, reasons);
-    }
   }
 
   /** After a commit: lets files go, and rewrites what is worth it. What fails here is tried again later. */
@@ -456,7 +474,7 @@ export class Outbox {
     let [kept, lost] = [0, damage.lostElsewhere];
     for (const lane of log.state.lanes.all) {
       kept += lane.messages;
-      lost += this.#drops.get(lane)?.get('damaged') ?? 0;
+      lost += this.#drops.of(lane, 'damaged');
     }
     const copies = damage.segments.map((segment) => this.#files.pathOf(segment.header));
     const quarantined = quarantine(this.#ports.files, copies, this.#options.quarantine);
@@ -473,26 +491,5 @@ export class Outbox {
     } catch (error) {
       throw faultFrom(error, 'The outbox cannot be read');
     }
-  }
-}
-
-function ttlOf(timeToLiveMs: number | undefined): number | undefined {
-  if (timeToLiveMs === undefined || !Number.isFinite(timeToLiveMs)) return undefined;
-  return Math.min(Math.max(0, Math.ceil(timeToLiveMs)), Number.MAX_SAFE_INTEGER - 1);
-}
-
-/** Wall time of the commit of the oldest message that waits. */
-function oldestIn({ state, source }: Log, lane: LaneState): number | undefined {
-  if (lane.messages === 0) return undefined;
-  const part = lane.partFrom(lane.nextAlive(lane.floor + 1));
-  if (part === undefined || !part.segment.present) return undefined;
-  const place = lane.oldestAt;
-  const position = place?.segment === part.segment ? place.position : part.position;
-  try {
-    const head = source.head(part.segment, position, part.segment.end);
-    return head === undefined ? undefined : head.wallMs + state.boots.wallShiftMs(head);
-  } catch (error) {
-    faultFrom(error, 'The outbox cannot be read');
-    return undefined;
   }
 }

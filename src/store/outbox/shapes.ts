@@ -7,6 +7,7 @@ import type { Buffer } from 'node:buffer';
 import type { Lane } from '../../model/lane.ts';
 import type { StreamPosition } from '../../model/message.ts';
 import type { TimeStamp } from '../../model/time-stamp.ts';
+import type { RecordPlace } from './placed-records.ts';
 
 /** What became of one appended message; the numbers are those of the engine's replies. */
 export const appendOutcome = { stored: 0, duplicate: 1, refused: 2 } as const;
@@ -30,8 +31,12 @@ export interface AppendSpec {
   readonly targets: readonly LaneTarget[];
   /** Copied before append() returns. */
   readonly record: Buffer;
-  /** What makes a repetition known: the stream's name with its sender in front, as readHop() answers it. */
+  /** What makes a repetition known: the stream's name with its sender in front, as streamKey() makes it. */
   readonly hop: StreamPosition | undefined;
+}
+
+export interface PlacedSpec extends Pick<AppendSpec, 'targets' | 'hop'> {
+  readonly place: RecordPlace;
 }
 
 export interface LaneReadSpec {
