@@ -1,4 +1,4 @@
-// An MQTT 3.1.1 client without a socket: bytes in, bytes out, time by tick(). QoS 0 and 1.
+// An MQTT client without a socket, of version 3.1.1 or 5.0: bytes in, bytes out, time by tick(). QoS 0 and 1.
 //
 // Owns one connection's protocol state; the owner dials, hands over what arrives, and makes a new client for the
 // next connection. What was not acknowledged rejects with MQTT_LINK_LOST: keeping it is the owner's business.
@@ -10,7 +10,8 @@
 //
 // Invariants
 //   publish() of QoS 1 resolves only on its PUBACK; messages leave in the order of the calls.
-//   At most inflightMax QoS 1 messages are under way; the others wait here, at most mqttClientWaitingMax.
+//   At most inflightMax QoS 1 messages are under way, fewer when a server of 5.0 says so (its receive maximum); the
+//   others wait here, at most mqttClientWaitingMax.
 //   PUBACKs leave in the order in which the messages came, each after onMessage's promise resolved.
 //   Packets of one turn leave in one link.send().
 
@@ -25,21 +26,38 @@ import {
   packetIdMax,
 } from '../../limits.ts';
 import type { WeirError } from '../../model/errors.ts';
-import { encodeAck } from './ack.ts';
+import { AckView, encodeAck } from './ack.ts';
 import { AckOrder } from './ack-order.ts';
-import { connectionRefused, linkLost, MqttError, protocolError, timedOut } from './errors.ts';
-import { flagsMask, lengthFieldBytes, lengthFieldValue, PacketCarry, packetType, typeShift } from './frame.ts';
-import { decodePacket, encodePacket } from './packet.ts';
-import { PublishView, publishBytes, readUint16, writePublish } from './publish.ts';
+import {
+  connectionRefused,
+  consumerFailed,
+  disconnectedByServer,
+  linkLost,
+  messageInvalid,
+  notTaken,
+  protocolError,
+  queueFull,
+  timedOut,
+} from './errors.ts';
+import { lengthFieldBytes, lengthFieldValue, PacketCarry, packetType, typeShift } from './frame.ts';
+import { type ConnectPacket, type ControlPacket, decodePacket, encodePacket } from './packet.ts';
+import { PublishView, publishBytes, writePublish } from './publish.ts';
+import { isFailure } from './reason-codes.ts';
 import { isValidTopicFilter, isValidTopicName } from './topic.ts';
 
 export interface MqttClientOptions {
   readonly clientId: string;
+  /** 4 (3.1.1) when absent. */
+  readonly version?: 4 | 5;
   readonly username?: string;
   readonly password?: string;
   /** 0 switches the keep-alive off. */
   readonly keepAliveSeconds: number;
+  /** False: the server keeps the session for as long as it will, in 5.0 until sessionExpirySeconds are over. */
   readonly cleanSession: boolean;
+  readonly sessionExpirySeconds?: number;
+  /** 3.1.1: sets the bridge bit of the protocol level, by which mosquitto keeps retain flags and sends nothing back. */
+  readonly bridge?: boolean;
   /** QoS 1 messages under way at a time. */
   readonly inflightMax: number;
 }
@@ -52,10 +70,39 @@ export interface MqttClientLink {
   close(): void;
 }
 
+/** A message from the server; its bytes are copies. */
+export interface MqttClientMessage {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: 0 | 1;
+  readonly retain: boolean;
+  /** Properties of 5.0 as they stood in the packet, without their length and without those of one hop. */
+  readonly propertyBytes: Buffer;
+}
+
+export interface MqttClientPublish {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1;
+  readonly retain?: boolean;
+  /** For a server of 5.0 alone: valid properties as bytes. */
+  readonly propertyBytes?: Buffer;
+  /** For a server of 5.0 alone. */
+  readonly expirySeconds?: number | undefined;
+}
+
+export interface MqttClientFilter {
+  readonly filter: string;
+  readonly qos: 0 | 1;
+  /** 5.0 alone: nothing of what this client publishes comes back, and retain flags stay as they were. */
+  readonly noLocal?: boolean;
+  readonly retainAsPublished?: boolean;
+}
+
 export interface MqttClientEvents {
   onConnected(sessionPresent: boolean): void;
-  /** `payload` is a copy. QoS 1 is acknowledged when the returned promise resolves; when it rejects, the link ends unacknowledged. */
-  onMessage(message: { readonly topic: string; readonly payload: Buffer; readonly qos: 0 | 1 }): void | Promise<void>;
+  /** QoS 1 is acknowledged when the returned promise resolves; when it rejects, the link ends unacknowledged. */
+  onMessage(message: MqttClientMessage): void | Promise<void>;
   /** CONNACK refusal, protocol error, dead peer: the client has called link.close(). */
   onFailed(error: WeirError): void;
 }
@@ -67,6 +114,7 @@ interface Waiter {
 
 interface WaitingPublish extends Waiter {
   readonly view: PublishView;
+  readonly expirySeconds: number | undefined;
 }
 
 interface SubscribeWaiter {
@@ -78,7 +126,12 @@ interface SubscribeWaiter {
 const millisecondsPerSecond = 1000;
 /** A PINGREQ goes out after this share of the keep-alive without sending, so that a late tick does no harm. */
 const pingAfterShare = 0.75;
-const ackRestBytes = 2;
+const version4 = 4;
+const version5 = 5;
+/** Of a PUBLISH, beside topic, properties and payload: fixed header, lengths, packet id, expiry. */
+const headerBytesMax = 24;
+/** Flags and return code: what a CONNACK of 3.1.1 is, also as the answer to a CONNECT of 5.0. */
+const plainConnackBytes = 2;
 const pingBytes = Buffer.from([packetType.pingreq << typeShift, 0]);
 const disconnectBytes = Buffer.from([packetType.disconnect << typeShift, 0]);
 
@@ -88,6 +141,8 @@ export class MqttClient {
   readonly #events: MqttClientEvents;
   readonly #carry = new PacketCarry();
   readonly #view = new PublishView();
+  readonly #ack = new AckView();
+  readonly #version: 4 | 5;
   readonly #acks: AckOrder;
   readonly #inflight = new Map<number, Waiter>();
   readonly #subscribing = new Map<number, SubscribeWaiter>();
@@ -99,12 +154,18 @@ export class MqttClient {
   #startedMs = 0;
   #sentMs = 0;
   #pingSentMs: number | undefined;
+  #inflightMax: number;
+  #packetBytesMax = packetBytesMax;
+  #keepAliveSeconds: number;
 
   constructor(options: MqttClientOptions, link: MqttClientLink, events: MqttClientEvents) {
     assert(options.inflightMax >= 1 && options.inflightMax < packetIdMax, 'inflightMax fits the packet ids');
     this.#options = options;
     this.#link = link;
     this.#events = events;
+    this.#version = options.version ?? 4;
+    this.#inflightMax = options.inflightMax;
+    this.#keepAliveSeconds = options.keepAliveSeconds;
     this.#acks = new AckOrder((type, packetId) => this.#send(encodeAck(type, packetId)));
   }
 
@@ -113,19 +174,7 @@ export class MqttClient {
     assert(this.#state === 'idle', 'a client connects once');
     this.#state = 'connecting';
     this.#startedMs = this.#link.nowMs();
-    const { clientId, username, password, keepAliveSeconds, cleanSession } = this.#options;
-    this.#send(
-      encodePacket({
-        cmd: 'connect',
-        protocolId: 'MQTT',
-        protocolVersion: 4,
-        clientId,
-        clean: cleanSession,
-        keepalive: keepAliveSeconds,
-        ...(username === undefined ? {} : { username }),
-        ...(password === undefined ? {} : { password: Buffer.from(password) }),
-      }),
-    );
+    this.#send(encodePacket(connectPacket(this.#options), this.#version));
     this.#flush();
   }
 
@@ -150,7 +199,7 @@ export class MqttClient {
       this.#fail(timedOut(this.#options.clientId, 'CONNECT'));
       return;
     }
-    const keepAliveMs = this.#options.keepAliveSeconds * millisecondsPerSecond;
+    const keepAliveMs = this.#keepAliveSeconds * millisecondsPerSecond;
     if (this.#state !== 'connected' || keepAliveMs === 0) return;
     if (this.#pingSentMs !== undefined) {
       const patienceMs = Math.min(keepAliveMs, mqttClientAckWaitMsMax);
@@ -164,31 +213,57 @@ export class MqttClient {
 
   /**
    * QoS 1 resolves on PUBACK, QoS 0 when the packet was handed over. Waits inside for CONNACK and for a free place.
-   * Rejects: MQTT_LINK_LOST when the connection ends first, MQTT_QUEUE_FULL, MQTT_MESSAGE_INVALID.
+   * Rejects: MQTT_LINK_LOST when the connection ends first, MQTT_NOT_TAKEN when a server of 5.0 says no,
+   * MQTT_QUEUE_FULL, MQTT_MESSAGE_INVALID.
    */
-  publish(message: { readonly topic: string; readonly payload: Uint8Array; readonly qos: 0 | 1 }): Promise<void> {
+  publish(message: MqttClientPublish): Promise<void> {
     const { clientId } = this.#options;
+    const { topic, payload, qos, retain = false, propertyBytes, expirySeconds } = message;
     if (this.#state === 'ended') return Promise.reject(linkLost(clientId));
-    if (!isValidTopicName(message.topic) || message.payload.length > messageBytesMax) {
-      return Promise.reject(messageInvalid(clientId, message.topic, message.payload.length));
+    if (!isValidTopicName(topic) || payload.length > messageBytesMax) {
+      return Promise.reject(messageInvalid(clientId, topic, payload.length));
     }
     if (this.#waiting.length - this.#waitingHead >= mqttClientWaitingMax) return Promise.reject(queueFull(clientId));
-    const view = PublishView.of({ ...message, retain: false });
+    const view = PublishView.of({ topic, payload, qos, retain, propertyBytes });
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ view, resolve, reject });
+      this.#waiting.push({ view, expirySeconds, resolve, reject });
       this.#pump();
     });
   }
 
-  /** Resolves with the granted QoS per filter (128 = refused). Only while connected; rejects as publish() does. */
-  subscribe(filters: readonly { readonly filter: string; readonly qos: 0 | 1 }[]): Promise<readonly number[]> {
+  /** Whether the server has said that it takes packets of this message's size. */
+  takesSize({ topic, payload, propertyBytes }: Omit<MqttClientPublish, 'qos'>): boolean {
+    const allowance = headerBytesMax + Buffer.byteLength(topic) + (propertyBytes?.length ?? 0);
+    return payload.length + allowance <= this.#packetBytesMax;
+  }
+
+  /** Resolves with the granted QoS per filter (128 and above = refused). Only while connected; rejects as publish() does. */
+  subscribe(filters: readonly MqttClientFilter[]): Promise<readonly number[]> {
     assert(filters.length > 0 && filters.every(({ filter }) => isValidTopicFilter(filter)), 'filters are valid');
+    const subscriptions = filters.map(({ filter, qos, noLocal = false, retainAsPublished = false }) =>
+      this.#version === version5
+        ? { topic: filter, qos, nl: noLocal, rap: retainAsPublished, rh: 0 }
+        : { topic: filter, qos },
+    );
+    return this.#ask(filters.length, (messageId) => ({ cmd: 'subscribe', messageId, subscriptions }));
+  }
+
+  /** Resolves when the server has answered. Only while connected; rejects as publish() does. */
+  async unsubscribe(filters: readonly string[]): Promise<void> {
+    assert(filters.length > 0 && filters.every((filter) => isValidTopicFilter(filter)), 'filters are valid');
+    await this.#ask(filters.length, (messageId) => ({
+      cmd: 'unsubscribe',
+      messageId,
+      unsubscriptions: [...filters],
+    }));
+  }
+
+  #ask(count: number, packet: (messageId: number) => ControlPacket): Promise<readonly number[]> {
     if (this.#state !== 'connected') return Promise.reject(linkLost(this.#options.clientId));
     const messageId = this.#nextPacketId();
     return new Promise((resolve, reject) => {
-      this.#subscribing.set(messageId, { count: filters.length, resolve, reject });
-      const subscriptions = filters.map(({ filter, qos }) => ({ topic: filter, qos }));
-      this.#send(encodePacket({ cmd: 'subscribe', messageId, subscriptions }));
+      this.#subscribing.set(messageId, { count, resolve, reject });
+      this.#send(encodePacket(packet(messageId), this.#version));
     });
   }
 
@@ -233,7 +308,7 @@ export class MqttClient {
     const type = (packet[0] as number) >> typeShift;
     const bodyAt = 1 + fieldBytes;
     if (this.#state === 'connecting') {
-      this.#connack(packet, type);
+      this.#connack(packet, { type, bodyAt });
       return;
     }
     switch (type) {
@@ -244,42 +319,71 @@ export class MqttClient {
         this.#puback(packet, bodyAt);
         return;
       case packetType.suback:
-        this.#suback(packet);
+      case packetType.unsuback:
+        this.#subscribed(packet);
         return;
       case packetType.pingresp:
         this.#pingSentMs = undefined;
+        return;
+      case packetType.disconnect:
+        this.#disconnected(packet);
         return;
       default:
         this.#fail(protocolError(this.#options.clientId, `unexpected packet type ${type}`));
     }
   }
 
-  #connack(packet: Buffer, type: number): void {
-    const decoded = type === packetType.connack ? decodePacket(packet) : undefined;
+  #connack(packet: Buffer, { type, bodyAt }: { readonly type: number; readonly bodyAt: number }): void {
+    const { clientId } = this.#options;
+    const isPlain = packet.length === bodyAt + plainConnackBytes;
+    const version = isPlain ? version4 : this.#version;
+    const decoded = type === packetType.connack ? decodePacket(packet, version) : undefined;
     if (decoded === undefined || !decoded.ok || decoded.packet.cmd !== 'connack') {
-      this.#fail(protocolError(this.#options.clientId, 'the first packet is not a CONNACK'));
+      this.#fail(protocolError(clientId, 'the first packet is not a CONNACK'));
       return;
     }
-    const { returnCode = 0, sessionPresent } = decoded.packet;
-    if (returnCode !== 0) {
-      this.#fail(connectionRefused(this.#options.clientId, returnCode));
+    const { returnCode = 0, reasonCode: reason = returnCode, sessionPresent, properties = {} } = decoded.packet;
+    if (reason !== 0) {
+      this.#fail(connectionRefused(clientId, reason));
       return;
     }
+    if (version !== this.#version) {
+      this.#fail(protocolError(clientId, 'a CONNACK of another version'));
+      return;
+    }
+    const { receiveMaximum, maximumPacketSize, serverKeepAlive } = properties;
+    this.#inflightMax = Math.min(this.#inflightMax, receiveMaximum ?? packetIdMax);
+    this.#packetBytesMax = Math.min(this.#packetBytesMax, maximumPacketSize ?? packetBytesMax);
+    this.#keepAliveSeconds = serverKeepAlive ?? this.#keepAliveSeconds;
     this.#state = 'connected';
     this.#events.onConnected(sessionPresent);
     this.#pump();
   }
 
+  /** A server of 5.0 says why it ends the connection. */
+  #disconnected(packet: Buffer): void {
+    const { clientId } = this.#options;
+    const decoded = this.#version === version5 ? decodePacket(packet, version5) : undefined;
+    if (decoded?.ok !== true || decoded.packet.cmd !== 'disconnect')
+      this.#fail(protocolError(clientId, 'a DISCONNECT that is none'));
+    else
+      this.#fail(
+        disconnectedByServer(clientId, decoded.packet.reasonCode ?? 0, decoded.packet.properties?.reasonString),
+      );
+  }
+
   #message(packet: Buffer, bodyAt: number): void {
     const view = this.#view;
-    const problem = view.read(packet, { firstByte: packet[0] as number, from: bodyAt, to: packet.length });
-    const topic = problem === undefined ? view.topic() : undefined;
-    const { qos, packetId } = view;
+    const range = { firstByte: packet[0] as number, from: bodyAt, to: packet.length };
+    const problem = view.read(packet, range, this.#version);
+    const topic = problem === undefined && view.topicAlias === 0 ? view.topic() : undefined;
+    const { qos, packetId, retain, propertiesBuffer, propertiesAt, propertiesBytes } = view;
     if (topic === undefined || qos === 2) {
       this.#fail(protocolError(this.#options.clientId, problem ?? 'a PUBLISH that was not subscribed to'));
       return;
     }
-    const message = { topic, payload: view.payload(), qos };
+    const propertyBytes = Buffer.from(propertiesBuffer.subarray(propertiesAt, propertiesAt + propertiesBytes));
+    const message = { topic, payload: view.payload(), qos, retain, propertyBytes };
     const place = qos === 1 ? this.#acks.reserve(packetType.puback, packetId) : undefined;
     const settle = (): void => {
       if (place !== undefined && this.#state === 'connected') this.#acks.settle(place);
@@ -289,28 +393,33 @@ export class MqttClient {
   }
 
   #puback(packet: Buffer, bodyAt: number): void {
-    const malformed = packet.length !== bodyAt + ackRestBytes || ((packet[0] as number) & flagsMask) !== 0;
-    const packetId = malformed ? 0 : readUint16(packet, bodyAt);
-    const waiter = this.#inflight.get(packetId);
+    const { clientId } = this.#options;
+    const ack = this.#ack;
+    const problem = ack.read(packet, { at: 0, bodyAt, end: packet.length }, this.#version);
+    const waiter = problem === undefined ? this.#inflight.get(ack.packetId) : undefined;
     if (waiter === undefined) {
-      this.#fail(protocolError(this.#options.clientId, `a PUBACK for packet ${packetId}, which is not under way`));
+      this.#fail(protocolError(clientId, `a PUBACK for packet ${ack.packetId}, which is not under way`));
       return;
     }
-    this.#inflight.delete(packetId);
-    waiter.resolve();
+    this.#inflight.delete(ack.packetId);
+    if (isFailure(ack.reason)) waiter.reject(notTaken(clientId, ack.reason));
+    else waiter.resolve();
     this.#pump();
   }
 
-  #suback(packet: Buffer): void {
-    const decoded = decodePacket(packet);
-    const suback = decoded.ok && decoded.packet.cmd === 'suback' ? decoded.packet : undefined;
-    const waiter = this.#subscribing.get(suback?.messageId ?? 0);
-    const granted = (suback?.granted ?? []).map(Number);
-    if (waiter === undefined || granted.length !== waiter.count) {
+  /** SUBACK or UNSUBACK; an UNSUBACK of 3.1.1 says nothing of its filters. */
+  #subscribed(packet: Buffer): void {
+    const decoded = decodePacket(packet, this.#version);
+    const answer =
+      decoded.ok && (decoded.packet.cmd === 'suback' || decoded.packet.cmd === 'unsuback') ? decoded.packet : undefined;
+    const waiter = this.#subscribing.get(answer?.messageId ?? 0);
+    const granted = ((answer?.granted ?? []) as readonly unknown[]).map(Number);
+    const fits = granted.length === waiter?.count || (answer?.cmd === 'unsuback' && this.#version === version4);
+    if (waiter === undefined || !fits) {
       this.#fail(protocolError(this.#options.clientId, 'a SUBACK that answers nothing'));
       return;
     }
-    this.#subscribing.delete(suback?.messageId ?? 0);
+    this.#subscribing.delete(answer?.messageId ?? 0);
     waiter.resolve(granted);
   }
 
@@ -319,11 +428,14 @@ export class MqttClient {
     while (this.#state === 'connected' && this.#waitingHead < this.#waiting.length) {
       const next = this.#waiting[this.#waitingHead] as WaitingPublish;
       const { qos } = next.view;
-      if (qos > 0 && this.#inflight.size >= this.#options.inflightMax) break;
+      if (qos > 0 && this.#inflight.size >= this.#inflightMax) break;
       this.#waitingHead++;
       const packetId = qos > 0 ? this.#nextPacketId() : 0;
-      const bytes = Buffer.allocUnsafeSlow(publishBytes(next.view, qos));
-      writePublish(next.view, { qos, retain: false, duplicate: false, packetId }, { target: bytes, at: 0 });
+      const { retain } = next.view;
+      const { expirySeconds } = next;
+      const header = { qos, retain, duplicate: false, packetId, version: this.#version, expirySeconds };
+      const bytes = Buffer.allocUnsafeSlow(publishBytes(next.view, header));
+      writePublish(next.view, header, { target: bytes, at: 0 });
       this.#send(bytes);
       if (qos > 0) this.#inflight.set(packetId, next);
       else next.resolve();
@@ -357,29 +469,21 @@ export class MqttClient {
   }
 }
 
-function queueFull(clientId: string): MqttError {
-  return new MqttError({
-    code: 'MQTT_QUEUE_FULL',
-    message: `More than ${mqttClientWaitingMax} messages of ${clientId} wait to be sent. Wait for earlier publishes before adding more.`,
-    retryable: true,
-    fields: { client: clientId, waitingMax: mqttClientWaitingMax },
-  });
-}
-
-function messageInvalid(clientId: string, topic: string, payloadBytes: number): MqttError {
-  return new MqttError({
-    code: 'MQTT_MESSAGE_INVALID',
-    message: `A message of ${clientId} cannot be sent: the topic is no valid topic name, or ${payloadBytes} bytes are more than ${messageBytesMax}.`,
-    fields: { client: clientId, topic, payloadBytes },
-  });
-}
-
-function consumerFailed(clientId: string, topic: string, cause: unknown): MqttError {
-  return new MqttError({
-    code: 'MQTT_CONSUMER_FAILED',
-    message: `A message for ${clientId} could not be taken: the connection ends unacknowledged, so that the server sends it again.`,
-    retryable: true,
-    fields: { client: clientId, topic },
-    cause,
-  });
+function connectPacket(options: MqttClientOptions): ConnectPacket {
+  const { clientId, version = version4, username, password, keepAliveSeconds, cleanSession } = options;
+  const { sessionExpirySeconds, bridge = false } = options;
+  return {
+    cmd: 'connect',
+    protocolId: 'MQTT',
+    protocolVersion: version,
+    clientId,
+    clean: cleanSession,
+    keepalive: keepAliveSeconds,
+    ...(bridge && version === version4 ? { bridgeMode: true } : {}),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password: Buffer.from(password) }),
+    ...(version === version5 && sessionExpirySeconds !== undefined
+      ? { properties: { sessionExpiryInterval: sessionExpirySeconds } }
+      : {}),
+  };
 }
