@@ -39,6 +39,8 @@ export const upstreamWindowBytes = 1_048_576;
 export const upstreamAckMsMax = 120_000;
 /** Twin requests that wait for the hub; beyond it a request is refused at once. */
 export const upstreamRequestsPendingMax = 256;
+/** Filters in one SUBSCRIBE to the hub: packets stay small when many leaf devices listen. */
+export const upstreamFiltersPerPacket = 100;
 /** Time for the hub to answer one twin request, milliseconds. */
 export const upstreamRequestTimeoutMs = 30_000;
 

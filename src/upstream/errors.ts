@@ -35,5 +35,14 @@ export function malformedResponseError(what: string, reason: string): WeirError 
   });
 }
 
+export function noMethodsError(callee: string): WeirError {
+  return new WeirError({
+    code: 'UPSTREAM_NO_METHODS',
+    message: `'${callee}' takes no direct methods on this gateway.`,
+    fields: { status: notFound },
+  });
+}
+
+const notFound = 404;
 const tooManyRequests = 429;
 const serverErrorFirst = 500;

@@ -1,4 +1,11 @@
 // The link to the cloud: state machine, transport, back-off; an endpoint like any other.
 
 export { type LinkOptions, type LinkPorts, UpstreamLink } from './link.ts';
-export type { DesiredChange, LinkStatus, MethodAnswer, MethodCall, OutgoingMessage } from './ports.ts';
+export type {
+  DesiredChange,
+  DeviceboundMessage,
+  LinkStatus,
+  MethodAnswer,
+  MethodCall,
+  OutgoingMessage,
+} from './ports.ts';

@@ -9,6 +9,7 @@
 //
 // Invariants
 //   send() counts a message as accepted only after the hub's PUBACK for it and for all before it (flight.ts).
+//   What a leaf device did not acknowledge the hub keeps (devicebound.ts).
 //   Telemetry never takes all places of the connection: twins and answers to methods go at once, however long the
 //   backlog is, behind the bytes that are in the socket already; the drain keeps these few on a slow link.
 //   Nothing waits for ever: each request has a time-out, and the end of the connection rejects all of them.
@@ -22,7 +23,7 @@ import {
   upstreamWindowMessages,
 } from '../limits.ts';
 import { type Identity, identityKey } from '../model/address.ts';
-import { errorMessage, type WeirError } from '../model/errors.ts';
+import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
 import { type Twin, withoutCarrierKeys } from '../model/twin.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
@@ -31,7 +32,9 @@ import type { Log } from '../platform/log.ts';
 import type { Counter, Metrics } from '../platform/metrics.ts';
 import type { Connection, Network, TlsContext } from '../platform/net.ts';
 import { sasResource } from '../protocol/iothub/sas.ts';
+import { parseScopeNews, scopeFilter, scopeRequestTopic } from '../protocol/iothub/scope-topics.ts';
 import {
+  type CallPatience,
   desiredPatchFilter,
   methodRequestFilter,
   methodResponseTopic,
@@ -43,7 +46,8 @@ import {
 import { formatUsername } from '../protocol/iothub/username.ts';
 import { MqttClient } from '../protocol/mqtt/client.ts';
 import { type BackoffOptions, backoffDelays } from './backoff.ts';
-import { malformedResponseError, offlineError, refusedError } from './errors.ts';
+import { DeviceboundRelay, type DeviceboundTaker } from './devicebound.ts';
+import { malformedResponseError, noMethodsError, offlineError, refusedError } from './errors.ts';
 import { Flight } from './flight.ts';
 import { type LinkEvent, type LinkPhase, linkTransition } from './link-state.ts';
 import type { DesiredChange, LinkStatus, MethodAnswer, MethodCall, OutgoingMessage, TokenSigner } from './ports.ts';
@@ -78,7 +82,7 @@ const renewAtPart = 0.75;
 const msPerSecond = 1000;
 const noContent = 204;
 const ok = 200;
-const methodNotFound = 404;
+const malformed = 400;
 const methodFailed = 500;
 
 export class UpstreamLink {
@@ -98,6 +102,8 @@ export class UpstreamLink {
   #renewTimer: Timer | undefined;
   readonly #stateListeners: ((connected: boolean) => void)[] = [];
   readonly #desiredListeners: ((change: DesiredChange) => void)[] = [];
+  readonly #scopeListeners: ((version: string) => void)[] = [];
+  readonly #devicebound: DeviceboundRelay;
   #methodListener: ((call: MethodCall) => Promise<MethodAnswer>) | undefined;
 
   constructor(ports: LinkPorts, options: LinkOptions) {
@@ -108,6 +114,7 @@ export class UpstreamLink {
       pendingMax: upstreamRequestsPendingMax,
     });
     this.#delays = backoffDelays(options.backoff, ports.entropy.fraction);
+    this.#devicebound = new DeviceboundRelay(ports.log);
     this.#sent = ports.metrics.counter('upstream_messages_sent_total');
   }
 
@@ -145,9 +152,27 @@ export class UpstreamLink {
     this.#desiredListeners.push(listener);
   }
 
-  /** The one who answers direct methods that come from the hub. */
-  answerMethods(listener: (call: MethodCall) => Promise<MethodAnswer>): void {
+  /** Called with the version of this gateway's scope after each connect, and whenever it changes. */
+  onScope(listener: (version: string) => void): void {
+    this.#scopeListeners.push(listener);
+  }
+
+  /**
+   * The one who answers direct methods that come from the hub. A rejection is told as the gateway's own word, with its
+   * code and `fields.status`: nobody answered.
+   */
+  onMethod(listener: (call: MethodCall) => Promise<MethodAnswer>): void {
     this.#methodListener = listener;
+  }
+
+  /** The one who passes cloud-to-device messages on to leaf devices; resolves when the device has its message. */
+  onDevicebound(taker: DeviceboundTaker): void {
+    this.#devicebound.take(taker);
+  }
+
+  /** Whether messages for this leaf device are wanted; holds over the connections until it is said otherwise. */
+  listenFor(device: Identity, wanted: boolean): void {
+    this.#devicebound.listen(device, wanted);
   }
 
   /** Resolves when messages may be sent; at once when connected, or when `signal` is aborted. */
@@ -198,6 +223,14 @@ export class UpstreamLink {
     if (answer.status !== noContent && answer.status !== ok)
       throw refusedError(what, answer.status, problemText(answer.payload));
     return answer.version;
+  }
+
+  /** One page of this gateway's scope, as the hub wrote it: it holds keys, and is for identity/ to read. */
+  async scopePage(after: string | undefined): Promise<Buffer> {
+    const what = 'Reading the scope of this gateway';
+    const answer = await this.#requests.ask(what, (rid) => this.#publish(scopeRequestTopic(rid, after), ''));
+    if (answer.status !== ok) throw refusedError(what, answer.status, problemText(answer.payload));
+    return answer.payload;
   }
 
   #onBehalfOf(identity: Identity): Identity | undefined {
@@ -255,6 +288,7 @@ export class UpstreamLink {
     this.#tickTimer?.cancel();
     const session = this.#session;
     this.#session = undefined;
+    this.#devicebound.detach();
     session?.client.closed();
     // An orderly end lets DISCONNECT reach the hub; a lost connection has nothing more to say.
     if (this.#phase === 'stopped') session?.connection.end();
@@ -320,13 +354,15 @@ export class UpstreamLink {
   }
 
   #subscribe(client: MqttClient, lost: (reason: string) => void): void {
-    const filters = [twinResponseFilter, desiredPatchFilter, methodRequestFilter].map((filter) => ({
+    const filters = [twinResponseFilter, desiredPatchFilter, methodRequestFilter, scopeFilter].map((filter) => ({
       filter,
       qos: 0 as const,
     }));
     client.subscribe(filters).then(
       () => {
-        if (this.#session?.client === client) this.#handle('accepted');
+        if (this.#session?.client !== client) return;
+        this.#handle('accepted');
+        this.#devicebound.attach(client);
       },
       (error: unknown) => lost(errorMessage(error)),
     );
@@ -339,11 +375,27 @@ export class UpstreamLink {
     } else if (parsed?.kind === 'desired-patch') {
       this.#receiveDesired(parsed.onBehalfOf ?? this.#options.identity, { payload, version: parsed.version });
     } else if (parsed?.kind === 'method-request') {
-      this.#answerMethod(parsed.onBehalfOf ?? this.#options.identity, { payload, name: parsed.name, rid: parsed.rid });
-    } else {
+      this.#answerMethod(parsed.onBehalfOf ?? this.#options.identity, { ...parsed, payload });
+    } else if (parsed?.kind === 'devicebound') {
+      this.#passOn(parsed, payload);
+    } else if (!this.#receiveScope(topic, payload)) {
       this.#ports.log.warn('the hub sent a message on a topic that is not understood', { topic });
       this.#ports.metrics.counter('upstream_messages_unknown_total').add();
     }
+  }
+
+  #receiveScope(topic: string, payload: Buffer): boolean {
+    const news = parseScopeNews(topic);
+    if (news === undefined) return false;
+    if (news.kind === 'scope-response') {
+      this.#requests.answered(news.rid, { status: news.status, version: undefined, payload });
+      return true;
+    }
+    // The news comes right behind the SUBACK: by the next turn the link counts as connected.
+    this.#ports.clock.soon(() => {
+      for (const listener of this.#scopeListeners) listener(news.version);
+    });
+    return true;
   }
 
   #receiveDesired(
@@ -362,21 +414,18 @@ export class UpstreamLink {
       listener({ identity, patch: withoutCarrierKeys(parsed.value), version });
   }
 
-  #answerMethod(
-    identity: Identity,
-    { payload, name, rid }: { readonly payload: Buffer; readonly name: string; readonly rid: string },
-  ): void {
-    const parsed = payload.length === 0 ? { ok: true as const, value: null } : parseJson(payload.toString('utf8'));
-    const answering: Promise<MethodAnswer> =
-      this.#methodListener === undefined || !parsed.ok
-        ? Promise.resolve({
-            status: parsed.ok ? methodNotFound : methodFailed,
-            payload: { message: parsed.ok ? `No method ${name}.` : 'The payload is not JSON.' },
-          })
-        : this.#methodListener({ identity, name, payload: parsed.value });
-    answering
-      .catch((error: unknown): MethodAnswer => ({ status: methodFailed, payload: { message: errorMessage(error) } }))
-      .then((answer) => this.#publish(methodResponseTopic(answer.status, rid), JSON.stringify(answer.payload)))
+  #answerMethod(callee: Identity, request: MethodRequest): void {
+    const { name, rid, patience } = request;
+    this.#answerOf(callee, request)
+      .then(
+        ({ status, payload }) => this.#publish(methodResponseTopic(status, rid), JSON.stringify(payload)),
+        (error: unknown) => {
+          const told = error instanceof WeirError ? error.fields['status'] : undefined;
+          const problem = patience === undefined ? undefined : errorCode(error);
+          const topic = methodResponseTopic(typeof told === 'number' ? told : methodFailed, rid, problem);
+          return this.#publish(topic, JSON.stringify({ message: errorMessage(error) }));
+        },
+      )
       .catch((error: unknown) =>
         this.#ports.log.warn('the answer to a direct method was lost with the link', {
           method: name,
@@ -384,6 +433,28 @@ export class UpstreamLink {
         }),
       );
   }
+
+  async #answerOf(callee: Identity, { name, payload, patience }: MethodRequest): Promise<MethodAnswer> {
+    const parsed = payload.length === 0 ? { ok: true as const, value: null } : parseJson(payload.toString('utf8'));
+    if (!parsed.ok) return { status: malformed, payload: { message: 'The payload is not JSON.' } };
+    if (this.#methodListener === undefined) throw noMethodsError(identityKey(callee));
+    return await this.#methodListener({ identity: callee, name, payload: parsed.value, patience });
+  }
+
+  #passOn({ deviceId, bag }: { readonly deviceId: string; readonly bag: string }, payload: Buffer): void {
+    this.#devicebound
+      .receive(deviceId, bag, payload)
+      .then((topic) => (topic === undefined ? undefined : this.#publish(topic, '')))
+      // The hub takes the end of the link for an answer: the message stays there.
+      .catch((error: unknown) => this.#ports.log.debug('a message was not settled', { reason: errorMessage(error) }));
+  }
+}
+
+interface MethodRequest {
+  readonly payload: Buffer;
+  readonly name: string;
+  readonly rid: string;
+  readonly patience?: CallPatience;
 }
 
 function parseTwin(what: string, payload: Buffer): Twin {

@@ -3,6 +3,7 @@
 import type { Identity } from '../model/address.ts';
 import type { JsonObject, JsonValue } from '../model/json.ts';
 import type { Message, StreamPosition } from '../model/message.ts';
+import type { CallPatience } from '../protocol/iothub/topics.ts';
 
 /** Signs `resource` until `expirySeconds` (Unix time) with the device's key: a SharedAccessSignature. */
 export type TokenSigner = (resource: string, expirySeconds: number) => string;
@@ -23,12 +24,17 @@ export interface MethodCall {
   readonly identity: Identity;
   readonly name: string;
   readonly payload: JsonValue;
+  /** How long to wait for the callee and for its answer; absent: the hub does not say. */
+  readonly patience?: CallPatience | undefined;
 }
 
 export interface MethodAnswer {
   readonly status: number;
   readonly payload: JsonValue;
 }
+
+/** From the cloud to a device behind this gateway. */
+export type DeviceboundMessage = Pick<Message, 'system' | 'properties' | 'body'>;
 
 export interface LinkStatus {
   readonly state: 'disabled' | 'waiting' | 'connecting' | 'connected';
