@@ -26,7 +26,7 @@ interface Candidate {
   /** The smaller decides. */
   readonly rank: number;
   /** Undefined: always. */
-  readonly holds: ((view: MessageView) => boolean | undefined) | undefined;
+  readonly holds: ((view: MessageView) => boolean) | undefined;
   readonly needs: RequiredValue | undefined;
 }
 
@@ -89,10 +89,16 @@ export class RouteTable {
     return this.#takeBest();
   }
 
+  /** True when some route takes messages of this source, whatever its condition. */
+  wants(source: string): boolean {
+    const { fixed } = this.#selectionOf(source);
+    return fixed === undefined || fixed.length > 0;
+  }
+
   #consider(candidate: Candidate): void {
     const best = this.#best[candidate.sink];
     if (best !== undefined && best.rank < candidate.rank) return;
-    if (candidate.holds !== undefined && candidate.holds(this.#view) !== true) return;
+    if (candidate.holds !== undefined && !candidate.holds(this.#view)) return;
     if (best === undefined) this.#touched.push(candidate.sink);
     this.#best[candidate.sink] = candidate;
   }

@@ -20,7 +20,7 @@
 
 import { strict as assert } from 'node:assert';
 import type { Lane } from '../model/lane.ts';
-import type { Message } from '../model/message.ts';
+import { eventSources, type Message, type MessageKind } from '../model/message.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
 import type { Log } from '../platform/log.ts';
@@ -110,6 +110,11 @@ export class Router {
       for (const done of settled) done?.(isStored);
     }
     this.#accepted.add();
+  }
+
+  /** True when some route in force may take messages of this kind: only then are they worth making. */
+  wants(kind: Exclude<MessageKind, 'telemetry'>): boolean {
+    return this.#table.wants(eventSources[kind]);
   }
 
   /** From now on, and after start(), the queue drains into the endpoint. */

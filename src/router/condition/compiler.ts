@@ -57,6 +57,21 @@ export function compileNode(node: CheckedNode, shared: SharedValues): Evaluate {
   }
 }
 
+/**
+ * Whether the condition is true, without telling false from undefined: of AND and OR, whose right side may have to
+ * parse the body, less is evaluated.
+ */
+export function compileHolds(node: CheckedNode, shared: SharedValues): (view: MessageView) => boolean {
+  if (node.kind === 'binary' && node.type !== 'null' && (node.operator === 'and' || node.operator === 'or')) {
+    const left = compileHolds(node.left, shared);
+    const right = compileHolds(node.right, shared);
+    if (node.operator === 'and') return (view) => left(view) && right(view);
+    if (node.left.type !== 'body' && node.right.type !== 'body') return (view) => left(view) || right(view);
+  }
+  const evaluate = compileNode(node, shared);
+  return (view) => evaluate(view) === true;
+}
+
 /** True when the value is the same for every message. */
 export function isConstant(node: CheckedNode): boolean {
   switch (node.kind) {

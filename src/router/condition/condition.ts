@@ -2,11 +2,11 @@
 //
 //   text ─ token.ts ► tokens ─ parser.ts ► tree ─ checker.ts ► typed tree ─ compiler.ts ► closure(message view)
 //
-// Three answers: true takes the message; false and undefined do not. Only true and the others are told apart by a
-// route; why one did not hold is told by explain.ts.
+// Three answers: true takes the message; false and undefined do not. A route tells only true from the others; why one
+// did not hold is told by explain.ts.
 
 import { type CheckedNode, checkCondition } from './checker.ts';
-import { compileNode, type Evaluate, SharedValues } from './compiler.ts';
+import { compileHolds, compileNode, SharedValues } from './compiler.ts';
 import { MessageView, type ViewedMessage } from './message-view.ts';
 import { parseCondition } from './parser.ts';
 import { verdict } from './value.ts';
@@ -26,15 +26,9 @@ export function readCondition(
   return { condition: { text, root: checkCondition(node, { text, isTwinChange }) }, end };
 }
 
-/** The closure of a condition, in a set that shares values. True takes the message. */
-export function compileCondition(
-  { root }: Condition,
-  shared: SharedValues,
-): (view: MessageView) => boolean | undefined {
-  const evaluate: Evaluate = compileNode(root, shared);
-  const { type } = root;
-  if (type === 'bool') return evaluate as (view: MessageView) => boolean | undefined;
-  return (view) => verdict(evaluate(view), type);
+/** Whether a condition takes a message, in a set that shares values. */
+export function compileCondition({ root }: Condition, shared: SharedValues): (view: MessageView) => boolean {
+  return compileHolds(root, shared);
 }
 
 /** Asks one condition about one message. Throws RouteSyntaxError. */
@@ -45,9 +39,9 @@ export function evaluateCondition(
 ): boolean | undefined {
   const { condition } = readCondition(text, { start: 0, isTwinChange: options.isTwinChange ?? false });
   const shared = new SharedValues();
-  const holds = compileCondition(condition, shared);
+  const evaluate = compileNode(condition.root, shared);
   const view = new MessageView();
   view.reserve(shared.size);
   view.look(message);
-  return holds(view);
+  return verdict(evaluate(view), condition.root.type);
 }
