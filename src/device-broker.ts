@@ -28,7 +28,7 @@ export async function openModules(
   parts: IdentityParts & DataParts & HubParts,
 ): Promise<ModuleParts> {
   const { config, http, log, metrics, disk, entropy, clock } = ground;
-  const { deviceId, hubHostname, certificates, localKey, memory, twins, hub } = parts;
+  const { deviceId, hubHostname, certificates, localKey, memory, twins, notices, hub } = parts;
   const clients = new Clients(() => clock.wallMs());
   const socketOf = (moduleId: string): string =>
     join(config.runDir, 'modules', moduleFileName(moduleId) ?? '%', 'workload.sock');
@@ -49,9 +49,12 @@ export async function openModules(
       close: (moduleId) => workload.close(moduleId),
     },
     joined: (moduleId) => hub?.sync.watch({ deviceId, moduleId }),
+    created: (moduleId) => void notices.created({ deviceId, moduleId }, twins.twin({ deviceId, moduleId })),
     left: async (moduleId) => {
-      clients.forget({ deviceId, moduleId });
-      await (hub === undefined ? twins.forget({ deviceId, moduleId }) : hub.sync.unwatch({ deviceId, moduleId }));
+      const module = { deviceId, moduleId };
+      clients.forget(module);
+      void notices.deleted(module, twins.twin(module));
+      await (hub === undefined ? twins.forget(module) : hub.sync.unwatch(module));
     },
     environment: ({ moduleId, generationId }) => ({
       IOTEDGE_WORKLOADURI: `unix://${socketOf(moduleId)}`,
@@ -70,16 +73,29 @@ export async function openModules(
 }
 
 /** The broker and the IoT Hub protocol in front of router and twins. */
-export async function openBroker(stage: Stage, parts: IdentityParts & DataParts & ModuleParts): Promise<BrokerParts> {
+export async function openBroker(
+  stage: Stage,
+  parts: IdentityParts & DataParts & HubParts & ModuleParts,
+): Promise<BrokerParts> {
   const { config, network, clock, log, metrics } = stage.ground;
-  const { store, router, twins, registry, clients, localKey, deviceId, hubHostname } = parts;
+  const { store, router, twins, notices, hub, registry, clients, localKey, deviceId, hubHostname } = parts;
   const backend = {
     telemetry: (message: Message) => router.accept(message),
-    twin: (owner: Identity) => Promise.resolve(twins.twin(owner)),
-    patchReported: (owner: Identity, patch: JsonObject) => twins.patchReported(owner, patch),
+    twin: (owner: Identity) => hub?.sync.show(owner) ?? Promise.resolve(twins.show(owner)),
+    patchReported: async (owner: Identity, patch: JsonObject) => {
+      const version = await twins.patchReported(owner, patch);
+      await notices.reported(owner, patch);
+      return version;
+    },
     mayActFor: () => false,
-    connected: (owner: Identity) => clients.connected(owner),
-    disconnected: (owner: Identity) => clients.disconnected(owner),
+    connected: (owner: Identity) => {
+      clients.connected(owner);
+      void notices.connected(owner);
+    },
+    disconnected: (owner: Identity) => {
+      clients.disconnected(owner);
+      void notices.disconnected(owner);
+    },
   };
   const front = new IotHubFront({ backend, clock, log: log.child('broker'), metrics });
   const authenticator = new ModuleAuthenticator(
@@ -108,7 +124,18 @@ export async function openBroker(stage: Stage, parts: IdentityParts & DataParts 
   if (tcp !== undefined) await broker.listen('tcp', { kind: 'tcp', ...tcp, ...behindProxy(config, 'tcp') });
   if (ws !== undefined)
     await broker.listen('ws', { kind: 'tcp', ...ws, ...behindProxy(config, 'ws'), websocket: true });
-  twins.onDesired(({ identity: owner, patch, version }) => front.notifyDesired(owner, patch, version));
+  type News = { readonly identity: Identity; readonly patch: JsonObject; readonly version: number };
+  const tell = ({ identity: owner, patch, version }: News): void => {
+    if (front.notifyDesired(owner, patch, version)) twins.saw(owner);
+  };
+  twins.onDesired((news) => {
+    tell(news);
+    void notices.desired(news.identity, news.patch, news.version);
+  });
+  front.onListening((owner) => {
+    const missed = twins.unseen(owner);
+    if (missed !== undefined) tell(missed);
+  });
   return { broker, front };
 }
 

@@ -11,7 +11,7 @@ import { startThread } from './platform/thread.ts';
 import { tlsContext } from './platform/tls.ts';
 import { Router } from './router/index.ts';
 import { StateFile, Store } from './store/index.ts';
-import { TwinCache } from './twin/index.ts';
+import { Notices, TwinCache } from './twin/index.ts';
 
 const localDeviceId = 'local';
 
@@ -43,7 +43,10 @@ export async function openIdentity({ ground, closing }: Stage): Promise<Identity
 }
 
 /** What is durable: messages, twins, state; and the router that fills the queues. */
-export async function openData({ ground, closing }: Stage): Promise<DataParts> {
+export async function openData(
+  { ground, closing }: Stage,
+  { deviceId, hubHostname }: IdentityParts,
+): Promise<DataParts> {
   const { config, clock, disk, entropy, log, metrics } = ground;
   const store = new Store(
     { startThread: () => startThread(storeThreadSource(), undefined), clock, log: log.child('store'), metrics },
@@ -67,5 +70,6 @@ export async function openData({ ground, closing }: Stage): Promise<DataParts> {
   const twins = new TwinCache(store);
   await twins.start();
   const router = new Router({ store, clock, entropy, log: log.child('router'), metrics }, { timeToLiveSecs: 0 });
-  return { store, memory, twins, router, wear };
+  const notices = new Notices({ board: router, clock, log: log.child('twin'), metrics }, { deviceId, hubHostname });
+  return { store, memory, twins, notices, router, wear };
 }

@@ -11,7 +11,7 @@ import type { CertificateStore, DeviceKey } from './identity/index.ts';
 import type { Router } from './router/index.ts';
 import type { StateFile, Store } from './store/index.ts';
 import type { Supervisor } from './supervisor/index.ts';
-import type { TwinCache, TwinSync } from './twin/index.ts';
+import type { Notices, TwinCache, TwinSync } from './twin/index.ts';
 import type { UpstreamLink } from './upstream/index.ts';
 
 /** Built-in modules by name; the command line hands them in, so that the root stays free of them. */
@@ -42,6 +42,7 @@ export interface DataParts {
   readonly store: Store;
   readonly memory: StateFile;
   readonly twins: TwinCache;
+  readonly notices: Notices;
   readonly router: Router;
   readonly wear: FlashWear;
 }

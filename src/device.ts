@@ -57,10 +57,10 @@ class Device {
   async start(): Promise<void> {
     const { config, log } = this.#stage.ground;
     const identity = await openIdentity(this.#stage);
-    const data = await openData(this.#stage);
+    const data = await openData(this.#stage, identity);
     const hub = openHub(this.#stage, { ...identity, ...data });
     const modules = await openModules(this.#stage, { ...identity, ...data, ...hub });
-    const broker = await openBroker(this.#stage, { ...identity, ...data, ...modules });
+    const broker = await openBroker(this.#stage, { ...identity, ...data, ...hub, ...modules });
     await openRouting(this.#stage, { ...identity, ...data, ...modules, ...broker });
     const control = await openControl(this.#stage, { ...identity, ...data, ...modules, ...broker });
     await openAdmin(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });

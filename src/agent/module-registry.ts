@@ -16,6 +16,8 @@ export interface RegistryPorts {
     open(module: { readonly moduleId: string; readonly generationId: string }): Promise<void>;
     close(moduleId: string): Promise<void>;
   };
+  /** Called when a module's life begins: it was not on this device before. */
+  readonly created?: ((moduleId: string) => void) | undefined;
   /** Called when a module gets or loses its identity: its twin begins or ends here. */
   readonly joined: (moduleId: string) => void;
   readonly left: (moduleId: string) => Promise<void>;
@@ -61,6 +63,7 @@ export class ModuleRegistry implements ModuleIdentities {
       generationId = this.#ports.newGenerationId();
       this.#generations.set(moduleId, generationId);
       await this.#remember();
+      this.#ports.created?.(moduleId);
     }
     if (!this.#open.has(moduleId)) {
       await this.#ports.workload.open({ moduleId, generationId });

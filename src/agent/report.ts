@@ -3,6 +3,7 @@
 // The caller sends the difference to what was reported last (null deletes what is gone).
 
 import type { JsonObject } from '../model/json.ts';
+import { cutTwinText } from '../model/twin-rules.ts';
 import type { DeployedModule, Deployment } from './deployment.ts';
 import { unsupportedReason } from './plan.ts';
 import type { ModuleFacts } from './ports.ts';
@@ -32,7 +33,7 @@ export function agentReport(input: {
     schemaVersion: '1.0',
     version: { ...facts.version },
     lastDesiredVersion: status.version,
-    lastDesiredStatus: { code: status.code, description: status.description },
+    lastDesiredStatus: { code: status.code, description: cutTwinText(status.description) },
   };
   if (deployment === undefined) return head;
   const byName = new Map(observed.map((module) => [module.name, module]));

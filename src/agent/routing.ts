@@ -11,6 +11,7 @@ import { errorMessage } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../model/json.ts';
 import type { Problem } from '../model/problem.ts';
 import { diffPatch } from '../model/twin.ts';
+import { cutTwinText } from '../model/twin-rules.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Clients } from './clients.ts';
@@ -256,11 +257,12 @@ export class Routing {
       schemaVersion: '1.0',
       version: { ...facts.version },
       lastDesiredVersion: this.#status.version,
-      lastDesiredStatus: { code: this.#status.code, description: this.#status.description },
-      clients: clients.report(),
+      lastDesiredStatus: { code: this.#status.code, description: cutTwinText(this.#status.description) },
+      ...(present === undefined ? {} : { clients: present }),
     };
     const patch = diffPatch(twin.reported(), report);
     if (Object.keys(patch).length > 0) await twin.patchReported(patch);
+    const present = clients.report();
   }
 }
 

@@ -18,7 +18,7 @@ export interface StreamPosition {
 }
 
 /** What a message tells of. Only routes look at it: it decides the message's source and is not stored. */
-export type MessageKind = 'telemetry' | 'twinChange' | 'deviceLifecycle' | 'deviceConnectionState';
+export type MessageKind = 'telemetry' | 'twinChange' | 'desiredChange' | 'deviceLifecycle' | 'deviceConnectionState';
 
 export interface Message {
   /** Undefined: telemetry. */
@@ -38,7 +38,8 @@ export interface Message {
 
 /**
  * The message's own source path for routes: `/messages/`, `/messages/modules/<m>/`, `/messages/modules/<m>/outputs/<o>/`;
- * for what the gateway tells by itself `/twinChangeNotifications/` (as IoT Edge), `/deviceLifecycle/`, `/deviceConnectionState/`.
+ * for what the gateway tells by itself `/twinChangeNotifications/` (of reported properties, as IoT Edge),
+ * `/desiredChangeNotifications/`, `/deviceLifecycle/`, `/deviceConnectionState/`.
  */
 export function messageSource(message: Pick<Message, 'kind' | 'sender' | 'output'>): string {
   if (message.kind !== undefined && message.kind !== 'telemetry') return eventSources[message.kind];
@@ -50,6 +51,15 @@ export function messageSource(message: Pick<Message, 'kind' | 'sender' | 'output
 /** Sources of the messages that are no telemetry. */
 export const eventSources = {
   twinChange: '/twinChangeNotifications/',
+  desiredChange: '/desiredChangeNotifications/',
   deviceLifecycle: '/deviceLifecycle/',
   deviceConnectionState: '/deviceConnectionState/',
 } as const satisfies Record<Exclude<MessageKind, 'telemetry'>, string>;
+
+/**
+ * True for what Azure's gateways never tell: a route from everything (`FROM /*`) that was written for them must not begin
+ * to carry it.
+ */
+export function isTakenByNameOnly(source: string): boolean {
+  return source !== eventSources.twinChange && !source.startsWith('/messages/');
+}

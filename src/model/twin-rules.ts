@@ -73,6 +73,14 @@ export function twinSizeProblem(section: JsonObject, path: string, bytesMax: num
   };
 }
 
+/** A text that may be of any length, as a twin can hold it: cut at a character, with `…` for the rest. */
+export function cutTwinText(text: string): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= twinTextBytesMax) return text;
+  const kept = bytes.subarray(0, twinTextBytesMax - Buffer.byteLength('…')).toString('utf8');
+  return `${kept.replace(/\ufffd+$/, '')}…`;
+}
+
 /** `$.a` + `b` is `$.a.b`; a key that is no plain word is quoted: `$.a["properties.desired"]`. */
 export function memberPath(path: string, key: string): string {
   return /^[$A-Za-z_][\w$-]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;

@@ -1,5 +1,6 @@
 // The device's copy of every twin: serve, merge, synchronise.
 
+export { type NoticeBoard, Notices } from './notices.ts';
 export type { TwinRecord, TwinSource, TwinTable } from './ports.ts';
 export { type DesiredNews, TwinCache } from './twin-cache.ts';
 export { TwinSync } from './twin-sync.ts';

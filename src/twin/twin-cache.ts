@@ -33,7 +33,10 @@ import type { TwinTable } from './ports.ts';
 
 export interface DesiredNews {
   readonly identity: Identity;
-  /** What changed, as a merge patch. */
+  /**
+   * A merge patch: what the hub sent, or the difference where a whole twin came. For listeners it leads on from what
+   * the owner saw last, which may be older than the last change.
+   */
   readonly patch: JsonObject;
   readonly version: number;
 }
@@ -163,10 +166,8 @@ export class TwinCache {
     const { desired } = kept.draft.twin;
     if (version <= desired.version) return true;
     if (version !== desired.version + 1) return false;
-    await this.#change(kept, {
-      ...kept.draft,
-      twin: { ...kept.draft.twin, desired: { properties: mergePatch(desired.properties, patch), version } },
-    });
+    const next = { ...kept.draft.twin, desired: { properties: mergePatch(desired.properties, patch), version } };
+    await this.#change(kept, { ...kept.draft, twin: next }, patch);
     return true;
   }
 
@@ -205,15 +206,17 @@ export class TwinCache {
     await this.#table.deleteTwin(key);
   }
 
-  async #change(kept: KeptTwin, state: KeptTwin['kept']): Promise<void> {
-    const before = kept.draft.twin;
+  async #change(kept: KeptTwin, state: KeptTwin['kept'], sent?: JsonObject): Promise<void> {
+    const { twin: before, seen } = kept.draft;
     await kept.change(state);
     const { desired } = state.twin;
     if (this.#find(kept.identity) === kept) this.#jsonBytes += jsonBytes(state.twin) - jsonBytes(before);
     if (desired === before.desired) return;
-    const patch = diffPatch(before.desired.properties, desired.properties);
-    for (const listener of this.#desiredListeners)
-      listener({ identity: kept.identity, patch, version: desired.version });
+    const { identity } = kept;
+    const isBehind = seen.some((section) => !sameSection(section, before.desired));
+    const missed = isBehind ? this.unseen(identity)?.patch : undefined;
+    const patch = missed ?? sent ?? diffPatch(before.desired.properties, desired.properties);
+    for (const listener of this.#desiredListeners) listener({ identity, patch, version: desired.version });
   }
 
   #find(identity: Identity): KeptTwin | undefined {

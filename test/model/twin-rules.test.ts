@@ -1,6 +1,13 @@
 import t from 'tap';
 import type { JsonObject } from '../../src/model/json.ts';
-import { memberPath, twinBytes, twinProblems, twinSizeProblem, withoutCarrier } from '../../src/model/twin-rules.ts';
+import {
+  cutTwinText,
+  memberPath,
+  twinBytes,
+  twinProblems,
+  twinSizeProblem,
+  withoutCarrier,
+} from '../../src/model/twin-rules.ts';
 
 function nested(levels: number): JsonObject {
   let value: JsonObject = { leaf: 1 };
@@ -84,4 +91,11 @@ t.test('a section has a bound by count and one as text, each told apart', async 
   t.match(twinSizeProblem({ a: 'x'.repeat(100) }, '$', 100), { path: '$', message: /101 bytes, at most 100/ });
   const escapes = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`k${index}`, '\u0001'.repeat(2048)]));
   t.match(twinSizeProblem(escapes, '$', 32_768), { message: /98369 bytes as JSON, at most 98304/ });
+});
+
+t.test('a long text is cut at a character so that a twin can hold it', async (t) => {
+  t.equal(cutTwinText('short'), 'short');
+  const cut = cutTwinText('ü'.repeat(4000));
+  t.same(twinProblems({ cut }, '$'), []);
+  t.match(cut, /^ü{2046}…$/);
 });

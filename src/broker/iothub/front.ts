@@ -46,6 +46,7 @@ import {
   parseDeviceTopic,
   twinResponseTopic,
 } from '../../protocol/iothub/topics.ts';
+import { topicMatches } from '../../protocol/mqtt/topic.ts';
 import { ClientLog } from '../client-log.ts';
 import type { BrokerClient, InboundPublish, TopicProtocol } from '../ports.ts';
 import { Arrivals } from './arrivals.ts';
@@ -77,6 +78,7 @@ const statusOk = 200;
 const takenOverProperty = 'weir-sender';
 /** Stands for any request of its kind when the question is whether a client has subscribed. */
 const anyRid = '0';
+const anyDesiredPatch = desiredPatchTopic(0);
 
 export class IotHubFront implements TopicProtocol {
   readonly #backend: DeviceBackend;
@@ -141,7 +143,8 @@ export class IotHubFront implements TopicProtocol {
     }
     const granted = qos === 0 ? 0 : 1;
     speaker.subscribe(filter, granted);
-    if (filter.startsWith(moduleRoot(speaker.identity))) this.#announceListening(speaker);
+    if (filter.startsWith(moduleRoot(speaker.identity)) || topicMatches(filter, anyDesiredPatch))
+      this.#announceListening(speaker);
     if (filter === scopeFilter) this.#clock.soon(() => this.notifyScope(speaker.identity));
     this.#changed([filter]);
     return granted;
@@ -162,7 +165,8 @@ export class IotHubFront implements TopicProtocol {
       if (this.#isOwnFilter(speaker.identity, filter)) speaker.subscribe(filter, 1);
     }
     this.#backend.connected?.(identity);
-    if (speaker.hasFilterBelow(moduleRoot(identity))) this.#announceListening(speaker);
+    if (speaker.hasFilterBelow(moduleRoot(identity)) || speaker.grantedQos(anyDesiredPatch) !== undefined)
+      this.#announceListening(speaker);
     this.#changed(filters);
   }
 
@@ -194,7 +198,7 @@ export class IotHubFront implements TopicProtocol {
     return speaker.grantedQos(inputTopic(target, input, '')) !== undefined;
   }
 
-  /** Called, after the SUBACK or CONNACK, each time an identity has begun to listen to inputs. */
+  /** Called, after the SUBACK or CONNACK, each time an identity has begun to listen to inputs or to desired properties. */
   onListening(listener: (identity: Identity) => void): void {
     this.#listeningListeners.add(listener);
   }
@@ -209,10 +213,10 @@ export class IotHubFront implements TopicProtocol {
     this.#deviceboundListeners.add(listener);
   }
 
-  /** Tells the identity, or the gateway that speaks for it, of changed desired properties. Whoever is away asks when it is back. */
-  notifyDesired(identity: Identity, patch: JsonObject, version: number): void {
+  /** Tells the identity, or the gateway that speaks for it, of changed desired properties. False when nobody was there. */
+  notifyDesired(identity: Identity, patch: JsonObject, version: number): boolean {
     const found = this.#speakerFor(identity, desiredPatchTopic(version));
-    if (found === undefined) return;
+    if (found === undefined) return false;
     const topic = desiredPatchTopic(version, sameIdentity(found.identity, identity) ? undefined : identity);
     found.client
       .deliver({ topic, payload: Buffer.from(desiredBody(patch, version)), qos: 0 })
@@ -222,6 +226,7 @@ export class IotHubFront implements TopicProtocol {
           reason: errorMessage(error),
         });
       });
+    return true;
   }
 
   /** Tells a gateway which state its scope is in, so that it reads what it does not have. */

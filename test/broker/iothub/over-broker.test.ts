@@ -258,7 +258,7 @@ t.test("Microsoft's module client does all it can do, unmodified, over TLS", { s
   t.match(twin.properties, { desired: { period: 5, $version: 3 }, reported: { $version: 1 } });
   await report(twin, { period: 5 });
   t.strictSame(backend.twins.get('d/m')?.reported, { properties: { period: 5 }, version: 2 });
-  await t.rejects(report(twin, { big: 'x'.repeat(40_000) }), { message: /32768 are allowed/ });
+  await t.rejects(report(twin, { big: 'x'.repeat(140_000) }), { message: /131072 are allowed/ });
 
   const changes: JsonObject[] = [];
   twin.on('properties.desired', (delta: JsonObject) => changes.push(delta));
