@@ -164,6 +164,7 @@ export class Routing {
   #taken = 0;
   #reporting: Promise<void> = Promise.resolve();
   #reportTimer: Timer | undefined;
+  #isOverdue = false;
 
   constructor(ports: RoutingPorts) {
     this.#ports = ports;
@@ -186,8 +187,16 @@ export class Routing {
   report(): Promise<void> {
     this.#reporting = this.#reporting
       .then(() => this.#sendReport())
-      .catch((error: unknown) =>
-        this.#ports.log.warn('the routing report is not stored yet', { reason: errorMessage(error) }),
+      .then(
+        () => {
+          this.#isOverdue = false;
+        },
+        (error: unknown) => {
+          // Clients that come and go on a full disk ask for a report every few seconds: told once.
+          const level = this.#isOverdue ? 'debug' : 'warn';
+          this.#isOverdue = true;
+          this.#ports.log[level]('the routing report is not stored yet', { reason: errorMessage(error) });
+        },
       );
     return this.#reporting;
   }

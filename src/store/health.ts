@@ -1,8 +1,9 @@
 // What an operator hears of the disk under the store, and how often a disk that takes nothing is asked again.
 //
 // Owns the words: each change is told once, the refusals between "nothing can be stored" and "storing again" are
-// counted. While the file cannot be used, commits are refused here until their time has come, because each of them
-// opens the file again and a dying card is not helped by a thousand tries a second.
+// counted. A disk that is full by turns, because what arrives at the hub gives its room back, is told of once a minute.
+// While the file cannot be used, commits are refused here until their time has come, because each of them opens the
+// file again and a dying card is not helped by a thousand tries a second.
 
 import { errorCode, errorMessage } from '../model/errors.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -15,6 +16,8 @@ const retryDelayMsMin = 100;
 const retryDelayMsMax = 10_000;
 /** A damaged file is replaced while the call that found it fails: the next one finds the fresh file. */
 const damagedRetriesMax = 3;
+/** A disk that takes and refuses by turns: no two pairs of lines within this time. */
+const quietMs = 60_000;
 
 export interface HealthPorts {
   readonly clock: Clock;
@@ -28,6 +31,9 @@ export class StoreHealth {
   readonly #quarantined: Counter;
   readonly #refused: Counter;
   #failingSinceMs: number | undefined;
+  /** The log has it that nothing can be stored. */
+  #isTold = false;
+  #toldMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
   #notBeforeMs = 0;
   #lastError: unknown;
@@ -52,6 +58,7 @@ export class StoreHealth {
         },
       );
       this.#failingSinceMs ??= this.#ports.clock.monotonicMs();
+      this.#isTold = true;
     }
     this.#readOnly = readOnly;
     if (salvaged !== undefined) {
@@ -97,7 +104,7 @@ export class StoreHealth {
     }
     try {
       const result = await work();
-      if (result.outboxFailure === undefined) this.#succeeded();
+      if (result.outboxFailure === undefined) this.#succeeded(result);
       else this.#failed(new StoreError(result.outboxFailure));
       return result;
     } catch (error) {
@@ -117,13 +124,19 @@ export class StoreHealth {
     }
   }
 
-  #succeeded(): void {
+  #succeeded({ appended, documentOutcomes, space }: CommitResult): void {
     const sinceMs = this.#failingSinceMs;
+    // A full disk takes what says that messages have left, and still none.
+    const isProof = appended.length > 0 || documentOutcomes.length > 0 || !space.low;
+    if (sinceMs !== undefined && errorCode(this.#lastError) === 'STORE_DISK_FULL' && !isProof) return;
     this.#failures = 0;
     this.#failingSinceMs = undefined;
     this.#readOnly = undefined;
-    if (sinceMs === undefined) return;
-    const afterMs = Math.round(this.#ports.clock.monotonicMs() - sinceMs);
+    if (sinceMs === undefined || !this.#isTold) return;
+    const nowMs = this.#ports.clock.monotonicMs();
+    const afterMs = Math.round(nowMs - sinceMs);
+    this.#isTold = false;
+    this.#toldMs = nowMs;
     this.#ports.log.info('the store takes messages again', { file: this.#file, afterMs });
   }
 
@@ -136,8 +149,9 @@ export class StoreHealth {
     if (error.code === 'STORE_UNAVAILABLE' || this.#readOnly !== undefined)
       this.#notBeforeMs = nowMs + Math.min(retryDelayMsMax, retryDelayMsMin * 2 ** this.#failures);
     this.#failures++;
-    if (this.#failingSinceMs !== undefined) return;
-    this.#failingSinceMs = nowMs;
+    this.#failingSinceMs ??= nowMs;
+    if (this.#isTold || nowMs - this.#toldMs < quietMs) return;
+    this.#isTold = true;
     this.#ports.log.error('nothing can be stored: nothing is acknowledged until it can', {
       code: error.code,
       reason: errorMessage(error),
