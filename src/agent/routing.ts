@@ -262,6 +262,7 @@ export class Routing {
 
   async #sendReport(): Promise<void> {
     const { twin, facts, clients } = this.#ports;
+    const present = clients.report();
     const report: JsonObject = {
       schemaVersion: '1.0',
       version: { ...facts.version },
@@ -271,7 +272,6 @@ export class Routing {
     };
     const patch = diffPatch(twin.reported(), report);
     if (Object.keys(patch).length > 0) await twin.patchReported(patch);
-    const present = clients.report();
   }
 }
 
