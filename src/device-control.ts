@@ -43,6 +43,7 @@ export async function openRouting(
     log: log.child('routing'),
     facts: agentFacts(stage),
     timeToLiveSecs: config.store.timeToLiveSecs,
+    mode: config.routes.mode,
     clock,
     clients,
     hands: {
@@ -51,6 +52,7 @@ export async function openRouting(
         attachInputs(router.queues());
         return problems.map(({ route, message }) => ({ name: route, message }));
       },
+      checkRoutes: (routes) => router.checkRoutes(routes).map(({ route, message }) => ({ name: route, message })),
     },
   });
   await routing.start();

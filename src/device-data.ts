@@ -69,7 +69,10 @@ export async function openData(
   await memory.start();
   const twins = new TwinCache(store);
   await twins.start();
-  const router = new Router({ store, clock, entropy, log: log.child('router'), metrics }, { timeToLiveSecs: 0 });
+  const router = new Router(
+    { store, clock, entropy, log: log.child('router'), metrics },
+    { timeToLiveSecs: 0, deviceId },
+  );
   const notices = new Notices({ board: router, clock, log: log.child('twin'), metrics }, { deviceId, hubHostname });
   return { store, memory, twins, notices, router, wear };
 }

@@ -2,7 +2,7 @@
 //
 // Owns the reading of Azure's edgeHub schema 1.0 to 1.3 (routes as texts or objects) and the report. The route
 // language itself belongs to the router, which says what it refuses: each bad route is reported and left out,
-// the good ones go on.
+// the good ones go on. With the mode `strict` one bad route refuses all of them, as in IoT Edge: the last good ones stay.
 //
 // Until a configuration is known the router's own default holds: everything goes upstream.
 
@@ -28,10 +28,14 @@ export interface RouteOrder {
 
 export interface RouteHands {
   /** Puts these routes in force; returns the refused ones with the reason. */
-  setRoutes(
-    routes: readonly RouteOrder[],
-    defaults: { readonly timeToLiveSecs: number },
-  ): readonly { readonly name: string; readonly message: string }[];
+  setRoutes(routes: readonly RouteOrder[], defaults: { readonly timeToLiveSecs: number }): readonly RefusedRoute[];
+  /** The ones that setRoutes would refuse; changes nothing. */
+  checkRoutes(routes: readonly RouteOrder[]): readonly RefusedRoute[];
+}
+
+export interface RefusedRoute {
+  readonly name: string;
+  readonly message: string;
 }
 
 export interface RoutingOrders {
@@ -148,6 +152,7 @@ export interface RoutingPorts {
   readonly log: Log;
   readonly facts: AgentFacts;
   readonly timeToLiveSecs: number;
+  readonly mode: 'isolated' | 'strict';
   readonly clock: Clock;
   readonly clients: Clients;
 }
@@ -239,16 +244,11 @@ export class Routing {
       else this.#ports.log.warn('the routes cannot be read; the last good ones stay in force', routeFacts);
       return false;
     }
+    if (this.#ports.mode === 'strict' && this.#refuseAll(parsed, version)) return false;
     const refused = this.#ports.hands.setRoutes(parsed.routes, {
       timeToLiveSecs: parsed.timeToLiveSecs ?? this.#ports.timeToLiveSecs,
     });
-    const problems = [
-      ...parsed.problems,
-      ...refused.map(({ name, message }) => ({
-        path: `routes.${name}`,
-        message: `Error parsing route ${name} - ${message}`,
-      })),
-    ];
+    const problems = [...parsed.problems, ...refused.map(routeProblem)];
     this.#status = {
       version,
       code: problems.length === 0 ? deploymentStatus.ok : deploymentStatus.malformed,
@@ -257,6 +257,20 @@ export class Routing {
     if (problems.length > 0)
       this.#ports.log.warn('some routes are left out', { version, reason: this.#status.description });
     else this.#ports.log.info('routes in force', { version, routes: parsed.routes.length });
+    return true;
+  }
+
+  /** True when something is wrong with any of the routes: then nothing is changed. */
+  #refuseAll(parsed: RoutingOrders, version: number): boolean {
+    const refused = this.#ports.hands.checkRoutes(parsed.routes);
+    const problems = [...parsed.problems, ...refused.map(routeProblem)];
+    if (problems.length === 0) return false;
+    const description = `Error while parsing desired properties - ${describe(problems)}`;
+    this.#status = { version, code: deploymentStatus.malformed, description };
+    this.#ports.log.warn('the routes are refused together; the last good ones stay in force', {
+      version,
+      reason: description,
+    });
     return true;
   }
 
@@ -277,4 +291,8 @@ export class Routing {
 
 function describe(problems: readonly Problem[]): string {
   return problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
+}
+
+function routeProblem({ name, message }: RefusedRoute): Problem {
+  return { path: `routes.${name}`, message: `Error parsing route ${name} - ${message}` };
 }

@@ -52,6 +52,7 @@ import {
   defaultTimeToLiveMs,
   type LiveFirst,
   logLevelNames,
+  routeModes,
   sysIntervalMsMax,
   timeToLiveMsMax,
 } from './schema.ts';
@@ -193,6 +194,7 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
     log: { level: reader.choice('log.level', logLevelNames) ?? defaultLogLevel },
     listeners: readGatewayListeners(reader),
     store: readStore(reader),
+    routes: { mode: reader.choice('routes.mode', routeModes) ?? 'isolated' },
     upstream: { liveFirst: readLiveFirst(reader) },
     broker: { sysIntervalMs: reader.durationMs('broker.sys_interval', { min: 0, max: sysIntervalMsMax, fallback: 0 }) },
     modules: {

@@ -43,6 +43,7 @@ export function redactedConfig(config: Config): JsonObject {
         : { flash_endurance: formatBytes(config.store.flashEnduranceBytes) }),
       time_to_live: formatDurationMs(config.store.timeToLiveSecs * msPerSecond),
     },
+    routes: { mode: config.routes.mode },
     upstream: withoutUndefined({
       live_first: config.upstream.liveFirst !== undefined,
       backlog_rate: config.upstream.liveFirst?.backlogPerSecond,

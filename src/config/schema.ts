@@ -55,6 +55,11 @@ export interface LiveFirst {
   readonly backlogPerSecond: number | undefined;
 }
 
+/** `isolated` is ours, `strict` IoT Edge's. */
+export const routeModes = ['isolated', 'strict'] as const;
+
+export type RouteMode = (typeof routeModes)[number];
+
 export type Provisioning = { readonly source: 'none' } | ManualProvisioning;
 
 export interface Config {
@@ -96,6 +101,10 @@ export interface Config {
   readonly upstream: {
     /** Fresh messages pass a long backlog on their way to the hub; undefined: they do not. */
     readonly liveFirst: LiveFirst | undefined;
+  };
+  readonly routes: {
+    /** What becomes of the others when one of a deployment's routes is wrong: they hold (isolated), or none does (strict). */
+    readonly mode: RouteMode;
   };
   /** Time between two rounds of $SYS topics; 0: there are none. */
   readonly broker: { readonly sysIntervalMs: number };
@@ -323,6 +332,13 @@ export const settings: readonly SettingDescription[] = [
     allowed: 'a duration with its unit from 1s to 24855d, such as "7d"',
     fallback: formatDurationMs(defaultTimeToLiveMs),
     meaning: 'How long messages are kept until a deployment says otherwise (timeToLiveSecs).',
+  },
+  {
+    key: 'routes.mode',
+    allowed: '"isolated" or "strict"',
+    fallback: '"isolated"',
+    meaning:
+      'When a route of a deployment is wrong: the good ones hold and the wrong one is reported, or none holds and the last good set stays, as in IoT Edge.',
   },
   {
     key: 'upstream.live_first',

@@ -240,9 +240,11 @@ t.test('routes: good ones are in force, bad ones are named, unreadable sections 
     log: keptLog(new SimClock()).log,
     facts,
     timeToLiveSecs: 7200,
+    mode: 'isolated' as const,
     clock: new SimClock(),
     clients: new Clients(() => 0),
     hands: {
+      checkRoutes: () => [],
       setRoutes: (
         routes: readonly { readonly name: string; readonly text: string }[],
         defaults: { readonly timeToLiveSecs: number },

@@ -51,6 +51,7 @@ t.test('an empty file gives the defaults', async (t) => {
       flashEnduranceBytes: undefined,
       timeToLiveSecs: 7_200,
     },
+    routes: { mode: 'isolated' },
     upstream: { liveFirst: undefined },
     modules: { graceMs: 10_000, logBytesMax: 1_048_576, logFiles: 4, user: undefined },
   });
@@ -93,6 +94,8 @@ reserve = "32MiB"
 flash_life_years = 8
 flash_endurance = "40TB"
 time_to_live = "7d"
+[routes]
+mode = "strict"
 [upstream]
 live_first = true
 backlog_rate = 200
@@ -133,6 +136,7 @@ user = "weir"
       trustedProxies: ['10.0.0.7', 'fd00::/8'],
     },
     broker: { sysIntervalMs: 30_000 },
+    routes: { mode: 'strict' },
     upstream: { liveFirst: { backlogPerSecond: 200 } },
     store: {
       quotaBytes: 67_108_864,
