@@ -110,8 +110,8 @@ export const scopeFileBytesMax = 4_194_304;
 export const scopeSyncMsMin = 1000;
 /** For how long a device that is not in the scope waits for a reading of it that is under way, milliseconds. */
 export const scopeWaitMsMax = 5000;
-/** Between two readings for the sake of unknown devices, milliseconds; whoever is refused comes back all the time. */
-export const scopeAskMsMin = 30_000;
+/** Until a reading that failed is repeated, milliseconds; the hub also tells again when the link is back. */
+export const scopeRetryMs = 10_000;
 /** Levels of objects and arrays inside one twin section: IoT Hub's limit. */
 export const twinDepthMax = 10;
 /** UTF-8 bytes of one twin key. */
@@ -636,6 +636,13 @@ export const webSocketFrameBytesMax = 16_777_216;
 /** From our Close frame to the peer's end, milliseconds. */
 export const webSocketCloseMsMax = 2_000;
 
+/** Connections of the gateway's HTTP interface: a few for each module. */
+export const gatewayApiConnectionsMax = 256;
+/** Time for one request of it to arrive whole, milliseconds. */
+export const gatewayApiRequestMsMax = 30_000;
+/** Body of one request of it: the largest payload of a method and what stands around it. */
+export const gatewayApiBodyBytesMax = 262_144;
+
 assert(packetBytesMax <= webSocketFrameBytesMax, 'an MQTT packet fits one frame');
 
 // ── queue files: a queue carried to the hub by hand ──
@@ -688,3 +695,21 @@ assert(
   clientsReportBytesMax + 4096 <= twinSectionBytesMax,
   "the clients and the rest of the report fit the twin of '$edgeHub'",
 );
+
+// ── bridges to other MQTT brokers ──
+
+/** Other brokers of one gateway. */
+export const bridgesMax = 16;
+/** Bridges and topics of one document, and topics of one bridge in config.toml. */
+export const bridgeRulesMax = 256;
+/** Messages under way to one other broker: fills a few thousand a second over 100 ms. */
+export const bridgeWindowMessages = 256;
+/** Bytes of them: what the loss of a connection repeats at most. */
+export const bridgeWindowBytes = 1_048_576;
+/** Publishes on one connection: bridged messages and telemetry, a window each. */
+export const bridgeInflightMax = 1024;
+/** Topics whose way out is remembered; when more appear the memory starts anew. */
+export const bridgeTopicsMax = 4096;
+
+assert(bridgeWindowMessages * 2 <= bridgeInflightMax, 'both windows find their places on one connection');
+assert(messageBytesMax <= bridgeWindowBytes, 'the window of a bridge holds any message');

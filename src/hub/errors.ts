@@ -9,6 +9,7 @@
 
 import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 import type { Problem } from '../model/problem.ts';
+import { methodFailureOf } from '../protocol/iothub/service-error.ts';
 
 export interface HubErrorDetail {
   readonly code: string;
@@ -145,20 +146,10 @@ export function messageQueueFull(deviceId: string, countMax: number): HubError {
   });
 }
 
-const methodFailures: Readonly<Record<string, { readonly status: number; readonly azureCode: string }>> = {
-  IOTHUB_NOT_LISTENING: { status: 404, azureCode: 'DeviceNotOnline' },
-  IOTHUB_CLIENT_GONE: { status: 404, azureCode: 'DeviceConnectionClosedRemotely' },
-  IOTHUB_METHOD_TIMEOUT: { status: 504, azureCode: 'GatewayTimeout' },
-  IOTHUB_METHOD_INVALID: { status: 400, azureCode: 'ArgumentInvalid' },
-  IOTHUB_TOO_LARGE: { status: 413, azureCode: 'MessageTooLarge' },
-  IOTHUB_METHOD_ANSWER_INVALID: { status: 502, azureCode: 'BadDeviceResponse' },
-  IOTHUB_BUSY: { status: 403, azureCode: 'DeviceMaximumInflightMethodExceeded' },
-};
-
 /** What the device protocol says of a failed call, in the words of the service API; anything else is thrown on as it is. */
 export function methodFailed(error: unknown): unknown {
   const code = errorCode(error);
-  const known = methodFailures[code];
+  const known = methodFailureOf(code);
   if (known === undefined) return error;
   return new HubError({ code, message: errorMessage(error), ...known, cause: error });
 }

@@ -108,13 +108,14 @@ async function serve(
   };
 }
 
-interface Answering {
+export interface Answering {
   readonly handler: HttpHandler;
   readonly bodyBytesMax: number;
   readonly peerCredentials: ((fd: number) => PeerCredentials) | undefined;
 }
 
-async function answer(
+/** Reads the request, calls the handler, writes its answer; every failure becomes an answer. */
+export async function answer(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   { handler, bodyBytesMax, peerCredentials }: Answering,

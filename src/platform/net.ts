@@ -57,6 +57,8 @@ export interface PeerCertificate {
 export interface ListenLayers {
   /** MQTT in binary WebSocket frames (RFC 6455), on any path. */
   readonly websocket?: boolean;
+  /** With `websocket`: HTTP on the same port. It takes over connections whose first request asks for no WebSocket. */
+  readonly http?: { take(connection: Connection): ConnectionSink };
   /**
    * Each connection begins with a PROXY protocol header, version 2, and the client's address comes from there.
    * `true` takes it from loopback only; a BlockList names who else is a proxy. Others are closed.

@@ -9,11 +9,15 @@ import { deviceCreateCommand } from './device-create.ts';
 import { deviceDeleteCommand } from './device-delete.ts';
 import { deviceListCommand } from './device-list.ts';
 import { deviceAddChildrenCommand, deviceSetParentCommand } from './device-parent.ts';
+import { devicePurgeQueueCommand } from './device-purge-queue.ts';
 import { deviceShowCommand } from './device-show.ts';
 import { deviceUpdateCommand } from './device-update.ts';
+import { feedbackCommand } from './feedback.ts';
 import type { HubClientOptions } from './hub-client.ts';
 import { importCommand } from './import.ts';
+import { methodInvokeCommand } from './method-invoke.ts';
 import { monitorCommand } from './monitor.ts';
+import { sendCommand } from './send.ts';
 import { startCommand } from './start.ts';
 import { twinShowCommand } from './twin-show.ts';
 
@@ -27,11 +31,19 @@ export function hubCommand(context: CliContext): CommandModule<GlobalOptions, Hu
         .command(deviceCommand(context))
         .command(deployCommand(context))
         .command(twinCommand(context))
+        .command(methodCommand(context))
+        .command(sendCommand(context))
+        .command(feedbackCommand(context))
         .command(monitorCommand(context))
         .command(importCommand(context))
-        .demandCommand(1, 'Name what to do: weir hub start, device, deploy, twin, monitor or import'),
+        .demandCommand(
+          1,
+          'Name what to do: weir hub start, device, deploy, twin, method, send, feedback, monitor or import',
+        ),
     handler: () => {
-      throw new UsageError('Name what to do: weir hub start, device, deploy, twin, monitor or import');
+      throw new UsageError(
+        'Name what to do: weir hub start, device, deploy, twin, method, send, feedback, monitor or import',
+      );
     },
   };
 }
@@ -76,7 +88,20 @@ function deviceCommand(context: CliContext): CommandModule<HubClientOptions, Hub
         .command(deviceAddChildrenCommand(context))
         .command(deviceDeleteCommand(context))
         .command(deviceConnectionStringCommand(context))
+        .command(devicePurgeQueueCommand(context))
         .demandCommand(1, what),
+    handler: () => {
+      throw new UsageError(what);
+    },
+  };
+}
+
+function methodCommand(context: CliContext): CommandModule<HubClientOptions, HubClientOptions> {
+  const what = 'Name what to do: weir hub method invoke';
+  return {
+    command: 'method',
+    describe: 'direct methods of devices and modules',
+    builder: (yargs) => yargs.command(methodInvokeCommand(context)).demandCommand(1, what),
     handler: () => {
       throw new UsageError(what);
     },

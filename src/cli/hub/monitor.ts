@@ -1,13 +1,14 @@
 // `weir hub monitor`: the messages in the hub's log, one line each, live unless told otherwise.
 //
-//   2026-05-01T08:00:00.000Z #12 gw-7/modbus out {"temperature":21.4} sequenceNumber=12
+//   2026-05-01T08:00:00.000Z #12 gw-7/modbus out {"temperature":21.4} sequenceNumber=12 [messageId=m7 contentType=application/json]
+//   └ accepted at           offset sender  output body               application properties  system properties
 //
 // --json passes the hub's lines on unchanged. A hub that goes away while followed is waited for, and reading goes
 // on behind the last line shown: nothing is missed and nothing shown twice.
 
 import type { CommandModule } from 'yargs';
 import { errorCode, errorMessage } from '../../model/errors.ts';
-import { isJsonObject, type JsonObject, parseJson } from '../../model/json.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../model/json.ts';
 import { delay } from '../../platform/clock.ts';
 import type { CliContext } from '../context.ts';
 import { painted, type Terminal } from '../terminal.ts';
@@ -129,11 +130,22 @@ export function eventText(terminal: Pick<Terminal, 'columns' | 'hasColour'>, eve
       ? String(event['deviceId'])
       : `${String(event['deviceId'])}/${String(event['moduleId'])}`;
   const head = `${String(event['enqueuedTime'])} #${String(event['offset'])} ${sender}${event['output'] === undefined ? '' : ` ${String(event['output'])}`}`;
-  const properties = isJsonObject(event['properties']) ? Object.entries(event['properties']) : [];
-  const tail = properties.map(([name, value]) => ` ${name}=${String(value)}`).join('');
+  const system = pairs(event['systemProperties']);
+  const tail = `${pairs(event['properties'])
+    .map((pair) => ` ${pair}`)
+    .join('')}${system.length === 0 ? '' : ` [${system.join(' ')}]`}`;
   const room = Math.max(0, terminal.columns - head.length - 1);
   const shown = `${bodyText(event)}${tail}`;
   return `${painted(terminal, 'dim', head)} ${shown.length <= room ? shown : `${shown.slice(0, Math.max(0, room - 1))}…`}`;
+}
+
+/** `name=value`; a value with blanks, quotes or brackets stands in quotes, so that it can be told from its neighbours. */
+function pairs(properties: JsonValue | undefined): readonly string[] {
+  if (!isJsonObject(properties)) return [];
+  return Object.entries(properties).map(([name, value]) => {
+    const text = String(value);
+    return `${name}=${/^[^\s"[\]]+$/.test(text) ? text : JSON.stringify(text)}`;
+  });
 }
 
 function bodyText(event: JsonObject): string {

@@ -73,7 +73,8 @@ async function throughWebSocket(
 ): Promise<Accept> {
   if (endpoint.websocket !== true) return accept;
   const { WebSocketConnection } = await import('./websocket.ts');
-  return (connection) => new WebSocketConnection(connection, accept, entry);
+  const { http } = endpoint;
+  return (connection) => new WebSocketConnection(connection, { accept, http }, entry);
 }
 
 /** The way of one listener's connections. */

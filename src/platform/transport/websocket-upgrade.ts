@@ -27,6 +27,13 @@ const fieldPattern = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/;
 /** A visible target and the version: everything else is no request. */
 const requestPattern = /^([A-Z]+) ([\x21-\x7e]+) HTTP\/1\.(\d)$/;
 
+const asksPattern = /\r\nupgrade:[^\r\n]*websocket/i;
+
+/** Whether the request, whatever it is otherwise, asks for a WebSocket. */
+export function asksForWebSocket(head: string): boolean {
+  return asksPattern.test(head);
+}
+
 /** `head` is the request up to, and without, its empty line, as Latin-1. */
 export function answerUpgrade(head: string): UpgradeAnswer {
   const [first = '', ...lines] = head.split('\r\n');

@@ -1,6 +1,7 @@
 // MQTT over WebSocket: a Connection made of another one, whatever that is (TCP, TLS, unix, behind a proxy).
 //
 //   upgrading ──101──► open ──Close either way, broken rule──► closing ──► closed with the stream
+//       ├ HTTP, where the port speaks it too ──► handed: the connection is the answerer's
 //       └ anything else: a small HTTP answer, closed
 //
 // Written by hand on RFC 6455 instead of with the package ws: a server that takes binary frames as a stream needs
@@ -16,21 +17,26 @@ import { webSocketCloseMsMax, webSocketHeaderBytesMax, webSocketUpgradeMsMax } f
 import type { Connection, ConnectionSink, PeerCertificate, PeerCredentials } from '../net.ts';
 import type { Entry } from './entry.ts';
 import { closeCode, closeFrame, FrameReader, type FrameSink, frameHeader, opcode } from './websocket-frame.ts';
-import { answerUpgrade, refused } from './websocket-upgrade.ts';
+import { answerUpgrade, asksForWebSocket, refused } from './websocket-upgrade.ts';
 
 const headEnd = Buffer.from('\r\n\r\n');
 /** Below it header and payload are one write: a copy is cheaper than a system call. */
 const joinedBytesMax = 16_384;
 const closeCodeBytes = 2;
 
+export interface WebSocketDoors {
+  readonly accept: (connection: Connection) => ConnectionSink;
+  readonly http: { take(connection: Connection): ConnectionSink } | undefined;
+}
+
 export class WebSocketConnection implements Connection, ConnectionSink, FrameSink {
   readonly remote: string;
   readonly peer: PeerCredentials | undefined;
   readonly certificate: PeerCertificate | undefined;
   readonly #stream: Connection;
-  readonly #accept: (connection: Connection) => ConnectionSink;
+  readonly #doors: WebSocketDoors;
   readonly #frames = new FrameReader(this);
-  #state: 'upgrading' | 'open' | 'closing' = 'upgrading';
+  #state: 'upgrading' | 'open' | 'handed' | 'closing' = 'upgrading';
   #sink: ConnectionSink | undefined;
   #head: Buffer | undefined;
   #paused = false;
@@ -39,12 +45,12 @@ export class WebSocketConnection implements Connection, ConnectionSink, FrameSin
   #upgraded: (() => void) | undefined;
   #lastTimer: NodeJS.Timeout | undefined;
 
-  constructor(stream: Connection, accept: (connection: Connection) => ConnectionSink, entry: Entry) {
+  constructor(stream: Connection, doors: WebSocketDoors, entry: Entry) {
     this.remote = stream.remote;
     this.peer = stream.peer;
     this.certificate = stream.certificate;
     this.#stream = stream;
-    this.#accept = accept;
+    this.#doors = doors;
     this.#upgraded = entry.begin(webSocketUpgradeMsMax, () => stream.destroy());
   }
 
@@ -88,10 +94,11 @@ export class WebSocketConnection implements Connection, ConnectionSink, FrameSin
   onData(chunk: Buffer, length: number): void {
     if (this.#state === 'upgrading') this.#upgrade(chunk, length);
     else if (this.#state === 'open') this.#read(chunk, 0, length);
+    else if (this.#state === 'handed') this.#sink?.onData(chunk, length);
   }
 
   onDrain(): void {
-    if (this.#state === 'open') this.#sink?.onDrain();
+    if (this.#state === 'open' || this.#state === 'handed') this.#sink?.onDrain();
   }
 
   onClose(error?: Error): void {
@@ -136,17 +143,23 @@ export class WebSocketConnection implements Connection, ConnectionSink, FrameSin
     this.#head = undefined;
     this.#upgraded?.();
     this.#upgraded = undefined;
-    const answer =
-      end < 0 || end > webSocketHeaderBytesMax
-        ? refused('431 Request Header Fields Too Large', 'The request is too large.')
-        : answerUpgrade(head.toString('latin1', 0, end));
+    const isWhole = end >= 0 && end <= webSocketHeaderBytesMax;
+    if (isWhole && this.#doors.http !== undefined && !asksForWebSocket(head.toString('latin1', 0, end))) {
+      this.#state = 'handed';
+      this.#sink = this.#doors.http.take(this.#stream);
+      this.#sink.onData(head, head.length);
+      return;
+    }
+    const answer = isWhole
+      ? answerUpgrade(head.toString('latin1', 0, end))
+      : refused('431 Request Header Fields Too Large', 'The request is too large.');
     this.#stream.write(Buffer.from(answer.text, 'latin1'));
     if (!answer.upgraded) {
       this.#endStream();
       return;
     }
     this.#state = 'open';
-    this.#sink = this.#accept(this);
+    this.#sink = this.#doors.accept(this);
     const from = end + headEnd.length;
     if (from < head.length) this.#read(head, from, head.length);
   }

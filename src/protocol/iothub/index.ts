@@ -17,7 +17,7 @@ export {
   type PropertyBag,
 } from './property-bag.ts';
 export { formatSas, parseSas, type SasToken, sasCovers, sasResource, sasStringToSign } from './sas.ts';
-export { serviceErrorBody } from './service-error.ts';
+export { methodFailureOf, serviceErrorBody } from './service-error.ts';
 export {
   type CallPatience,
   cloudToDeviceFilter,

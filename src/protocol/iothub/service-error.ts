@@ -19,6 +19,21 @@ export interface ServiceError {
   readonly more?: Readonly<Record<string, JsonValue | readonly object[]>>;
 }
 
+const methodFailures: ReadonlyMap<string, { readonly status: number; readonly azureCode: string }> = new Map([
+  ['IOTHUB_NOT_LISTENING', { status: 404, azureCode: 'DeviceNotOnline' }],
+  ['IOTHUB_CLIENT_GONE', { status: 404, azureCode: 'DeviceConnectionClosedRemotely' }],
+  ['IOTHUB_METHOD_TIMEOUT', { status: 504, azureCode: 'GatewayTimeout' }],
+  ['IOTHUB_METHOD_INVALID', { status: 400, azureCode: 'ArgumentInvalid' }],
+  ['IOTHUB_TOO_LARGE', { status: 413, azureCode: 'MessageTooLarge' }],
+  ['IOTHUB_METHOD_ANSWER_INVALID', { status: 502, azureCode: 'BadDeviceResponse' }],
+  ['IOTHUB_BUSY', { status: 403, azureCode: 'DeviceMaximumInflightMethodExceeded' }],
+]);
+
+/** HTTP status and Azure's name of a call that failed with this code of the device protocol. */
+export function methodFailureOf(code: string): { readonly status: number; readonly azureCode: string } | undefined {
+  return methodFailures.get(code);
+}
+
 export function serviceErrorBody({ azureCode, code, message, trackingId, nowMs, more }: ServiceError): string {
   return JSON.stringify({
     Message: `ErrorCode:${azureCode};${message.replaceAll(';', ',')}`,

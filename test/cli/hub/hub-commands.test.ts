@@ -164,7 +164,7 @@ t.test('the log is shown from the beginning, for persons and for programs', asyn
   await device.send(telemetryTopic({ deviceId: 'leaf' }, ''), 'plain words');
   await device.send(telemetryTopic({ deviceId: 'leaf' }, ''), '\u0000\u0001');
   const shown = await weir(root, 'hub monitor --from earliest --no-follow');
-  t.match(shown.out, /^\S+Z #1 leaf \{"t":21\.5\} batch=7\n\S+Z #2 leaf plain words\n\S+Z #3 leaf \(2 bytes\)\n$/);
+  t.match(shown.out, /^\S+Z #1 leaf \{"t":21\.5\} batch=7 \[contentType=application\/json\]\n\S+Z #2 leaf plain words\n\S+Z #3 leaf \(2 bytes\)\n$/);
   const lines = (await weir(root, 'hub monitor --from 2 --no-follow --json')).out.trim().split('\n');
   t.match(
     lines.map((line) => JSON.parse(line)),
@@ -200,6 +200,56 @@ t.test('a monitor that follows lives through a restart of the hub and misses not
   t.equal(await running, 0);
   t.equal(console.out.split('\n').length, 3, 'each message once');
   t.match(console.err, /the hub went away/);
+});
+
+t.test('a method is called, and a message sent, told of and forgotten', async (t) => {
+  const root = place(t);
+  const hub = await openHub(t, root);
+  const { out } = await weir(root, 'hub device create plc');
+  const keyBase64 = /SharedAccessKey=([^;]+)/.exec(out)?.[1] ?? '';
+  const identity = { deviceId: 'plc' };
+
+  t.match(await weir(root, 'hub method invoke plc reboot'), { code: 1, err: /not connected.*IOTHUB_NOT_LISTENING/ });
+  const sent = await weir(root, 'hub send plc --property a=b --property c= --ack full --message-id m1', 'hello there');
+  t.match(sent, { code: 0, out: /^Message m1 waits for plc until \S+Z \(1 in its queue\)/ });
+  writeFileSync(join(root, 'body'), Buffer.from([0, 255]));
+  const second = await weir(root, 'hub send plc --message-id m2 --expiry 60 --json --file', join(root, 'body'));
+  t.match(JSON.parse(second.out), { messageId: 'm2', waiting: 2 });
+
+  const device = await connectHubDevice({ port: hub.mqttPlainPort!, identity, keyBase64 });
+  t.teardown(() => device.end());
+  await device.subscribe('devices/plc/messages/devicebound/#');
+  const first = await device.next(/devicebound/);
+  t.match(first, { body: 'hello there', topic: /\$\.mid=m1&.*iothub-ack=full&a=b&c=$/ });
+  await device.next(/mid=m2/);
+  t.match((await weir(root, 'hub feedback')).out, /^\S+Z #1 plc m1 Success\n$/);
+  t.match(JSON.parse((await weir(root, 'hub feedback --json')).out), {
+    originalMessageId: 'm1',
+    statusCode: 'Success',
+  });
+
+  await device.subscribe('$iothub/methods/POST/#');
+  const calling = weir(root, 'hub method invoke plc reboot --timeout 20 --payload', '{"hard":true}');
+  const call = await device.next(/methods\/POST/);
+  t.match(call, { topic: /^\$iothub\/methods\/POST\/reboot\/\?\$rid=/, body: '{"hard":true}' });
+  await device.send(`$iothub/methods/res/202/?$rid=${call.topic.split('=')[1] ?? ''}`, '{"in":3}');
+  t.match(await calling, { code: 0, out: 'Status 202\n{\n  "in": 3\n}\n' });
+
+  await device.end();
+  await weir(root, 'hub send plc x');
+  t.match(await weir(root, 'hub device purge-queue plc'), { code: 0, out: /^1 messages for plc are gone/ });
+  for (const line of [
+    'hub send plc x --property novalue',
+    'hub send plc x --expiry 0',
+    'hub send plc x --file y',
+    'hub send plc x --ack perhaps',
+    'hub method invoke plc/a/b x',
+    'hub method invoke plc x --payload {',
+    'hub method',
+  ])
+    t.equal((await weir(root, line)).code, 2, line);
+  t.match(await weir(root, 'hub method invoke plc x --timeout 1'), { code: 1, err: /IOTHUB_METHOD_INVALID/ });
+  t.match(await weir(root, 'hub send nobody x'), { code: 1, err: /HUB_DEVICE_NOT_FOUND/ });
 });
 
 t.test('without a hub every command says which socket it tried and how to start one', async (t) => {
