@@ -183,12 +183,12 @@ export class Broker {
 
   /**
    * Publishes from inside for somebody who waits until it is safe: resolves when every session and tap that takes it
-   * has it so, and its receivers are not behind. `origin` is told to the tap. Rejects BROKER_MESSAGE_INVALID,
-   * BROKER_CLOSED, BROKER_STORE_FULL (retryable), STORE_….
+   * has it so, and its receivers are not behind. `origin` is told to the tap. Throws at once, when nobody has got it,
+   * BROKER_MESSAGE_INVALID, BROKER_CLOSED, BROKER_STORE_FULL (retryable); rejects STORE_….
    */
-  async deliver(message: InsideMessage, origin: string): Promise<void> {
+  deliver(message: InsideMessage, origin: string): Promise<void> {
     if (this.#closing !== undefined) throw brokerClosed();
-    await deliverInside({ exchange: this.#exchange, store: this.#ports.sessionStore }, message, origin);
+    return deliverInside({ exchange: this.#exchange, store: this.#ports.sessionStore }, message, origin);
   }
 
   /** Ends the connections of clients that may not stay any longer. */

@@ -26,12 +26,8 @@ export interface InsideShare {
   readonly store: SessionStore | undefined;
 }
 
-/** Rejects BROKER_MESSAGE_INVALID, BROKER_STORE_FULL, and as the store and the taps do. `origin` is told to the taps. */
-export async function deliverInside(
-  { exchange, store }: InsideShare,
-  message: InsideMessage,
-  origin: string,
-): Promise<void> {
+/** Throws BROKER_MESSAGE_INVALID and BROKER_STORE_FULL at once: nobody has got it. Rejects as the store and the taps do. `origin` is told to the taps. */
+export function deliverInside({ exchange, store }: InsideShare, message: InsideMessage, origin: string): Promise<void> {
   const { topic, payload, qos } = message;
   const route = payload.length > messageBytesMax ? undefined : exchange.route(topic);
   if (route === undefined || route.owned) throw messageInvalid(topic, payload.length);
@@ -41,5 +37,5 @@ export async function deliverInside(
   const waits: (Promise<void> | undefined)[] = [exchange.tap(view, route, origin)];
   if (durable) waits.push(store?.flushed());
   if (pressing !== undefined) waits.push(new Promise((resolve) => pressing.whenEased(resolve)));
-  await Promise.all(waits);
+  return Promise.all(waits).then(() => undefined);
 }

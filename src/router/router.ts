@@ -19,7 +19,7 @@
 // set everything goes upstream: a gateway without a deployment must not lose what its devices send.
 
 import { strict as assert } from 'node:assert';
-import type { Lane } from '../model/lane.ts';
+import { type Lane, priorityUnset } from '../model/lane.ts';
 import { eventSources, type Message, type MessageKind } from '../model/message.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
@@ -88,17 +88,23 @@ export class Router {
 
   /** Resolves when the message is on stable storage in every queue it goes to, or at once when no route takes it. */
   async accept(message: Message): Promise<void> {
-    if (this.#state === 'closed')
-      throw new RouterError({
-        code: 'ROUTER_CLOSED',
-        message: 'The router is closing. Send again after the restart.',
-        retryable: true,
-      });
+    this.#assertOpen();
     const targets = this.#table.targetsOf(message).map((target) => this.#fresh(target));
     if (targets.length === 0) {
       this.#unrouted.add();
       return;
     }
+    await this.#store(message, targets);
+    this.#accepted.add();
+  }
+
+  /** Puts a message that no route is asked about into a queue; resolves when it is on stable storage. */
+  async put(queue: string, message: Message, { timeToLiveMs }: Pick<StoreTarget, 'timeToLiveMs'>): Promise<void> {
+    this.#assertOpen();
+    await this.#store(message, [{ queue, priority: priorityUnset, live: false, timeToLiveMs }]);
+  }
+
+  async #store(message: Message, targets: readonly StoreTarget[]): Promise<void> {
     const settled = targets.map((target) => this.#drains.get(target.queue)?.storing(target, message.enqueuedMs));
     const isUrgent = message.properties[durableProperty.name] === durableProperty.value;
     let isStored = false;
@@ -109,7 +115,15 @@ export class Router {
     } finally {
       for (const done of settled) done?.(isStored);
     }
-    this.#accepted.add();
+  }
+
+  #assertOpen(): void {
+    if (this.#state !== 'closed') return;
+    throw new RouterError({
+      code: 'ROUTER_CLOSED',
+      message: 'The router is closing. Send again after the restart.',
+      retryable: true,
+    });
   }
 
   /** True when some route in force may take messages of this kind: only then are they worth making. */

@@ -160,7 +160,7 @@ t.test('a message from inside is delivered when stored sessions and taps have it
   await settle();
   t.notOk(back.closed);
   t.equal(harness.broker.facts().retainedMessages, 1);
-  await t.rejects(harness.broker.deliver({ ...message, topic: 'a/#' }, 'x'), { code: 'BROKER_MESSAGE_INVALID' });
+  t.throws(() => harness.broker.deliver({ ...message, topic: 'a/#' }, 'x'), { code: 'BROKER_MESSAGE_INVALID' });
 });
 
 t.test('who may not stay any longer is disconnected', async (t) => {

@@ -1,0 +1,99 @@
+// Messages under way on one connection: batches handed over, acknowledged one by one, answered as a whole.
+//
+//   send(batch) ─► publish each ─► PUBACKs in any order ─► how many from the front have arrived
+//
+// One flight a queue and connection; it ends with the connection. How much may be under way is the sender's business.
+//
+// Invariants
+//   A message counts as accepted only after the PUBACK for it and for all before it in its batch.
+//   Once a message was not taken, nothing handed over after it is sent, until every batch under way has settled: order
+//   is kept, and a receiver that knows places in a stream never takes a repetition for something it has. The end of
+//   the connection does the same by itself.
+
+import { messageBytesMax } from '../../limits.ts';
+import type { MqttClient, MqttClientPublish } from './client.ts';
+import { isValidTopicName } from './topic.ts';
+
+export interface FlightPorts<Item> {
+  readonly client: Pick<MqttClient, 'publish'>;
+  /** Monotonic, milliseconds. */
+  nowMs(): number;
+  /** What is published of an item; undefined: it can never be sent, which its owner has told, and counts as arrived. */
+  wire(item: Item): (MqttClientPublish & { readonly qos: 1 }) | undefined;
+  /** What send() rejects with when nothing arrived; `cause` is what the client said last. */
+  failed(cause: unknown): Error;
+}
+
+export class PublishFlight<Item> {
+  readonly #ports: FlightPorts<Item>;
+  #batches = 0;
+  #messages = 0;
+  #broken = false;
+  #cause: unknown;
+  #progressMs = 0;
+
+  constructor(ports: FlightPorts<Item>) {
+    this.#ports = ports;
+  }
+
+  /** For how long nothing of what is under way was acknowledged, milliseconds; 0 when nothing is. */
+  get stalledMs(): number {
+    return this.#messages === 0 ? 0 : this.#ports.nowMs() - this.#progressMs;
+  }
+
+  /** Resolves with how many from the front were acknowledged, when no more can be. Rejects when none was. */
+  async send(batch: readonly Item[]): Promise<number> {
+    if (this.#messages === 0) this.#progressMs = this.#ports.nowMs();
+    this.#batches++;
+    try {
+      const accepted = await this.#handOver(batch);
+      if (accepted === 0 && batch.length > 0) throw this.#ports.failed(this.#cause);
+      return accepted;
+    } finally {
+      if (--this.#batches === 0) this.#broken = false;
+    }
+  }
+
+  #handOver(batch: readonly Item[]): Promise<number> {
+    return new Promise((resolve) => {
+      // Acknowledgements come in order from all servers we know, but nothing says that they must.
+      const acknowledged = new Uint8Array(batch.length);
+      let open = 1;
+      const settled = (): void => {
+        if (--open > 0) return;
+        const missing = acknowledged.indexOf(0);
+        resolve(missing === -1 ? batch.length : missing);
+      };
+      for (const [index, item] of batch.entries()) {
+        const packet = this.#ports.wire(item);
+        if (packet === undefined) {
+          acknowledged[index] = 1;
+          continue;
+        }
+        this.#broken ||= !isSendable(packet);
+        if (this.#broken) break;
+        open++;
+        this.#messages++;
+        this.#ports.client.publish(packet).then(
+          () => {
+            this.#messages--;
+            this.#progressMs = this.#ports.nowMs();
+            acknowledged[index] = 1;
+            settled();
+          },
+          (error: unknown) => {
+            this.#messages--;
+            this.#broken = true;
+            this.#cause = error;
+            settled();
+          },
+        );
+      }
+      settled();
+    });
+  }
+}
+
+function isSendable({ topic, payload }: MqttClientPublish): boolean {
+  return isValidTopicName(topic) && payload.byteLength <= messageBytesMax;
+}
