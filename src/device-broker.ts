@@ -99,7 +99,7 @@ export async function openBroker(
   };
   const front = new IotHubFront({ backend, clock, log: log.child('broker'), metrics });
   const authenticator = new ModuleAuthenticator(
-    { deviceKey: localKey, modules: registry, clock },
+    { deviceKey: localKey, modules: registry, clock, leafs: hub?.leafs },
     { deviceId, hostnames: [hubHostname, config.hostname] },
   );
   // Identities of IoT Hub use IoT Hub's topics; user topics come with authorisation policies.
@@ -152,7 +152,16 @@ function openSysTopics({ ground, closing }: Stage, broker: Broker): void {
 /** A renewed certificate takes a new listener; connections that are open stay. */
 export async function listenTls(
   ground: Ground,
-  { broker, certificates }: { readonly broker: Broker; readonly certificates: CertificateStore },
+  {
+    broker,
+    certificates,
+    trustPem,
+  }: {
+    readonly broker: Broker;
+    readonly certificates: CertificateStore;
+    /** Who issues certificates to devices behind this gateway. */
+    readonly trustPem: string | undefined;
+  },
   name: 'tls' | 'wss',
 ): Promise<void> {
   const { log, config } = ground;
@@ -160,7 +169,7 @@ export async function listenTls(
   if (address === undefined) return;
   const layers = { ...behindProxy(config, name), websocket: name === 'wss' };
   const open = (): Promise<Listener> =>
-    broker.listen(name, { kind: 'tcp', ...address, ...layers, tls: certificates.serverContext() });
+    broker.listen(name, { kind: 'tcp', ...address, ...layers, tls: certificates.serverContext(trustPem) });
   let listening = open();
   await listening;
   certificates.onRenewed(() => {

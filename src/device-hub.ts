@@ -1,7 +1,9 @@
-// The gateway's way to the hub: the link, and the twins that are kept in step over it.
+// The gateway's way to the hub: the link, the twins that are kept in step over it, and the devices behind this gateway
+// that the hub tells of.
 //
 // Part of the composition root (device.ts).
 
+import { openLeafDevices } from './device-leaf.ts';
 import type { DataParts, HubParts, IdentityParts, Stage } from './device-parts.ts';
 import { edgeAgentId, edgeHubId } from './model/address.ts';
 import { tlsContext } from './platform/tls.ts';
@@ -14,10 +16,9 @@ const tokenLifeSeconds = 3600;
 const backoff = { floorMs: 200, firstCeilingMs: 1000, ceilingMsMax: 60_000 };
 
 /** The way to the hub, when there is one. */
-export function openHub(
-  { ground, closing }: Stage,
-  { twins, hubKey, trustPem, deviceId }: IdentityParts & DataParts,
-): HubParts {
+export async function openHub(stage: Stage, parts: IdentityParts & DataParts): Promise<HubParts> {
+  const { ground, closing } = stage;
+  const { twins, hubKey, trustPem, deviceId } = parts;
   const { config, clock, entropy, log, metrics, network } = ground;
   const { provisioning } = config;
   if (provisioning.source === 'none' || hubKey === undefined) return { hub: undefined };
@@ -48,6 +49,7 @@ export function openHub(
   });
   for (const moduleId of [edgeAgentId, edgeHubId]) sync.watch({ deviceId, moduleId });
   closing.push(() => sync.close());
+  const leafs = await openLeafDevices(stage, parts, link);
   closing.push(() => link.close());
-  return { hub: { link, sync } };
+  return { hub: { link, sync, leafs } };
 }

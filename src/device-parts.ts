@@ -7,7 +7,7 @@ import type { Agent, Clients, ModuleRegistry } from './agent/index.ts';
 import type { Broker, IotHubFront } from './broker/index.ts';
 import type { Ground } from './device-ground.ts';
 import type { FlashWear } from './flash/index.ts';
-import type { CertificateStore, DeviceKey } from './identity/index.ts';
+import type { CertificateStore, DeviceKey, LeafDevices } from './identity/index.ts';
 import type { Router } from './router/index.ts';
 import type { StateFile, Store } from './store/index.ts';
 import type { Supervisor } from './supervisor/index.ts';
@@ -48,7 +48,7 @@ export interface DataParts {
 }
 
 export interface HubParts {
-  readonly hub: { readonly link: UpstreamLink; readonly sync: TwinSync } | undefined;
+  readonly hub: { readonly link: UpstreamLink; readonly sync: TwinSync; readonly leafs: LeafDevices } | undefined;
 }
 
 export interface ModuleParts {

@@ -12,6 +12,7 @@ import { openAdmin, openControl, openRouting } from './device-control.ts';
 import { openData, openIdentity } from './device-data.ts';
 import { type DeviceOptions, type Ground, openGround } from './device-ground.ts';
 import { openHub } from './device-hub.ts';
+import { followLeafDevices } from './device-leaf.ts';
 import type {
   BrokerParts,
   ControlParts,
@@ -58,9 +59,10 @@ class Device {
     const { config, log } = this.#stage.ground;
     const identity = await openIdentity(this.#stage);
     const data = await openData(this.#stage, identity);
-    const hub = openHub(this.#stage, { ...identity, ...data });
+    const hub = await openHub(this.#stage, { ...identity, ...data });
     const modules = await openModules(this.#stage, { ...identity, ...data, ...hub });
     const broker = await openBroker(this.#stage, { ...identity, ...data, ...hub, ...modules });
+    followLeafDevices(this.#stage, { ...data, ...hub, ...modules, ...broker });
     await openRouting(this.#stage, { ...identity, ...data, ...modules, ...broker });
     const control = await openControl(this.#stage, { ...identity, ...data, ...modules, ...broker });
     await openAdmin(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
@@ -78,13 +80,13 @@ async function startFlow(
   { ground, closing }: Stage,
   parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts,
 ): Promise<void> {
-  const { router, hub, broker, agent, certificates } = parts;
+  const { router, hub, broker, agent, certificates, trustPem } = parts;
   if (hub !== undefined) router.attach(upstreamQueue, hub.link, ground.config.upstream);
   router.start();
   closing.push(() => router.close());
   hub?.link.start();
   await certificates.start();
-  await listenTls(ground, { broker, certificates }, 'tls');
-  await listenTls(ground, { broker, certificates }, 'wss');
+  await listenTls(ground, { broker, certificates, trustPem }, 'tls');
+  await listenTls(ground, { broker, certificates, trustPem }, 'wss');
   await agent.start();
 }

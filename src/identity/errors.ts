@@ -29,6 +29,14 @@ export function badCiphertextError(): IdentityError {
   });
 }
 
+export function badScopeError(reason: string): IdentityError {
+  return identityError({
+    code: 'IDENTITY_SCOPE_INVALID',
+    message: `What the hub tells of the devices behind this gateway cannot be used: ${reason}.`,
+    retryable: true,
+  });
+}
+
 function identityError(detail: WeirErrorDetail): IdentityError {
   return new IdentityError(detail);
 }

@@ -3,8 +3,6 @@
 // Private keys do not pass it, except derived module keys (for comparison) and certificates issued to modules.
 
 export {
-  type CertificateFacts,
-  certificateFacts,
   createAuthority,
   issueServerCertificate,
   type KeyedCertificate,
@@ -12,6 +10,7 @@ export {
 export { CertificateStore } from './certificate-store.ts';
 export { DeviceKey } from './device-key.ts';
 export { loadOrCreateDeviceKey } from './key-file.ts';
+export { LeafDevices } from './leaf-devices.ts';
 export { ModuleAuthenticator } from './local-authenticator.ts';
 export { ModuleKeys } from './module-keys.ts';
 export { signToken, verifyToken } from './sas-token.ts';

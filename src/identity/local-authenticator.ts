@@ -1,4 +1,5 @@
-// Who may connect to this gateway's broker: the modules of its own device, `$edgeAgent` and `$edgeHub` included.
+// Who may connect to this gateway's broker: the modules of its own device, `$edgeAgent` and `$edgeHub` included, and
+// the devices behind it (leaf-authenticator.ts).
 //
 // A client is admitted when its user name is IoT Hub's, names the hub and this device, its client id is the
 // identity, the module is known, and its password is a SAS token by the module's key (or the device's).
@@ -11,6 +12,7 @@ import { identityKey } from '../model/address.ts';
 import type { Clock } from '../platform/clock.ts';
 import { parseUsername } from '../protocol/iothub/username.ts';
 import type { DeviceKey } from './device-key.ts';
+import type { LeafAuthenticator } from './leaf-authenticator.ts';
 import type { ConnectClaim, ConnectVerdict, ModuleDirectory } from './ports.ts';
 import { verifyToken } from './sas-token.ts';
 
@@ -24,15 +26,23 @@ export class ModuleAuthenticator {
   readonly #deviceKey: DeviceKey;
   readonly #modules: ModuleDirectory;
   readonly #clock: Clock;
+  readonly #leafs: Pick<LeafAuthenticator, 'authenticate'> | undefined;
   readonly #options: ModuleAuthenticatorOptions;
 
   constructor(
-    ports: { readonly deviceKey: DeviceKey; readonly modules: ModuleDirectory; readonly clock: Clock },
+    ports: {
+      readonly deviceKey: DeviceKey;
+      readonly modules: ModuleDirectory;
+      readonly clock: Clock;
+      /** Decides on every other device; absent without a hub. */
+      readonly leafs?: Pick<LeafAuthenticator, 'authenticate'> | undefined;
+    },
     options: ModuleAuthenticatorOptions,
   ) {
     this.#deviceKey = ports.deviceKey;
     this.#modules = ports.modules;
     this.#clock = ports.clock;
+    this.#leafs = ports.leafs;
     this.#options = options;
   }
 
@@ -45,6 +55,7 @@ export class ModuleAuthenticator {
     if (!hostnames.some((hostname) => hostname.toLowerCase() === hubHostname.toLowerCase())) {
       return refused('not-authorized', `the user name is for hub '${hubHostname}', not '${hostnames[0] ?? ''}'`);
     }
+    if (identity.deviceId !== deviceId && this.#leafs !== undefined) return this.#leafs.authenticate(identity, claim);
     if (identity.deviceId !== deviceId || identity.moduleId === undefined) {
       return refused('not-authorized', `'${identityKey(identity)}' is no module of device '${deviceId}'`);
     }

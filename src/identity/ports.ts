@@ -6,6 +6,7 @@
 import type { Identity } from '../model/address.ts';
 import type { TlsContext } from '../platform/net.ts';
 import type { TlsMaterial } from '../platform/tls.ts';
+import type { ShownCertificate } from '../protocol/iothub/client-certificate.ts';
 
 /** The modules that may connect on this device. */
 export interface ModuleDirectory {
@@ -18,6 +19,8 @@ export interface ConnectClaim {
   readonly clientId: string;
   readonly username: string | undefined;
   readonly password: Uint8Array | undefined;
+  /** What it showed in its TLS handshake. */
+  readonly certificate?: ShownCertificate | undefined;
 }
 
 export type ConnectVerdict =
@@ -31,6 +34,12 @@ export type ConnectVerdict =
       readonly reason: 'bad-credentials' | 'not-authorized';
       readonly detail: string;
     };
+
+/** The hub, as far as it tells this gateway of the devices behind it. */
+export interface ScopeSource {
+  /** One page as JSON text (hub/scope.ts); rejects when the hub is away. */
+  scopePage(after: string | undefined): Promise<Buffer>;
+}
 
 /** Turns keys and certificates into something that can serve TLS and cannot be read. */
 export type CertificateTls = (material: TlsMaterial) => TlsContext;

@@ -1,6 +1,7 @@
-// Sealing what travels by hand between a device and its hub: both know the device's key, nobody else does.
+// Sealing with a device's key what travels by hand between the device and its hub, which know the key and nobody else
+// does, and what the device keeps for itself (`purpose` scope).
 //
-//   key and nonce  = HKDF-SHA256(device key, salt, "weir queue file 1: seal", 44 bytes): 32 for AES-256-GCM, 12 of nonce
+//   key and nonce  = HKDF-SHA256(device key, salt, "weir {purpose} 1: seal", 44 bytes): 32 for AES-256-GCM, 12 of nonce
 //   proof          = HKDF-SHA256(device key, salt, "weir queue file 1: proof", 16 bytes)
 //   receipt's key  = HKDF-SHA256(device key, salt, "weir queue receipt 1: sign", 32 bytes), for HMAC-SHA256
 //
@@ -14,7 +15,11 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, timingSafeEqual
 export interface Sealing {
   readonly salt: Uint8Array;
   readonly associated: Uint8Array;
+  /** `queue file` when absent. */
+  readonly purpose?: SealPurpose;
 }
+
+export type SealPurpose = 'queue file' | 'scope';
 
 const cipher = 'aes-256-gcm';
 const keyBytes = 32;
@@ -28,17 +33,17 @@ export function sealProof(key: Buffer, salt: Uint8Array): Buffer {
   return derive(key, salt, { info: 'weir queue file 1: proof', bytes: proofBytes });
 }
 
-export function seal(key: Buffer, plain: Uint8Array, { salt, associated }: Sealing): Buffer {
-  const { secret, nonce } = sealingKey(key, salt);
+export function seal(key: Buffer, plain: Uint8Array, { salt, associated, purpose }: Sealing): Buffer {
+  const { secret, nonce } = sealingKey(key, salt, purpose);
   const encrypting = createCipheriv(cipher, secret, nonce).setAAD(associated);
   return Buffer.concat([encrypting.update(plain), encrypting.final(), encrypting.getAuthTag()]);
 }
 
 /** Undefined when the key is another one, or anything was changed. */
-export function unseal(key: Buffer, sealed: Uint8Array, { salt, associated }: Sealing): Buffer | undefined {
+export function unseal(key: Buffer, sealed: Uint8Array, { salt, associated, purpose }: Sealing): Buffer | undefined {
   if (sealed.length < sealTagBytes) return undefined;
   const end = sealed.length - sealTagBytes;
-  const { secret, nonce } = sealingKey(key, salt);
+  const { secret, nonce } = sealingKey(key, salt, purpose);
   const decrypting = createDecipheriv(cipher, secret, nonce, { authTagLength: sealTagBytes });
   decrypting.setAAD(associated).setAuthTag(sealed.subarray(end));
   const plain = decrypting.update(sealed.subarray(0, end));
@@ -58,8 +63,12 @@ export function sameSecret(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-function sealingKey(key: Buffer, salt: Uint8Array): { readonly secret: Buffer; readonly nonce: Buffer } {
-  const derived = derive(key, salt, { info: 'weir queue file 1: seal', bytes: keyBytes + nonceBytes });
+function sealingKey(
+  key: Buffer,
+  salt: Uint8Array,
+  purpose: SealPurpose = 'queue file',
+): { readonly secret: Buffer; readonly nonce: Buffer } {
+  const derived = derive(key, salt, { info: `weir ${purpose} 1: seal`, bytes: keyBytes + nonceBytes });
   return { secret: derived.subarray(0, keyBytes), nonce: derived.subarray(keyBytes) };
 }
 

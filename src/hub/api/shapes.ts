@@ -28,7 +28,7 @@ export interface Presented {
 
 /** What a body's words about a device's place are held against. */
 export interface PlaceFacts {
-  /** The device as it is now. */
+  /** The device as it is now, or will be. */
   readonly isEdge: boolean;
   /** Generation of a device by id; undefined when there is none. */
   generationOf(deviceId: string): string | undefined;
@@ -119,8 +119,7 @@ export function readIdentitySettings(
     authentication: readAuthentication(body['authentication']),
     keys: readKeys(body['authentication']),
     edge,
-    // Of an edge device the scope is its own: nothing to choose.
-    parent: (edge ?? place.isEdge) || expected.moduleId !== undefined ? undefined : readParent(body, place),
+    parent: expected.moduleId === undefined ? readParent(body, { ...place, isEdge: edge ?? place.isEdge }) : undefined,
     managedBy: expected.moduleId === undefined ? undefined : textOf(body['managedBy']),
   };
 }
@@ -190,7 +189,9 @@ function readKeys(authentication: JsonValue | undefined): SymmetricKeys | undefi
 
 /** The parent that a body names; null: none; undefined: it does not say. */
 function readParent(body: JsonObject, place: PlaceFacts): string | null | undefined {
-  const { parentScopes, deviceScope } = body;
+  const { parentScopes } = body;
+  // Of an edge device `deviceScope` is its own.
+  const deviceScope = place.isEdge ? undefined : body['deviceScope'];
   const written = Array.isArray(parentScopes) ? (parentScopes[0] ?? '') : (parentScopes ?? deviceScope);
   if (written === undefined) return undefined;
   if (written === null || written === '') return null;
