@@ -6,8 +6,8 @@
 // Invariants
 //   `kept` is on stable storage: it is what is served and what the hub is told.
 //   One save is under way at a time, so saves reach the table in the order of the changes.
-//   A save that fails takes with it every change that was built on it: all of them are told so, and the draft is
-//   what is kept again. A refused change changes nothing.
+//   A save that fails takes with it every change that was built on it: all of them are told so, and the twin is what
+//   is kept again. A refused change changes nothing.
 
 import type { Identity } from '../model/address.ts';
 import { emptyTwin, type Twin, type TwinSection } from '../model/twin.ts';
@@ -84,7 +84,8 @@ export class KeptTwin {
         if (this.#isForgotten) throw twinGoneError(this.identity);
         await this.#save(state);
       } catch (error) {
-        this.#draft = this.#kept;
+        // What the owner saw it has seen, also when that could not be written.
+        this.#draft = { twin: this.#kept.twin, seen: this.#draft.seen };
         for (const { reject } of [...waiting, ...this.#waiting.splice(0)]) reject(error);
         continue;
       }

@@ -100,10 +100,10 @@ export class TwinCache {
 
   /** What its owner has missed since it last saw the desired properties; undefined when nothing, or when it never did. */
   unseen(identity: Identity): DesiredNews | undefined {
-    const kept = this.#find(identity)?.kept;
-    if (kept === undefined || kept.seen.length === 0) return undefined;
-    const { properties, version } = kept.twin.desired;
-    const patch = kept.seen.map((seen) => diffPatch(seen.properties, properties)).reduce(unitePatches);
+    const known = this.#find(identity);
+    if (known === undefined || known.draft.seen.length === 0) return undefined;
+    const { properties, version } = known.kept.twin.desired;
+    const patch = known.draft.seen.map((seen) => diffPatch(seen.properties, properties)).reduce(unitePatches);
     return isEmptyPatch(patch) ? undefined : { identity, patch, version };
   }
 
@@ -147,7 +147,7 @@ export class TwinCache {
     const properties = mergePatch(before.properties, patch);
     const isChanged = !isEmptyPatch(diffPatch(before.properties, properties));
     // What is only on its way to storage is not acknowledged for being the same.
-    if (!isChanged && kept.draft === kept.kept) return before.version;
+    if (!isChanged && kept.draft.twin === kept.kept.twin) return before.version;
     const tooLarge = twinSizeProblem(properties, '$', twinSectionBytesMax);
     if (tooLarge !== undefined) throw sectionTooLargeError(tooLarge);
     const reported = isChanged ? { properties, version: before.version + 1 } : before;
@@ -178,7 +178,7 @@ export class TwinCache {
     const reported = reconciledReported(kept, hub);
     kept.atHub = hub.reported;
     const desired = sameSection(twin.desired, hub.desired) ? twin.desired : hub.desired;
-    if (desired === twin.desired && reported === twin.reported && kept.draft === kept.kept) return;
+    if (desired === twin.desired && reported === twin.reported && twin === kept.kept.twin) return;
     await this.#change(kept, { twin: { desired, reported }, seen });
   }
 
@@ -193,6 +193,12 @@ export class TwinCache {
       properties: isEmptyPatch(diffPatch(properties, current)) ? current : properties,
       version: version ?? kept.atHub.version + 1,
     };
+  }
+
+  /** Nobody knows whether the hub has merged the last patch: until it is read, what is reported here is what counts. */
+  doubtReported(identity: Identity): void {
+    const kept = this.#find(identity);
+    if (kept !== undefined) kept.atHub = undefined;
   }
 
   /** The identity is no longer on this device. */

@@ -210,6 +210,7 @@ export class TwinSync {
         const version = await source.patchReported(work.identity, owed);
         cache.acknowledgeReported(work.identity, owed, version);
       } catch (error) {
+        cache.doubtReported(work.identity);
         work.needsSend = true;
         work.needsRead = true;
         throw error;
