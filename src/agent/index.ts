@@ -6,4 +6,4 @@ export { parseDeployment } from './deployment.ts';
 export { ModuleRegistry } from './module-registry.ts';
 export type { LaunchOrder, OwnTwin } from './ports.ts';
 export type { AgentFacts } from './report.ts';
-export { Routing } from './routing.ts';
+export { parseRouting, Routing } from './routing.ts';

@@ -19,6 +19,7 @@ import { logsCommand } from './logs.ts';
 import { moduleCommand } from './module.ts';
 import { queueCommand } from './queue.ts';
 import { restartCommand } from './restart.ts';
+import { routeCommand } from './route/index.ts';
 import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
 import { painted } from './terminal.ts';
@@ -29,7 +30,16 @@ const exitUsage = 2;
 const helpColumnsMax = 100;
 
 /** Commands whose next word is a command, too. */
-const groupCommands: readonly string[] = ['broker', 'config', 'hub', 'hub device', 'hub twin', 'module', 'queue'];
+const groupCommands: readonly string[] = [
+  'broker',
+  'config',
+  'hub',
+  'hub device',
+  'hub twin',
+  'module',
+  'queue',
+  'route',
+];
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
@@ -103,6 +113,7 @@ function commandLine(context: CliContext): Argv<GlobalOptions> {
     .command(logsCommand(context))
     .command(restartCommand(context))
     .command(queueCommand(context))
+    .command(routeCommand(context))
     .command(checkCommand(context))
     .command(configCommand(context))
     .command(brokerCommand(context))
