@@ -45,7 +45,7 @@ export class Databases {
     this.#prime();
   }
 
-  /** The first opening makes the schema; no run shall differ by being the first. */
+  /** The first opening makes the schema, the second the file's epoch; no run shall differ by being the first. */
   #prime(): void {
     const entropy = seededEntropy(1);
     const fileSystem = { space: () => undefined };
@@ -57,9 +57,11 @@ export class Databases {
       onRenewed: () => undefined,
     };
     const stamp = { wallMs: 0, monotonicMs: 0, bootId: 'none', trusted: false };
-    const engine = new Engine(ports, { ...deviceFiles, quotaBytes: 2 ** 24, reserveBytes: undefined, stamp });
-    engine.open();
-    engine.close();
+    for (let opening = 0; opening < 2; opening++) {
+      const engine = new Engine(ports, { ...deviceFiles, quotaBytes: 2 ** 24, reserveBytes: undefined, stamp });
+      engine.open();
+      engine.close();
+    }
   }
 }
 

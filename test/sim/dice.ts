@@ -5,9 +5,20 @@ import { seededEntropy } from '../support/sim-entropy.ts';
 
 export class Dice {
   readonly entropy: Entropy;
+  /** How often something was drawn. */
+  draws = 0;
 
   constructor(seed: number) {
-    this.entropy = seededEntropy(Math.imul(seed, 0x9e3779b1) ^ seed);
+    const entropy = seededEntropy(Math.imul(seed, 0x9e3779b1) ^ seed);
+    const counted = <T>(drawn: T): T => {
+      this.draws++;
+      return drawn;
+    };
+    this.entropy = {
+      bytes: (count) => counted(entropy.bytes(count)),
+      fraction: () => counted(entropy.fraction()),
+      uuid: () => counted(entropy.uuid()),
+    };
   }
 
   fraction(): number {

@@ -32,6 +32,8 @@ export class SimDisk {
   /** The store thread answers nothing before. */
   stalledUntilMs = 0;
   tellsSpace = true;
+  /** Told of each file operation before it happens. */
+  onOperation: ((operation: string, call: string) => void) | undefined;
   operations = 0;
   /** Something was refused since this was last set to false. */
   hasRefused = false;
@@ -41,7 +43,10 @@ export class SimDisk {
 
   constructor(dice: Dice) {
     this.files = new SimFiles({ fraction: () => dice.fraction() });
-    this.files.fault = (_operation, call) => this.#struck(call);
+    this.files.fault = (operation, call) => {
+      this.onOperation?.(operation, call);
+      return this.#struck(call);
+    };
   }
 
   /** After so many file operations from now. */

@@ -1,16 +1,19 @@
 // What `make sim SEED=n` and `make sim-long SEEDS=n` play: one run with its story, or many from SEED on without.
+// `run.ts digests SEED,SEED,…` prints what each of them comes to, a line each.
 
 import { Databases } from './databases.ts';
+import { Digest } from './digest.ts';
 import { simulate } from './simulation.ts';
 
 const databases = new Databases();
 const [first = '1', count] = process.argv.slice(2);
-const mode = count === undefined ? 'one' : 'many';
+const mode = first === 'digests' ? 'digests' : count === undefined ? 'one' : 'many';
 
 async function one(seed: number): Promise<boolean> {
   try {
-    const outcome = await simulate(seed, databases, (line) => void process.stdout.write(line));
-    console.log(JSON.stringify(outcome));
+    const digest = new Digest();
+    const outcome = await simulate(seed, databases, { write: (line) => void process.stdout.write(line), digest });
+    console.log(JSON.stringify({ ...outcome, digest: digest.end() }));
     return true;
   } catch (error) {
     console.log(error);
@@ -42,6 +45,24 @@ async function many(from: number, seeds: number): Promise<boolean> {
   return failed === 0;
 }
 
-void (mode === 'one' ? one(Number(first)) : many(Number(first), Number(count))).then((ok) => {
+async function digests(seeds: readonly number[]): Promise<boolean> {
+  for (const seed of seeds) {
+    const digest = new Digest();
+    const end = await simulate(seed, databases, { digest }).then(
+      ({ acknowledged }) => `${acknowledged} acknowledged`,
+      (error: unknown) => String(error),
+    );
+    console.log(`${seed} ${digest.end()} ${end}`);
+  }
+  return true;
+}
+
+const modes = {
+  one: () => one(Number(first)),
+  many: () => many(Number(first), Number(count)),
+  digests: () => digests((count ?? '').split(',').map(Number)),
+};
+
+void modes[mode]().then((ok) => {
   process.exitCode = ok ? 0 : 1;
 });

@@ -10,7 +10,7 @@ import { Life } from './life.ts';
 import { drawPlan, type Family, inputs, type Plan } from './plan.ts';
 import { SimSender } from './sender.ts';
 import { strike } from './trouble.ts';
-import { World } from './world.ts';
+import { type RunReader, World } from './world.ts';
 
 export interface Outcome {
   readonly family: Family;
@@ -28,13 +28,13 @@ const healingMsMax = 1_800_000;
 const closeMsMax = 60_000;
 const startMsMax = 600_000;
 const hourMs = 3_600_000;
-const monthHours = 720;
+const monthMs = 720 * hourMs;
 
 /** Plays one seed. Throws the violation, if there is one. */
-export async function simulate(seed: number, databases: Databases, write?: (line: string) => void): Promise<Outcome> {
+export async function simulate(seed: number, databases: Databases, reader: RunReader = {}): Promise<Outcome> {
   const dice = new Dice(seed);
   const plan = drawPlan(seed, dice);
-  const world = new World(seed, { dice, queues: inputs, databases, write });
+  const world = new World(seed, { dice, queues: inputs, databases, reader });
   const run = new Run(world, plan);
   try {
     world.trace(`seed ${seed}: ${plan.family}, ${plan.troubles.join(' ')}`);
@@ -112,7 +112,7 @@ class Run {
   async #month(): Promise<void> {
     const { dice, hub, time } = this.#world;
     hub.reachable = false;
-    for (let hour = 0; hour < monthHours; hour++) {
+    while (time.nowMs < monthMs) {
       await this.#beUp();
       for (const sender of this.#senders) sender.send(dice.below(4));
       const die = dice.fraction();

@@ -27,6 +27,8 @@ export class SimTime {
   #atOnce = 0;
   /** A heap by time and order. */
   readonly #events: Event[] = [];
+  /** Told of each event before it happens. */
+  onEvent: ((atMs: number, order: number) => void) | undefined;
 
   get wallMs(): number {
     return this.startWallMs + this.nowMs;
@@ -59,6 +61,7 @@ export class SimTime {
       else if (++this.#atOnce > atOnceMax)
         throw new Error(`time stands still: ${atOnceMax} events at ${this.nowMs} ms`);
       this.nowMs = Math.max(this.nowMs, next.atMs);
+      this.onEvent?.(next.atMs, next.order);
       next.run();
       await turn();
     }

@@ -2,6 +2,7 @@
 
 import type { Databases } from './databases.ts';
 import type { Dice } from './dice.ts';
+import type { Digest } from './digest.ts';
 import { SimDisk } from './disk.ts';
 import { SimHub } from './hub.ts';
 import { Ledger } from './ledger.ts';
@@ -13,8 +14,15 @@ export interface WorldPorts {
   readonly dice: Dice;
   readonly queues: readonly string[];
   readonly databases: Databases;
-  /** Undefined: nobody wants the story. */
-  readonly write: ((line: string) => void) | undefined;
+  readonly reader: RunReader;
+}
+
+/** Who looks on. It makes no difference to the run. */
+export interface RunReader {
+  /** The story, line by line. */
+  readonly write?: (line: string) => void;
+  /** What the run comes to. */
+  readonly digest?: Digest;
 }
 
 export class World {
@@ -33,20 +41,32 @@ export class World {
   ended: 'power' | 'process' | undefined;
   failure: unknown;
 
-  constructor(seed: number, { dice, queues, databases, write }: WorldPorts) {
+  constructor(seed: number, { dice, queues, databases, reader }: WorldPorts) {
     this.databases = databases;
     this.dice = dice;
     this.deviceId = `gw-${seed}`;
-    this.#write = write;
+    this.#write = reader.write;
     this.disk = new SimDisk(dice);
     const { time } = this;
     this.ledger = new Ledger({ time, agesAreTrue: () => !this.device.lied });
     this.hub = new SimHub(time, databases.hub, {
-      onLogged: (message) => this.ledger.logged('$upstream', message, true),
+      onLogged: (message) => {
+        const { sender, hop, body } = message;
+        reader.digest?.logged(`${sender.moduleId} ${hop?.stream} ${hop?.sequence}`, body);
+        this.ledger.logged('$upstream', message, true);
+      },
       onRepeated: () => this.ledger.repeated++,
       trace: (text) => this.trace(text),
     });
     this.modules = queues.map((queue) => new SimModule(queue, { time, ledger: this.ledger }));
+    if (reader.digest !== undefined) this.#feed(reader.digest);
+  }
+
+  #feed(digest: Digest): void {
+    const { time, disk, dice } = this;
+    time.onEvent = (atMs, order) => digest.event(atMs, order, dice.draws);
+    disk.onOperation = (operation, call) => digest.file(operation, call);
+    disk.files.onWrite = (bytes, position) => digest.written(bytes, position);
   }
 
   get tracing(): boolean {

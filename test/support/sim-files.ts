@@ -45,6 +45,8 @@ export class SimFiles implements LogFiles {
   capacityBytes: number | undefined;
   readOnly = false;
   fault: SimFaults | undefined;
+  /** Told of each write, as far as there was room. */
+  onWrite: ((bytes: Uint8Array, position: number) => void) | undefined;
   writtenBytes = 0;
   syncs = 0;
 
@@ -108,6 +110,7 @@ export class SimFiles implements LogFiles {
       if (bytes.byteLength === 0) throw failure('ENOSPC', operation);
     }
     put(inode, bytes, from.position);
+    this.onWrite?.(bytes, from.position);
     this.writtenBytes += bytes.byteLength;
     return bytes.byteLength;
   }
