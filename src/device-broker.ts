@@ -6,6 +6,7 @@
 import { dirname, join } from 'node:path';
 import { Clients, ModuleRegistry } from './agent/index.ts';
 import { Broker, IotHubFront, SysTopics } from './broker/index.ts';
+import { openCalls } from './device-calls.ts';
 import { behindProxy, type Ground } from './device-ground.ts';
 import type { BrokerParts, DataParts, HubParts, IdentityParts, ModuleParts, Stage } from './device-parts.ts';
 import { type CertificateStore, ModuleAuthenticator, ModuleKeys } from './identity/index.ts';
@@ -14,6 +15,7 @@ import { errorMessage } from './model/errors.ts';
 import type { JsonObject } from './model/json.ts';
 import type { Message } from './model/message.ts';
 import { moduleFileName } from './model/module-file-name.ts';
+import type { HttpAnswerer } from './platform/http-answerer.ts';
 import { buildInfo } from './platform/native.ts';
 import type { Listener } from './platform/net.ts';
 import { WorkloadSockets } from './workload/index.ts';
@@ -102,6 +104,7 @@ export async function openBroker(
     { deviceKey: localKey, modules: registry, clock, leafs: hub?.leafs },
     { deviceId, hostnames: [hubHostname, config.hostname] },
   );
+  const http = openCalls(stage, { ...parts, front, authenticator });
   // Identities of IoT Hub use IoT Hub's topics; user topics come with authorisation policies.
   const maySubscribe = (_principal: unknown, filter: string): boolean =>
     config.broker.sysIntervalMs > 0 && filter.startsWith('$SYS/');
@@ -123,7 +126,7 @@ export async function openBroker(
   const { tcp, ws } = config.listeners;
   if (tcp !== undefined) await broker.listen('tcp', { kind: 'tcp', ...tcp, ...behindProxy(config, 'tcp') });
   if (ws !== undefined)
-    await broker.listen('ws', { kind: 'tcp', ...ws, ...behindProxy(config, 'ws'), websocket: true });
+    await broker.listen('ws', { kind: 'tcp', ...ws, ...behindProxy(config, 'ws'), websocket: true, http });
   type News = { readonly identity: Identity; readonly patch: JsonObject; readonly version: number };
   const tell = ({ identity: owner, patch, version }: News): void => {
     if (front.notifyDesired(owner, patch, version)) twins.saw(owner);
@@ -136,7 +139,7 @@ export async function openBroker(
     const missed = twins.unseen(owner);
     if (missed !== undefined) tell(missed);
   });
-  return { broker, front };
+  return { broker, front, http };
 }
 
 /** The broker's numbers as topics, where the configuration asks for them. */
@@ -154,10 +157,13 @@ export async function listenTls(
   ground: Ground,
   {
     broker,
+    http,
     certificates,
     trustPem,
   }: {
     readonly broker: Broker;
+    /** Answers what comes to the port of MQTT over WebSocket and asks for no WebSocket. */
+    readonly http: HttpAnswerer;
     readonly certificates: CertificateStore;
     /** Who issues certificates to devices behind this gateway. */
     readonly trustPem: string | undefined;
@@ -167,7 +173,7 @@ export async function listenTls(
   const { log, config } = ground;
   const address = config.listeners[name];
   if (address === undefined) return;
-  const layers = { ...behindProxy(config, name), websocket: name === 'wss' };
+  const layers = { ...behindProxy(config, name), ...(name === 'wss' ? { websocket: true, http } : {}) };
   const open = (): Promise<Listener> =>
     broker.listen(name, { kind: 'tcp', ...address, ...layers, tls: certificates.serverContext(trustPem) });
   let listening = open();

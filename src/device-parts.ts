@@ -8,6 +8,7 @@ import type { Broker, IotHubFront } from './broker/index.ts';
 import type { Ground } from './device-ground.ts';
 import type { FlashWear } from './flash/index.ts';
 import type { CertificateStore, DeviceKey, LeafDevices } from './identity/index.ts';
+import type { HttpAnswerer } from './platform/http-answerer.ts';
 import type { Router } from './router/index.ts';
 import type { StateFile, Store } from './store/index.ts';
 import type { Supervisor } from './supervisor/index.ts';
@@ -59,6 +60,8 @@ export interface ModuleParts {
 export interface BrokerParts {
   readonly broker: Broker;
   readonly front: IotHubFront;
+  /** Beside MQTT over WebSocket, on its ports. */
+  readonly http: HttpAnswerer;
 }
 
 export interface ControlParts {

@@ -80,13 +80,13 @@ async function startFlow(
   { ground, closing }: Stage,
   parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts,
 ): Promise<void> {
-  const { router, hub, broker, agent, certificates, trustPem } = parts;
+  const { router, hub, broker, http, agent, certificates, trustPem } = parts;
   if (hub !== undefined) router.attach(upstreamQueue, hub.link, ground.config.upstream);
   router.start();
   closing.push(() => router.close());
   hub?.link.start();
   await certificates.start();
-  await listenTls(ground, { broker, certificates, trustPem }, 'tls');
-  await listenTls(ground, { broker, certificates, trustPem }, 'wss');
+  await listenTls(ground, { broker, http, certificates, trustPem }, 'tls');
+  await listenTls(ground, { broker, http, certificates, trustPem }, 'wss');
   await agent.start();
 }

@@ -28,9 +28,9 @@ allow_foreign() {
 }
 
 # These run the executable of this machine.
-WHOLE="test/e2e test/interop test/hostile"
+WHOLE="test/e2e test/sdk test/interop test/hostile"
 unit_files() {
-  find test -name '*.test.ts' ! -path 'test/e2e/*' ! -path 'test/interop/*' ! -path 'test/hostile/*' \
+  find test -name '*.test.ts' ! -path 'test/e2e/*' ! -path 'test/sdk/*' ! -path 'test/interop/*' ! -path 'test/hostile/*' \
     ! -path 'test/board/*' | sort
 }
 
