@@ -9,6 +9,8 @@
 import { accessPolicyFileBytesMax } from '../limits.ts';
 import { type JsonValue, parseJson } from '../model/json.ts';
 import type { Problem } from '../model/problem.ts';
+import type { PeerCertificate } from '../platform/net.ts';
+import { isIotHubUsername } from '../protocol/iothub/username.ts';
 import { Access, readAccessFile } from './access.ts';
 import { DeniedLog } from './denied-log.ts';
 import { policyFileInvalid } from './errors.ts';
@@ -20,10 +22,15 @@ export interface GatewayAccessOptions extends PolicyOptions {
   readonly passwordFile: string | undefined;
   /** A policy that holds while the twin has none. */
   readonly policyFile: string | undefined;
-  /** Whether a verified client certificate is proof enough; its common name is the user's. */
-  readonly takesCertificates: boolean;
+  /** Roots whose certificates are proof enough, by fingerprint; the common name is the user's. */
+  readonly certificateRoots: ReadonlySet<string>;
   /** Whether the client id is some identity's. */
   isIdentity(clientId: string): boolean;
+}
+
+/** A client that wants to connect, with what it showed in its TLS handshake. */
+export interface UserAttempt extends Omit<Attempt, 'certificateName'> {
+  readonly certificate?: PeerCertificate | undefined;
 }
 
 export class GatewayAccess {
@@ -55,17 +62,34 @@ export class GatewayAccess {
       passwordFile: options.passwordFile,
       aclFile: undefined,
       allowsAnonymous: () => false,
-      certificateIsUser: options.takesCertificates,
+      certificateIsUser: options.certificateRoots.size > 0,
     });
     return new GatewayAccess(ports, options, { access, statements: await readPolicyFile(ports, options.policyFile) });
   }
 
   /** True when somebody without an identity can come in at all. */
   get takesUsers(): boolean {
-    return this.#options.passwordFile !== undefined || this.#options.takesCertificates;
+    return this.#options.passwordFile !== undefined || this.#options.certificateRoots.size > 0;
   }
 
-  async authenticate(attempt: Attempt): Promise<Decision> {
+  /** Whether the client comes without an identity: everybody else is for who knows identities. */
+  isUser({ username, certificate }: UserAttempt): boolean {
+    if (!this.takesUsers || (username !== undefined && isIotHubUsername(username))) return false;
+    return username !== undefined || this.#isOfUsers(certificate);
+  }
+
+  /**
+   * The attempt as it is for who knows identities: a certificate of users proves no identity.
+   */
+  withoutUsers<A extends UserAttempt>(attempt: A): A {
+    const { certificate } = attempt;
+    if (certificate === undefined || !this.#isOfUsers(certificate)) return attempt;
+    return { ...attempt, certificate: { ...certificate, authorised: false, problem: 'NOT_FOR_IDENTITIES' } };
+  }
+
+  async authenticate({ certificate, ...given }: UserAttempt): Promise<Decision> {
+    const certificateName = this.#isOfUsers(certificate) ? certificate?.commonName : undefined;
+    const attempt = { ...given, certificateName };
     if (this.#options.isIdentity(attempt.clientId)) {
       const detail = `the client id '${attempt.clientId}' belongs to an identity; choose another`;
       return { admitted: false, reason: 'not-authorized', detail };
@@ -104,6 +128,11 @@ export class GatewayAccess {
       for (const reason of text.split('\n')) log.error('the old policy stays', { reason });
     }
     return changed;
+  }
+
+  #isOfUsers(certificate: UserAttempt['certificate']): boolean {
+    const { authorised = false, rootFingerprint } = certificate ?? {};
+    return authorised && rootFingerprint !== undefined && this.#options.certificateRoots.has(rootFingerprint);
   }
 
   #putInForce(): void {

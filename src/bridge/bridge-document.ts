@@ -6,13 +6,12 @@
 //
 // `endpoint` is `$upstream`, or (weir's own addition) the name of another broker in config.toml: where it is and how
 // this gateway proves itself there never stands in a twin. A document is taken whole, or refused with every mistake
-// and its path. The same rules, spelled in TOML, are checked by topicRuleProblems() as well.
+// and its path.
 
 import { bridgeRulesMax, problemsMax } from '../limits.ts';
 import { isJsonObject, type JsonValue } from '../model/json.ts';
 import type { Problem } from '../model/problem.ts';
-import { isValidTopicFilter } from '../protocol/mqtt/topic.ts';
-import { bridgeDirections, isOwn, localFilter, remoteFilter, type TopicRule } from './topic-rules.ts';
+import { bridgeDirections, type TopicRule, topicRuleProblems } from '../protocol/mqtt/bridge-topics.ts';
 
 export interface ParsedBridges {
   /** By name of the other broker. */
@@ -62,30 +61,6 @@ export function parseBridges(document: JsonValue, path: string, known: readonly 
   }
   if (count > bridgeRulesMax) problem(path, `at most ${bridgeRulesMax} bridges and topics are taken: use wildcards.`);
   return { rules, problems };
-}
-
-/** What is wrong with a rule, by its member in the words of the twin; empty: nothing. */
-export function topicRuleProblems(rule: TopicRule): readonly { readonly member: string; readonly message: string }[] {
-  const found: { member: string; message: string }[] = [];
-  for (const [member, prefix] of [
-    ['inPrefix', rule.inPrefix],
-    ['outPrefix', rule.outPrefix],
-  ] as const) {
-    if (/[+#]/.test(prefix))
-      found.push({ member, message: `${shown(prefix)} holds a wildcard: a prefix is plain text.` });
-  }
-  if (found.length > 0) return found;
-  const rest = '+ stands for one whole level, # for the last one and all below.';
-  for (const filter of new Set([localFilter(rule), remoteFilter(rule)])) {
-    if (!isValidTopicFilter(filter) || filter.startsWith('$share/'))
-      found.push({ member: 'topic', message: `${shown(filter)} (prefix and topic) is no topic filter: ${rest}` });
-  }
-  if (isOwn(localFilter(rule)))
-    found.push({
-      member: 'topic',
-      message: `${shown(localFilter(rule))} belongs to this gateway: topics that begin with $ or devices/ are not bridged.`,
-    });
-  return found;
 }
 
 type Complain = (at: string, message: string) => void;

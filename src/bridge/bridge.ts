@@ -11,14 +11,14 @@
 
 import { bridgeTopicsMax, bridgeWindowBytes, bridgeWindowMessages } from '../limits.ts';
 import type { Message, StreamPosition } from '../model/message.ts';
+import { telemetryPacket } from '../protocol/iothub/telemetry-template.ts';
+import { localTopics, mayEcho, remoteFilters, remoteTopics, type TopicRule } from '../protocol/mqtt/bridge-topics.ts';
 import type { MqttClient, MqttClientMessage, MqttClientPublish } from '../protocol/mqtt/client.ts';
 import { PublishFlight } from '../protocol/mqtt/flight.ts';
 import { bridgeNotTaken, bridgeOffline } from './errors.ts';
 import type { LocalBroker } from './ports.ts';
 import { type RemoteBroker, RemoteLink, type RemoteLinkPorts } from './remote-link.ts';
 import { bridgedPacket } from './stored-form.ts';
-import { localTopics, mayEcho, remoteFilters, remoteTopics, type TopicRule } from './topic-rules.ts';
-import { telemetryPacket } from './topic-template.ts';
 
 export interface BridgePorts extends RemoteLinkPorts {
   readonly local: LocalBroker;

@@ -10,12 +10,12 @@
 import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 import type { JsonValue } from '../model/json.ts';
 import type { Problem } from '../model/problem.ts';
+import type { TopicRule } from '../protocol/mqtt/bridge-topics.ts';
 import { Bridge, type BridgePorts } from './bridge.ts';
 import { parseBridges } from './bridge-document.ts';
 import type { BridgeQueue, TakenMessage } from './ports.ts';
 import type { RemoteBroker } from './remote-link.ts';
 import { storedForm } from './stored-form.ts';
-import type { TopicRule } from './topic-rules.ts';
 
 /** The broker that stands for `$upstream`. */
 export const upstreamBroker = '$upstream';

@@ -34,6 +34,7 @@ import { readGatewayListeners } from './gateway-listeners.ts';
 import { keyPositions } from './key-positions.ts';
 import { isHostname, readProvisioning } from './provisioning.ts';
 import { SettingsReader } from './reader.ts';
+import { readBridges, readUpstreamBroker } from './remote-brokers.ts';
 import {
   type Config,
   defaultCommitBytes,
@@ -184,19 +185,29 @@ export function parseToml(path: string, text: string): TomlTableWithoutBigInt {
 async function assemble(reader: SettingsReader, source: ConfigSource & { readonly path: string }): Promise<Config> {
   if (source.runDir !== undefined && source.runDir.length > runDirLengthMax)
     reader.problem('run_dir', `--run-dir ${source.runDir} is too long for the sockets in it.`);
+  const provisioning = await readProvisioning(reader, source.disk);
   return {
     hostname: reader.text('hostname', isGatewayHostname) ?? (await machineHostname(source.disk)),
     dataDir: source.dataDir ?? reader.text('data_dir', isAbsolute) ?? defaultDataDir,
     runDir: source.runDir ?? reader.text('run_dir', isRunDir) ?? defaultRunDir,
     path: source.path,
-    provisioning: await readProvisioning(reader, source.disk),
+    provisioning,
     trustBundleCert: await readTrustBundle(reader, source.disk),
     log: { level: reader.choice('log.level', logLevelNames) ?? defaultLogLevel },
     listeners: readGatewayListeners(reader),
     store: readStore(reader),
     routes: { mode: reader.choice('routes.mode', routeModes) ?? 'isolated' },
-    upstream: { liveFirst: readLiveFirst(reader) },
-    broker: { sysIntervalMs: reader.durationMs('broker.sys_interval', { min: 0, max: sysIntervalMsMax, fallback: 0 }) },
+    upstream: {
+      liveFirst: readLiveFirst(reader),
+      mqtt: await readUpstreamBroker(reader, { disk: source.disk, hasHub: provisioning.source !== 'none' }),
+    },
+    bridges: await readBridges(reader, source.disk),
+    broker: {
+      sysIntervalMs: reader.durationMs('broker.sys_interval', { min: 0, max: sysIntervalMsMax, fallback: 0 }),
+      passwordFile: reader.fileUri('broker.password_file'),
+      clientCa: reader.fileUri('broker.client_ca'),
+      authorizations: reader.fileUri('broker.authorizations'),
+    },
     modules: {
       graceMs: reader.durationMs('modules.grace', {
         min: 0,

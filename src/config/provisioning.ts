@@ -101,7 +101,7 @@ function readHubPort(reader: SettingsReader): number {
   return reader.integer('provisioning.iothub_port', { min: 1, max: portMax, fallback: defaultHubPort });
 }
 
-async function readSecret(
+export async function readSecret(
   reader: SettingsReader,
   { key, disk }: { readonly key: string; readonly disk: Disk },
 ): Promise<string | undefined> {

@@ -37,7 +37,12 @@ export interface Vocabulary {
 const gatewayVocabulary: Vocabulary = { settings, foreignKeys: azureOnlyKeys, page: 'docs/configuration.md' };
 
 /** Keys whose value is a table that a setting reads as a whole. */
-const secretKeys: readonly string[] = ['provisioning.connection_string', 'provisioning.authentication.device_id_pk'];
+const secretKeys: readonly string[] = [
+  'provisioning.connection_string',
+  'provisioning.authentication.device_id_pk',
+  'upstream.mqtt.password',
+  'bridges.<name>.password',
+];
 
 export class SettingsReader {
   readonly problems: ConfigNote[] = [];
@@ -165,7 +170,7 @@ export class SettingsReader {
 
   /** `{ value = "…" }`, `{ uri = "file:///…" }`, or a plain text. Never shows what it found. */
   secret(key: string): SecretReference | undefined {
-    assert(secretKeys.includes(key), 'unknown keys inside a secret are reported here, nowhere else');
+    assert(secretKeys.includes(describedKey(key)), 'unknown keys inside a secret are reported here, nowhere else');
     const value = this.value(key);
     if (value === undefined) return undefined;
     if (typeof value === 'string' && value !== '') {
@@ -196,7 +201,7 @@ export class SettingsReader {
     const { foreignKeys, page } = this.#vocabulary;
     const known = this.#vocabulary.settings.map((setting) => setting.key);
     for (const key of this.#leafKeys(this.#source.table, '')) {
-      if (known.includes(key) || this.#tableNames.includes(key)) continue;
+      if (known.includes(describedKey(key)) || this.#tableNames.includes(key)) continue;
       if (foreignKeys.includes(key.split('.')[0] ?? '')) {
         this.warning(
           key,
@@ -214,14 +219,17 @@ export class SettingsReader {
   #leafKeys(table: TomlTableWithoutBigInt, prefix: string): string[] {
     return Object.entries(table).flatMap(([name, value]) => {
       const key = `${prefix}${name}`;
-      if (!isTable(value) || secretKeys.includes(key) || this.#vocabulary.foreignKeys.includes(key)) return [key];
+      if (!isTable(value) || secretKeys.includes(describedKey(key)) || this.#vocabulary.foreignKeys.includes(key))
+        return [key];
       // A table in the place of a plain value is judged by the one who reads that value.
-      return this.#vocabulary.settings.some((setting) => setting.key === key) ? [] : this.#leafKeys(value, `${key}.`);
+      return this.#vocabulary.settings.some((setting) => setting.key === describedKey(key))
+        ? []
+        : this.#leafKeys(value, `${key}.`);
     });
   }
 
   #allowedFor(key: string): string {
-    const setting = this.#vocabulary.settings.find((candidate) => candidate.key === key);
+    const setting = this.#vocabulary.settings.find((candidate) => candidate.key === describedKey(key));
     assert(setting !== undefined, `every key that is read is described: ${key}`);
     return setting.allowed;
   }
@@ -239,6 +247,11 @@ export class SettingsReader {
     this.problem(key, `${show(value)} is ${side}.`);
     return kind.fallback;
   }
+}
+
+/** The key as it is described: tables of one kind have names of their own in between. */
+function describedKey(key: string): string {
+  return key.replace(/^bridges\.[^.]+\./, 'bridges.<name>.');
 }
 
 /** `a.b.c` lies in `a` and `a.b`. */
@@ -261,7 +274,7 @@ function show(value: TomlValueWithoutBigInt): string {
   return text.length <= shownValueMax ? text : `${text.slice(0, shownValueMax)}…`;
 }
 
-function isTable(value: TomlValueWithoutBigInt | undefined): value is TomlTableWithoutBigInt {
+export function isTable(value: TomlValueWithoutBigInt | undefined): value is TomlTableWithoutBigInt {
   return (
     typeof value === 'object' &&
     value !== null &&

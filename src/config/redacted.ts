@@ -5,6 +5,7 @@
 
 import { stringify } from 'smol-toml';
 import type { JsonObject } from '../model/json.ts';
+import type { RemoteBrokerConfig } from './remote-brokers.ts';
 import type { Config, ListenerName, Provisioning, TcpAddress } from './schema.ts';
 import { formatBytes, formatDurationMs } from './units.ts';
 
@@ -17,7 +18,7 @@ export function redactedConfig(config: Config): JsonObject {
   return withoutUndefined({
     hostname: config.hostname,
     parent_hostname: config.provisioning.source === 'manual' ? config.provisioning.gatewayHostname : undefined,
-    trust_bundle_cert: config.trustBundleCert === undefined ? undefined : `file://${encodeURI(config.trustBundleCert)}`,
+    trust_bundle_cert: fileUri(config.trustBundleCert),
     data_dir: config.dataDir,
     run_dir: config.runDir,
     provisioning: redactedProvisioning(config.provisioning),
@@ -29,7 +30,12 @@ export function redactedConfig(config: Config): JsonObject {
       wss: addressText('wss', config.listeners.wss),
       ...redactedProxies(config.listeners),
     }),
-    broker: { sys_interval: formatDurationMs(config.broker.sysIntervalMs) },
+    broker: withoutUndefined({
+      sys_interval: formatDurationMs(config.broker.sysIntervalMs),
+      password_file: fileUri(config.broker.passwordFile),
+      client_ca: fileUri(config.broker.clientCa),
+      authorizations: fileUri(config.broker.authorizations),
+    }),
     store: {
       quota: formatBytes(config.store.quotaBytes),
       commit_delay: formatDurationMs(config.store.commitDelayMs),
@@ -47,7 +53,11 @@ export function redactedConfig(config: Config): JsonObject {
     upstream: withoutUndefined({
       live_first: config.upstream.liveFirst !== undefined,
       backlog_rate: config.upstream.liveFirst?.backlogPerSecond,
+      mqtt: config.upstream.mqtt === undefined ? undefined : redactedBroker(config.upstream.mqtt),
     }),
+    ...(config.bridges.length === 0
+      ? {}
+      : { bridges: Object.fromEntries(config.bridges.map((broker) => [broker.name, redactedBroker(broker)])) }),
     modules: withoutUndefined({
       grace: formatDurationMs(config.modules.graceMs),
       log_size: formatBytes(config.modules.logBytesMax),
@@ -71,6 +81,32 @@ function redactedProvisioning(provisioning: Provisioning): JsonObject {
     device_id: provisioning.deviceId,
     authentication: { method: 'sas', device_id_pk: { value: maskedSecret } },
   };
+}
+
+function redactedBroker(broker: RemoteBrokerConfig): JsonObject {
+  const { host, port, isTls, password, version, timeToLiveMs, topics } = broker;
+  return withoutUndefined({
+    url: `${isTls ? 'mqtts' : 'mqtt'}://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    username: broker.username,
+    password: password === undefined ? undefined : { value: maskedSecret },
+    ca: fileUri(broker.ca),
+    certificate: fileUri(broker.certificate),
+    private_key: fileUri(broker.privateKey),
+    client_id: broker.clientId,
+    version: version === undefined ? undefined : version === 4 ? '3.1.1' : '5',
+    time_to_live: timeToLiveMs === undefined ? undefined : formatDurationMs(timeToLiveMs),
+    topic: broker.telemetryTopic,
+    topics: topics.map(({ direction, topic, inPrefix, outPrefix }) => ({
+      direction,
+      topic,
+      in_prefix: inPrefix,
+      out_prefix: outPrefix,
+    })),
+  });
+}
+
+function fileUri(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : `file://${encodeURI(path)}`;
 }
 
 /** Nobody is trusted as a proxy where there is no listener behind one. */

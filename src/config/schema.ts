@@ -26,6 +26,7 @@ import {
   configTimeToLiveSecsMax,
 } from '../limits.ts';
 import type { LogLevel } from '../platform/log.ts';
+import type { RemoteBrokerConfig } from './remote-brokers.ts';
 import { formatBytes, formatDurationMs } from './units.ts';
 
 export interface TcpAddress {
@@ -101,13 +102,25 @@ export interface Config {
   readonly upstream: {
     /** Fresh messages pass a long backlog on their way to the hub; undefined: they do not. */
     readonly liveFirst: LiveFirst | undefined;
+    /** An MQTT broker that stands for `$upstream`. */
+    readonly mqtt: RemoteBrokerConfig | undefined;
   };
+  /** Other MQTT brokers. */
+  readonly bridges: readonly RemoteBrokerConfig[];
   readonly routes: {
     /** What becomes of the others when one of a deployment's routes is wrong: they hold (isolated), or none does (strict). */
     readonly mode: RouteMode;
   };
-  /** Time between two rounds of $SYS topics; 0: there are none. */
-  readonly broker: { readonly sysIntervalMs: number };
+  readonly broker: {
+    /** Time between two rounds of $SYS topics; 0: there are none. */
+    readonly sysIntervalMs: number;
+    /** Users without an identity, in mosquitto's format. */
+    readonly passwordFile: string | undefined;
+    /** PEM file of who vouches for certificates of users without an identity. */
+    readonly clientCa: string | undefined;
+    /** A policy in JSON that holds while the twin has none. */
+    readonly authorizations: string | undefined;
+  };
   readonly modules: {
     readonly graceMs: number;
     readonly logBytesMax: number;
@@ -154,6 +167,38 @@ export const sysIntervalMsMax = 86_400_000;
 export const timeToLiveMsMax = configTimeToLiveSecsMax * 1_000;
 
 const range = (low: string, high: string): string => `from ${low} to ${high}`;
+
+/** The keys of one table that describes another broker. */
+function remoteBrokerSettings(table: string, what: string): readonly SettingDescription[] {
+  const rows: readonly (readonly [name: string, allowed: string, fallback: string, meaning: string])[] = [
+    ['url', '"mqtt://host:port" or "mqtts://host:port"', 'none', `Where ${what} is; mqtts is over TLS.`],
+    ['username', 'a text', 'none', 'The user name there.'],
+    ['password', 'a text, { value = "…" } or { uri = "file:///…" }', 'none', 'The password there.'],
+    ['ca', 'a file URI of a PEM file', "the system's certificate authorities", 'Who may vouch for it.'],
+    ['certificate', 'a file URI of a PEM file', 'none', 'The certificate this gateway shows there.'],
+    ['private_key', 'a file URI of a PEM file', 'none', 'The key of that certificate.'],
+    [
+      'client_id',
+      'a text of at most 256 characters',
+      'weir-<device>-<name>',
+      'The client id there; its session is kept under it.',
+    ],
+    ['version', '"5" or "3.1.1"', 'whichever it understands', 'The version of MQTT that is spoken with it.'],
+    [
+      'time_to_live',
+      'a duration with its unit from 1s to 24855d, such as "7d"',
+      'as long as there is room',
+      'How long messages wait for it.',
+    ],
+    [
+      'topics',
+      'a list of { direction = "in", "out" or "both", topic = "…", in_prefix = "…", out_prefix = "…" }',
+      'none',
+      'Topics that are shared with it, beside those that the twin of $edgeHub names.',
+    ],
+  ];
+  return rows.map(([name, allowed, fallback, meaning]) => ({ key: `${table}.${name}`, allowed, fallback, meaning }));
+}
 
 export const settings: readonly SettingDescription[] = [
   {
@@ -277,6 +322,24 @@ export const settings: readonly SettingDescription[] = [
     meaning: 'How often the $SYS topics are brought up to date; every client of this gateway may read them then.',
   },
   {
+    key: 'broker.password_file',
+    allowed: 'a file URI, such as "file:///etc/weir/passwords"',
+    fallback: 'none: only identities come in',
+    meaning: "Users without an identity at the hub, in mosquitto's format (docs/mqtt.md); read again on SIGHUP.",
+  },
+  {
+    key: 'broker.client_ca',
+    allowed: 'a file URI of a PEM file',
+    fallback: 'none: clients are not asked for certificates',
+    meaning: 'Who vouches for certificates of users without an identity; the common name is the user name.',
+  },
+  {
+    key: 'broker.authorizations',
+    allowed: 'a file URI of a JSON file with a list of statements',
+    fallback: 'none: nobody may use topics of their own',
+    meaning: 'The authorisation policy that holds while the twin of $edgeHub has none; read again on SIGHUP.',
+  },
+  {
     key: 'store.quota',
     allowed: `a size with its unit ${range(formatBytes(configQuotaBytesMin), formatBytes(configQuotaBytesMax))}, such as "512MiB"`,
     fallback: formatBytes(defaultQuotaBytes),
@@ -352,6 +415,14 @@ export const settings: readonly SettingDescription[] = [
     fallback: 'as fast as the link takes it',
     meaning: 'Messages of a backlog a second that go to the hub while fresh ones pass it; only with live_first.',
   },
+  ...remoteBrokerSettings('upstream.mqtt', 'the MQTT broker that stands for $upstream'),
+  {
+    key: 'upstream.mqtt.topic',
+    allowed: 'a topic with {device}, and with {module}, {output}, {properties} as wanted',
+    fallback: 'none: telemetry stays until there is a hub',
+    meaning: 'How telemetry is called on that broker, such as "weir/{device}/{module}/{output}"; without a hub only.',
+  },
+  ...remoteBrokerSettings('bridges.<name>', 'another MQTT broker'),
   {
     key: 'modules.grace',
     allowed: `a duration with its unit ${range('0ms', formatDurationMs(configGraceMsMax))}, such as "10s"`,

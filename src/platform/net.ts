@@ -46,6 +46,8 @@ export interface PeerCertificate {
   readonly thumbprint: string;
   /** Whether the context's authorities vouch for it. */
   readonly authorised: boolean;
+  /** SHA-256 of the root that vouches for it; undefined: none does, or it is not known. */
+  readonly rootFingerprint?: string | undefined;
   /** OpenSSL's reason when they do not, such as `CERT_HAS_EXPIRED`; else undefined. */
   readonly problem: string | undefined;
   /** Its life, milliseconds since 1970 UTC. */

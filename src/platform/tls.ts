@@ -24,9 +24,11 @@ export interface TlsMaterial {
 const applicationProtocols = ['mqtt', 'http/1.1'];
 /** A server that asks for certificates has to name its sessions, or none is resumed. */
 const sessionIdContext = 'weir';
+/** From a client's certificate to its root: longer chains do not exist. */
+const chainCertificatesMax = 10;
 
 /** Node's handle of a TLS stream; `verifyError` tells how the peer's chain was judged. */
-type VerifyingHandle = Partial<Pick<TlsHandle, 'verifyError'>>;
+type VerifyingHandle = Partial<Pick<TlsHandle, 'verifyError' | 'getPeerCertificate'>>;
 
 export function tlsContext(material: TlsMaterial): TlsContext {
   const { certificatePem, privateKeyPem, clientCertificates = 'none' } = material;
@@ -100,10 +102,34 @@ function peerCertificate(
     fingerprint: plainHex(certificate.fingerprint256),
     thumbprint: plainHex(certificate.fingerprint),
     authorised: problem === undefined,
+    rootFingerprint: problem === undefined ? rootOf(handle) : undefined,
     problem,
     validFromMs: Date.parse(certificate.validFrom),
     validToMs: Date.parse(certificate.validTo),
   };
+}
+
+/** Of a verified chain. */
+function rootOf(handle: VerifyingHandle | null): string | undefined {
+  let shown = handle?.getPeerCertificate?.(true);
+  for (let depth = 0; depth < chainCertificatesMax; depth++) {
+    const issuer = shown?.issuerCertificate;
+    if (shown?.raw === undefined || issuer === undefined) return undefined;
+    if (issuer === shown || issuer.raw?.equals(shown.raw) === true) return certificateFingerprint(shown.raw);
+    shown = issuer;
+  }
+  return undefined;
+}
+
+/** SHA-256 of a certificate's DER form, 64 lower-case hexadecimal digits. */
+function certificateFingerprint(der: Uint8Array): string {
+  return plainHex(new X509Certificate(der).fingerprint256);
+}
+
+/** The fingerprints of all certificates in a PEM text. Throws when one is none. */
+export function pemFingerprints(pem: string): ReadonlySet<string> {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return new Set(blocks.map((block) => plainHex(new X509Certificate(block).fingerprint256)));
 }
 
 /** OpenSSL's verdict; `UNVERIFIED` where Node would not tell it: nobody is authorised by accident. */

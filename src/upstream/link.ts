@@ -23,6 +23,7 @@ import {
   upstreamWindowMessages,
 } from '../limits.ts';
 import { type Identity, identityKey } from '../model/address.ts';
+import { type BackoffOptions, backoffDelays } from '../model/backoff.ts';
 import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
 import { type Twin, withoutCarrierKeys } from '../model/twin.ts';
@@ -45,11 +46,10 @@ import {
 } from '../protocol/iothub/topics.ts';
 import { formatUsername } from '../protocol/iothub/username.ts';
 import { MqttClient } from '../protocol/mqtt/client.ts';
-import { type BackoffOptions, backoffDelays } from './backoff.ts';
+import { type LinkEvent, type LinkPhase, linkTransition } from '../protocol/mqtt/link-state.ts';
 import { DeviceboundRelay, type DeviceboundTaker } from './devicebound.ts';
 import { malformedResponseError, noMethodsError, offlineError, refusedError } from './errors.ts';
 import { Flight } from './flight.ts';
-import { type LinkEvent, type LinkPhase, linkTransition } from './link-state.ts';
 import type { DesiredChange, LinkStatus, MethodAnswer, MethodCall, OutgoingMessage, TokenSigner } from './ports.ts';
 import { Requests } from './requests.ts';
 

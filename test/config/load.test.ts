@@ -59,6 +59,20 @@ t.test('an empty file gives the defaults', async (t) => {
   t.ok(Object.isFrozen(config) && Object.isFrozen(config.store), 'it is frozen');
 });
 
+const noBroker = {
+  isTls: false,
+  ca: undefined,
+  certificate: undefined,
+  privateKey: undefined,
+  username: undefined,
+  password: undefined,
+  clientId: undefined,
+  version: undefined,
+  timeToLiveMs: undefined,
+  telemetryTopic: undefined,
+  topics: [],
+};
+
 t.test('every key is taken, and the command line wins over the file', async (t) => {
   const { configPath, dir } = written(
     t,
@@ -84,6 +98,9 @@ proxy_protocol = ["tls://[::]:8883"]
 trusted_proxies = ["10.0.0.7", "fd00::/8"]
 [broker]
 sys_interval = "30s"
+password_file = "file:///etc/weir/passwords"
+client_ca = "file:///etc/weir/users.pem"
+authorizations = "file:///etc/weir/policy.json"
 [store]
 quota = "64MiB"
 commit_delay = "100ms"
@@ -99,6 +116,19 @@ mode = "strict"
 [upstream]
 live_first = true
 backlog_rate = 200
+[upstream.mqtt]
+url = "mqtt://10.0.0.9"
+[bridges.plant]
+url = "mqtts://[::1]:9883"
+username = "gw"
+password = { uri = "file://DIR/key" }
+ca = "file:///etc/weir/plant.pem"
+certificate = "file:///etc/weir/gw.pem"
+private_key = "file:///etc/weir/gw.key"
+client_id = "gw-one"
+version = "3.1.1"
+time_to_live = "7d"
+topics = [ { direction = "both", topic = "a/#", in_prefix = "here/", out_prefix = "there/" } ]
 [modules]
 grace = "3s"
 log_size = "64KiB"
@@ -135,9 +165,35 @@ user = "weir"
       proxied: ['tls'],
       trustedProxies: ['10.0.0.7', 'fd00::/8'],
     },
-    broker: { sysIntervalMs: 30_000 },
+    broker: {
+      sysIntervalMs: 30_000,
+      passwordFile: '/etc/weir/passwords',
+      clientCa: '/etc/weir/users.pem',
+      authorizations: '/etc/weir/policy.json',
+    },
     routes: { mode: 'strict' },
-    upstream: { liveFirst: { backlogPerSecond: 200 } },
+    upstream: {
+      liveFirst: { backlogPerSecond: 200 },
+      mqtt: { ...noBroker, name: '$upstream', host: '10.0.0.9', port: 1883 },
+    },
+    bridges: [
+      {
+        name: 'plant',
+        host: '::1',
+        port: 9883,
+        isTls: true,
+        ca: '/etc/weir/plant.pem',
+        certificate: '/etc/weir/gw.pem',
+        privateKey: '/etc/weir/gw.key',
+        username: 'gw',
+        password: key,
+        clientId: 'gw-one',
+        version: 4,
+        timeToLiveMs: 604_800_000,
+        telemetryTopic: undefined,
+        topics: [{ direction: 'both', topic: 'a/#', inPrefix: 'here/', outPrefix: 'there/' }],
+      },
+    ],
     store: {
       quotaBytes: 67_108_864,
       commitDelayMs: 100,
@@ -185,6 +241,28 @@ interface BadRow {
 }
 
 const bad: readonly BadRow[] = [
+  { toml: '[bridges]\n"a.b" = {}', at: ':2:1', key: 'bridges.a.b', says: /no name of a bridge/ },
+  { toml: '[bridges.a]\ntopics = []', at: ':1:1', key: 'bridges.a.url', says: /address of the broker is missing/ },
+  { toml: '[bridges.a]\nurl = "http://x"', at: ':2:1', key: 'bridges.a.url', says: /not an address of this kind/ },
+  { toml: '[bridges.a]\nurl = "mqtt://x"\nca = "file:///a"', at: ':3:1', key: 'bridges.a.ca', says: /for TLS/ },
+  {
+    toml: '[bridges.a]\nurl = "mqtt://x"\ntopics = [{ direction = "out", topic = "devices/#" }]',
+    at: ':3:1',
+    key: 'bridges.a.topics',
+    says: /topic 1: topic: "devices\/#" belongs to this gateway/,
+  },
+  {
+    toml: '[bridges.a]\nurl = "mqtt://x"\ntopics = [{ direction = "up", topic = 3, prefix = "" }]',
+    at: ':3:1',
+    key: 'bridges.a.topics',
+    says: /no key prefix|direction is one of|topic is not a text/,
+  },
+  {
+    toml: '[upstream.mqtt]\nurl = "mqtt://x"\ntopic = "a/b"',
+    at: ':3:1',
+    key: 'upstream.mqtt.topic',
+    says: /no \{device\}/,
+  },
   { toml: 'hostname = 7', at: ':1:1', key: 'hostname', says: /7 is not a text/ },
   { toml: 'hostname = "a b"', at: ':1:1', key: 'hostname', says: /"a b" is not allowed.*host name/ },
   { toml: '\ndata_dir = "var"', at: ':2:1', key: 'data_dir', says: /absolute path/ },

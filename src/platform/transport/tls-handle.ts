@@ -11,6 +11,11 @@
 import type { StreamHandle } from './handle-access.ts';
 
 /** node/src/crypto/crypto_tls.cc: TLSWrap as JavaScript sees it, the server's side. */
+export interface ShownCertificate {
+  readonly raw?: Buffer;
+  readonly issuerCertificate?: ShownCertificate;
+}
+
 export interface TlsHandle extends StreamHandle {
   /** Milliseconds of the loop's clock; again with each renegotiation, and with each key update of TLS 1.3. */
   onhandshakestart: (this: TlsHandle, nowMs: number) => void;
@@ -20,8 +25,8 @@ export interface TlsHandle extends StreamHandle {
   setVerifyMode(requests: boolean, requires: boolean): void;
   setALPNProtocols(wireForm: Uint8Array): void;
   verifyError(): (Error & { readonly code?: string }) | null | undefined;
-  /** `raw`: DER. Undefined or empty without one. */
-  getPeerCertificate(): { readonly raw?: Buffer } | undefined;
+  /** `raw`: DER. Undefined or empty without one. Detailed, it has its issuers; a root is its own. */
+  getPeerCertificate(detailed?: boolean): ShownCertificate | undefined;
   /** As if the stream below had given these bytes. */
   receive(bytes: Uint8Array): void;
   /** Frees OpenSSL's state; what is under way ends with ECANCELED. Only when the stream below is closed. */

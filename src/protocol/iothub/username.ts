@@ -53,6 +53,11 @@ export function parseUsername(username: string, clientId: string): ParsedUsernam
   };
 }
 
+/** Whether the name is meant to be one of IoT Hub's, right or wrong: such a name is no ordinary user's. */
+export function isIotHubUsername(username: string): boolean {
+  return cutSegments(username) !== undefined;
+}
+
 export function formatUsername(hubHostname: string, identity: Identity): string {
   return `${hubHostname}/${identityKey(identity)}/?api-version=${deviceApiVersion}`;
 }

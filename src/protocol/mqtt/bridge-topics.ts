@@ -7,8 +7,8 @@
 // Nothing of IoT Hub's topics and nothing that begins with $ is taken out or let in here: those belong to this
 // gateway. Where rules overlap, a message goes once to each name that they give it.
 
-import { isIotHubTopic } from '../protocol/iothub/topics.ts';
-import { isValidTopicName, topicMatches } from '../protocol/mqtt/topic.ts';
+import { isIotHubTopic } from '../iothub/topics.ts';
+import { isValidTopicFilter, isValidTopicName, sharePrefix, topicMatches } from './topic.ts';
 
 export const bridgeDirections = ['in', 'out', 'both'] as const;
 
@@ -88,4 +88,34 @@ function overlaps(one: string, other: string): boolean {
     if (a === undefined || b === undefined) return a === b;
     if (a !== b && a !== '+' && b !== '+') return false;
   }
+}
+
+/** What is wrong with a rule, by its member in the words of the twin; empty: nothing. */
+export function topicRuleProblems(rule: TopicRule): readonly { readonly member: string; readonly message: string }[] {
+  const found: { member: string; message: string }[] = [];
+  for (const [member, prefix] of [
+    ['inPrefix', rule.inPrefix],
+    ['outPrefix', rule.outPrefix],
+  ] as const) {
+    if (/[+#]/.test(prefix))
+      found.push({ member, message: `${shown(prefix)} holds a wildcard: a prefix is plain text.` });
+  }
+  if (found.length > 0) return found;
+  const rest = '+ stands for one whole level, # for the last one and all below.';
+  for (const filter of new Set([localFilter(rule), remoteFilter(rule)])) {
+    if (!isValidTopicFilter(filter) || filter.startsWith(sharePrefix))
+      found.push({ member: 'topic', message: `${shown(filter)} (prefix and topic) is no topic filter: ${rest}` });
+  }
+  if (isOwn(localFilter(rule)))
+    found.push({
+      member: 'topic',
+      message: `${shown(localFilter(rule))} belongs to this gateway: topics that begin with $ or devices/ are not bridged.`,
+    });
+  return found;
+}
+
+const shownCharactersMax = 60;
+
+function shown(text: string): string {
+  return text.length <= shownCharactersMax ? `"${text}"` : `"${text.slice(0, shownCharactersMax)}…"`;
 }

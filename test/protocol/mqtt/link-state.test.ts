@@ -1,9 +1,14 @@
 // Every (phase, event) pair of the link's machine, and the back-off's bounds.
 
 import t from 'tap';
-import { backoffDelays } from '../../src/upstream/backoff.ts';
-import { type LinkEffect, type LinkEvent, type LinkPhase, linkTransition } from '../../src/upstream/link-state.ts';
-import { seededEntropy } from '../support/sim-entropy.ts';
+import { backoffDelays } from '../../../src/model/backoff.ts';
+import {
+  type LinkEffect,
+  type LinkEvent,
+  type LinkPhase,
+  linkTransition,
+} from '../../../src/protocol/mqtt/link-state.ts';
+import { seededEntropy } from '../../support/sim-entropy.ts';
 
 const table: Record<LinkPhase, Record<LinkEvent, [LinkPhase, ...LinkEffect[]]>> = {
   stopped: {

@@ -10,11 +10,11 @@
 // ones (messageId …) under the names that Azure gives them in a topic, `$.mid` and so on. A repetition can be told by
 // `$.hop`, as the hub does.
 
-import type { Message, StreamPosition } from '../model/message.ts';
-import { encodePropertyBag } from '../protocol/iothub/property-bag.ts';
-import type { MqttClientPublish } from '../protocol/mqtt/client.ts';
-import { encodeProperties } from '../protocol/mqtt/publish-properties.ts';
-import { isMqttString, isValidTopicName } from '../protocol/mqtt/topic.ts';
+import type { Message, StreamPosition } from '../../model/message.ts';
+import type { MqttClientPublish } from '../mqtt/client.ts';
+import { encodeProperties } from '../mqtt/publish-properties.ts';
+import { isMqttString, isValidTopicName } from '../mqtt/topic.ts';
+import { encodePropertyBag } from './property-bag.ts';
 
 const variables = ['device', 'module', 'output', 'properties'];
 const variablePattern = /\{([^{}]*)\}/g;
