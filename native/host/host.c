@@ -12,6 +12,7 @@ NAPI_MODULE_INIT() {
       !add(env, exports, "clockSynchronised", clock_synchronised) ||
       !add(env, exports, "collectHeap", collect_heap) ||
       !add(env, exports, "trimHeap", trim_heap) ||
+      !add(env, exports, "pressHeap", press_heap) ||
       !add(env, exports, "unmapIdleFiles", unmap_idle_files))
     return NULL;
   return exports;

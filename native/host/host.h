@@ -15,6 +15,9 @@ napi_value collect_heap(napi_env env, napi_callback_info info);
 /* trimHeap() */
 napi_value trim_heap(napi_env env, napi_callback_info info);
 
+/* pressHeap() */
+napi_value press_heap(napi_env env, napi_callback_info info);
+
 /* unmapIdleFiles() -> bytes */
 napi_value unmap_idle_files(napi_env env, napi_callback_info info);
 

@@ -6,6 +6,8 @@
  *   2  glibc returns the free pages inside its heaps (malloc_trim(3)).
  * trimHeap()
  *   2  alone: a millisecond after a busy second, where a collection takes ten
+ * pressHeap()
+ *   1  begun beside the work: helpers mark, the thread itself stops at the end only, and pages that came free go back
  * unmapIdleFiles() -> bytes
  *   3  pages of executable files that are mapped into this process, and were read while starting, are unmapped;
  *      those that are used again come back from the page cache, one fault for sixteen of them.
@@ -20,7 +22,7 @@
  * lets them count as this process's memory until there is pressure. A container limit, an operator reading
  * `ps`, and a board without swap are better served when they are gone before.
  *
- * The two functions of V8 are C++ and have had these names in all versions since Node 12; they are looked up
+ * The functions of V8 are C++ and have had these names in all versions since Node 12; they are looked up
  * weakly, so that a Node without them costs step 1 and not the addon.
  */
 #include "host.h"
@@ -33,6 +35,10 @@
 
 extern void *current_isolate(void) __asm__("_ZN2v87Isolate10GetCurrentEv") __attribute__((weak));
 extern void low_memory(void *isolate) __asm__("_ZN2v87Isolate21LowMemoryNotificationEv") __attribute__((weak));
+extern void memory_pressure(void *isolate, int level)
+    __asm__("_ZN2v87Isolate26MemoryPressureNotificationENS_19MemoryPressureLevelE") __attribute__((weak));
+
+enum { PRESSURE_MODERATE = 1 }; /* v8::MemoryPressureLevel::kModerate: collects incrementally; kCritical would at once */
 
 #define RANGES_MAX 256 /* far above what an executable and its libraries have; more stay mapped */
 #define ACCESS_BYTES 8
@@ -127,6 +133,13 @@ napi_value trim_heap(napi_env env, napi_callback_info info) {
   (void)env;
   (void)info;
   (void)malloc_trim(0);
+  return NULL;
+}
+
+napi_value press_heap(napi_env env, napi_callback_info info) {
+  (void)env;
+  (void)info;
+  if (current_isolate != NULL && memory_pressure != NULL) memory_pressure(current_isolate(), PRESSURE_MODERATE);
   return NULL;
 }
 

@@ -10,6 +10,7 @@ import { SimClock } from '../support/sim-clock.ts';
 interface HostAddon {
   collectHeap(): void;
   trimHeap(): void;
+  pressHeap(): void;
   unmapIdleFiles(): number;
 }
 
@@ -61,14 +62,54 @@ t.test('a server trims after a second of work, and only then', async (t) => {
   const releasing = releaseMemory({ clock, of: 'server' });
   await clock.advance(1000);
   t.equal(trims().length, 0, 'nothing was done');
-  const before = process.cpuUsage();
-  while (process.cpuUsage(before).user < 120_000) createHash('sha256').update('work').digest();
+  work();
   await clock.advance(1000);
   t.equal(trims().length, 1);
   await clock.advance(1000);
   t.equal(trims().length, 0);
   releasing.cancel();
   t.equal(clock.timerCount, 0);
+});
+
+function work(): void {
+  const before = process.cpuUsage();
+  while (process.cpuUsage(before).user < 120_000) createHash('sha256').update('work').digest();
+}
+
+t.test('pressing takes nothing that is reachable', async (t) => {
+  const kept = Array.from({ length: 10_000 }, (_, index) => ({ index }));
+  host.pressHeap();
+  work();
+  t.equal(kept[9_999]?.index, 9_999);
+});
+
+t.test('a large server is pressed once, and again when it has grown beyond what that left', async (t) => {
+  const mebibyte = 1_048_576;
+  const clock = new SimClock();
+  let residentBytes = 70 * mebibyte;
+  t.intercept(process.memoryUsage, 'rss', { value: () => residentBytes });
+  const presses = t.capture(host, 'pressHeap', () => undefined);
+  const releasing = releaseMemory({ clock, of: 'server' });
+  const afterSecondOfWork = async (resident: number): Promise<number> => {
+    residentBytes = resident * mebibyte;
+    work();
+    await clock.advance(1000);
+    return presses().length;
+  };
+  t.equal(await afterSecondOfWork(70), 0, 'small enough');
+  t.equal(await afterSecondOfWork(90), 1);
+  t.equal(await afterSecondOfWork(90), 0, 'not every second');
+  await clock.advance(10_000);
+  t.equal(await afterSecondOfWork(80), 0, 'this is what it left');
+  t.equal(await afterSecondOfWork(87), 0);
+  t.equal(await afterSecondOfWork(89), 1);
+  await clock.advance(10_000);
+  t.equal(await afterSecondOfWork(60), 0);
+  t.equal(await afterSecondOfWork(73), 1, 'the bound has come down with it');
+  residentBytes = 200 * mebibyte;
+  await clock.advance(20_000);
+  t.equal(presses().length, 0, 'an idle one is left alone');
+  releasing.cancel();
 });
 
 t.test('a cancelled release does nothing', async (t) => {
