@@ -8,6 +8,7 @@ import { Clients, ModuleRegistry } from './agent/index.ts';
 import { Broker, IotHubFront, SysTopics } from './broker/index.ts';
 import { openCalls } from './device-calls.ts';
 import { behindProxy, type Ground } from './device-ground.ts';
+import { admitting, clientAuthorities, followPolicy, openMqtt } from './device-mqtt.ts';
 import type { BrokerParts, DataParts, HubParts, IdentityParts, ModuleParts, Stage } from './device-parts.ts';
 import { type CertificateStore, ModuleAuthenticator, ModuleKeys } from './identity/index.ts';
 import type { Identity } from './model/address.ts';
@@ -105,20 +106,19 @@ export async function openBroker(
     { deviceId, hostnames: [hubHostname, config.hostname] },
   );
   const http = openCalls(stage, { ...parts, front, authenticator });
-  // Identities of IoT Hub use IoT Hub's topics; user topics come with authorisation policies.
-  const maySubscribe = (_principal: unknown, filter: string): boolean =>
-    config.broker.sysIntervalMs > 0 && filter.startsWith('$SYS/');
-  const authoriser = { mayPublish: () => false, maySubscribe };
-  const broker = new Broker({
+  const { access, bridges } = await openMqtt(stage, parts, () => broker);
+  const broker: Broker = new Broker({
     network,
     clock,
     log: log.child('broker'),
     metrics,
-    authenticator,
-    authoriser,
+    authenticator: admitting(access, authenticator),
+    authoriser: access.authoriser,
     service: front,
     sessionStore: store.sessions,
+    tap: bridges,
   });
+  followPolicy({ access, broker });
   await broker.start();
   stage.closing.push(() => broker.close());
   openSysTopics(stage, broker);
@@ -139,7 +139,7 @@ export async function openBroker(
     const missed = twins.unseen(owner);
     if (missed !== undefined) tell(missed);
   });
-  return { broker, front, http };
+  return { broker, front, http, access, bridges };
 }
 
 /** The broker's numbers as topics, where the configuration asks for them. */
@@ -174,8 +174,9 @@ export async function listenTls(
   const address = config.listeners[name];
   if (address === undefined) return;
   const layers = { ...behindProxy(config, name), ...(name === 'wss' ? { websocket: true, http } : {}) };
+  const authorities = await clientAuthorities(ground, trustPem);
   const open = (): Promise<Listener> =>
-    broker.listen(name, { kind: 'tcp', ...address, ...layers, tls: certificates.serverContext(trustPem) });
+    broker.listen(name, { kind: 'tcp', ...address, ...layers, tls: certificates.serverContext(authorities) });
   let listening = open();
   await listening;
   certificates.onRenewed(() => {

@@ -4,7 +4,7 @@
 
 import { join } from 'node:path';
 import { type AdminDevice, AdminServer, ModuleLog } from './admin/index.ts';
-import { Agent, type AgentFacts, type OwnTwin, Routing } from './agent/index.ts';
+import { Agent, type AgentFacts, BrokerSections, type OwnTwin, Routing } from './agent/index.ts';
 import { type IotHubFront, ModuleInput } from './broker/index.ts';
 import { redactedConfig } from './config/index.ts';
 import { findAccount } from './device-ground.ts';
@@ -32,7 +32,7 @@ export async function openRouting(
   parts: IdentityParts & DataParts & ModuleParts & BrokerParts,
 ): Promise<void> {
   const { config, clock, log } = stage.ground;
-  const { store, memory, twins, router, clients, front, deviceId } = parts;
+  const { store, memory, twins, router, clients, front, deviceId, access, bridges } = parts;
   const attachInputs = (queues: readonly string[]): void => {
     for (const queue of queues) attachInput({ router, front, deviceId }, queue);
   };
@@ -46,6 +46,14 @@ export async function openRouting(
     mode: config.routes.mode,
     clock,
     clients,
+    sections: new BrokerSections({
+      memory,
+      log: log.child('routing'),
+      hands: [
+        { name: 'authorizations', apply: (value, path) => access.setPolicy(value, path) },
+        { name: 'bridges', apply: (value, path) => bridges.setBridges(value, path) },
+      ],
+    }),
     hands: {
       setRoutes: (routes, { timeToLiveSecs }) => {
         const problems = router.setRoutes(routes, { timeToLiveSecs: Math.max(0, timeToLiveSecs) });

@@ -3,7 +3,9 @@
 // Part of the composition root (device.ts). A stage gets what the earlier ones opened, opens its own, and says how to
 // close it; stages are closed in the opposite order.
 
+import type { GatewayAccess } from './access/index.ts';
 import type { Agent, Clients, ModuleRegistry } from './agent/index.ts';
+import type { Bridges } from './bridge/index.ts';
 import type { Broker, IotHubFront } from './broker/index.ts';
 import type { Ground } from './device-ground.ts';
 import type { FlashWear } from './flash/index.ts';
@@ -57,7 +59,12 @@ export interface ModuleParts {
   readonly registry: ModuleRegistry;
 }
 
-export interface BrokerParts {
+export interface MqttParts {
+  readonly access: GatewayAccess;
+  readonly bridges: Bridges;
+}
+
+export interface BrokerParts extends MqttParts {
   readonly broker: Broker;
   readonly front: IotHubFront;
   /** Beside MQTT over WebSocket, on its ports. */

@@ -13,6 +13,7 @@ import { openData, openIdentity } from './device-data.ts';
 import { type DeviceOptions, type Ground, openGround } from './device-ground.ts';
 import { openHub } from './device-hub.ts';
 import { followLeafDevices } from './device-leaf.ts';
+import { reloadAccess } from './device-mqtt.ts';
 import type {
   BrokerParts,
   ControlParts,
@@ -29,6 +30,8 @@ export type { DeviceExtras } from './device-parts.ts';
 export interface RunningDevice {
   /** Resolves when clients may connect; rejects when the gateway cannot start. */
   readonly ready: Promise<void>;
+  /** Reads the password file and the policy file anew. Never rejects. */
+  reload(): Promise<void>;
   /** Ends the runtime; modules keep running. Idempotent. */
   close(): Promise<void>;
 }
@@ -39,6 +42,11 @@ export function startDevice(options: DeviceOptions, extras: DeviceExtras): Runni
   const ready = starting.then((device) => device.start());
   return {
     ready,
+    reload: async () => {
+      const device = await starting.catch(() => undefined);
+      await ready.catch(() => undefined);
+      await device?.reload();
+    },
     close: async () => {
       const device = await starting.catch(() => undefined);
       await ready.catch(() => undefined);
@@ -50,6 +58,7 @@ export function startDevice(options: DeviceOptions, extras: DeviceExtras): Runni
 /** The stages, in the order of the flow: store, twins, hub, router, modules, broker, operators. */
 class Device {
   readonly #stage: Stage;
+  #broker: BrokerParts | undefined;
 
   constructor(ground: Ground, extras: DeviceExtras) {
     this.#stage = { ground, extras, startedAtMs: ground.clock.wallMs(), closing: [() => ground.wall.close()] };
@@ -62,12 +71,17 @@ class Device {
     const hub = await openHub(this.#stage, { ...identity, ...data });
     const modules = await openModules(this.#stage, { ...identity, ...data, ...hub });
     const broker = await openBroker(this.#stage, { ...identity, ...data, ...hub, ...modules });
+    this.#broker = broker;
     followLeafDevices(this.#stage, { ...data, ...hub, ...modules, ...broker });
     await openRouting(this.#stage, { ...identity, ...data, ...modules, ...broker });
     const control = await openControl(this.#stage, { ...identity, ...data, ...modules, ...broker });
     await openAdmin(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
     await startFlow(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
     log.info('weir is ready', { device: identity.deviceId, runDir: config.runDir });
+  }
+
+  async reload(): Promise<void> {
+    if (this.#broker !== undefined) await reloadAccess(this.#broker);
   }
 
   async close(): Promise<void> {
@@ -80,11 +94,13 @@ async function startFlow(
   { ground, closing }: Stage,
   parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts,
 ): Promise<void> {
-  const { router, hub, broker, http, agent, certificates, trustPem } = parts;
+  const { router, hub, broker, http, bridges, agent, certificates, trustPem } = parts;
   if (hub !== undefined) router.attach(upstreamQueue, hub.link, ground.config.upstream);
   router.start();
   closing.push(() => router.close());
   hub?.link.start();
+  await bridges.start();
+  closing.push(() => bridges.close());
   await certificates.start();
   await listenTls(ground, { broker, http, certificates, trustPem }, 'tls');
   await listenTls(ground, { broker, http, certificates, trustPem }, 'wss');

@@ -14,6 +14,7 @@ import { diffPatch } from '../model/twin.ts';
 import { cutTwinText } from '../model/twin-rules.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
+import type { BrokerSections } from './broker-sections.ts';
 import type { Clients } from './clients.ts';
 import { deploymentStatus } from './errors.ts';
 import type { AgentMemory, OwnTwin } from './ports.ts';
@@ -155,6 +156,8 @@ export interface RoutingPorts {
   readonly mode: 'isolated' | 'strict';
   readonly clock: Clock;
   readonly clients: Clients;
+  /** Whoever takes `mqttBroker`. */
+  readonly sections?: BrokerSections;
 }
 
 const lastGoodKey = 'agent:last-good-routing';
@@ -179,6 +182,7 @@ export class Routing {
     const remembered = await this.#ports.memory.state(lastGoodKey);
     const parsed = remembered === undefined ? undefined : parseJson(remembered);
     if (parsed?.ok === true && isJsonObject(parsed.value)) this.#putInForce(parsed.value, 0);
+    await this.#ports.sections?.start();
     this.#take();
     this.#ports.twin.onDesired(() => this.#take());
     this.#ports.clients.onChange(() => this.#reportSoon());
@@ -248,14 +252,16 @@ export class Routing {
     const refused = this.#ports.hands.setRoutes(parsed.routes, {
       timeToLiveSecs: parsed.timeToLiveSecs ?? this.#ports.timeToLiveSecs,
     });
-    const problems = [...parsed.problems, ...refused.map(routeProblem)];
+    // What is only remembered has had its turn, section by section.
+    const ofBroker = version === 0 ? [] : (this.#ports.sections?.take(desired) ?? []);
+    const problems = [...parsed.problems, ...refused.map(routeProblem), ...ofBroker];
     this.#status = {
       version,
       code: problems.length === 0 ? deploymentStatus.ok : deploymentStatus.malformed,
       description: describe(problems),
     };
     if (problems.length > 0)
-      this.#ports.log.warn('some routes are left out', { version, reason: this.#status.description });
+      this.#ports.log.warn('some of it is left out', { version, reason: this.#status.description });
     else this.#ports.log.info('routes in force', { version, routes: parsed.routes.length });
     return true;
   }

@@ -1,6 +1,6 @@
 // `weir run`: the gateway itself, in the foreground, until SIGTERM or SIGINT.
 //
-// The first signal ends it in order (modules keep running), a second one at once. Everything heavy is imported
+// The first signal ends it in order (modules keep running), a second one at once; SIGHUP reads users and policy anew. Everything heavy is imported
 // here and nowhere else in the command line.
 
 import type { CommandModule } from 'yargs';
@@ -30,6 +30,7 @@ async function run(context: CliContext, options: GlobalOptions): Promise<void> {
     { configPath: options.config, dataDir: options.dataDir, runDir: options.runDir },
     { builtinModules: builtinModuleNames },
   );
+  context.onReload(() => void device.reload());
   let signals = 0;
   const stopped = new Promise<void>((resolve) => {
     context.onStop(() => {

@@ -154,6 +154,12 @@ function readFiles(
   });
   if ((certificate === undefined) !== (privateKey === undefined))
     reader.problem(`${key}.certificate`, 'a certificate and its private_key go together.', 'Write both, or none.');
+  if (certificate !== undefined && ca === undefined)
+    reader.problem(
+      `${key}.certificate`,
+      'with a certificate of its own the gateway trusts nobody by itself.',
+      `Write ${key}.ca beside it.`,
+    );
   return { ca, certificate, privateKey };
 }
 

@@ -295,13 +295,14 @@ export const settings: readonly SettingDescription[] = [
     key: 'listeners.ws',
     allowed: '"ws://host:port" with an IP address or host name, such as "ws://127.0.0.1:8080"',
     fallback: 'off',
-    meaning: 'MQTT over WebSocket without TLS, on any path. Only a loopback address is reasonable.',
+    meaning: 'MQTT over WebSocket without TLS, on any path, and the calls of `wss`. Only a loopback address is reasonable.',
   },
   {
     key: 'listeners.wss',
     allowed: '"wss://host:port" with an IP address or host name, such as "wss://0.0.0.0:443"',
     fallback: 'off',
-    meaning: 'MQTT over WebSocket and TLS, on any path: for leaf devices behind firewalls that only let HTTPS out.',
+    meaning:
+      'MQTT over WebSocket and TLS, on any path, for leaf devices behind firewalls that only let HTTPS out; and direct methods over HTTPS from module to module. Azure clients know no port but 443 for both.',
   },
   {
     key: 'listeners.proxy_protocol',

@@ -242,7 +242,7 @@ interface BadRow {
 
 const bad: readonly BadRow[] = [
   { toml: '[bridges]\n"a.b" = {}', at: ':2:1', key: 'bridges.a.b', says: /no name of a bridge/ },
-  { toml: '[bridges.a]\ntopics = []', at: ':1:1', key: 'bridges.a.url', says: /address of the broker is missing/ },
+  { toml: '[bridges.a]\ntopics = []', at: ':1:2', key: 'bridges.a.url', says: /address of the broker is missing/ },
   { toml: '[bridges.a]\nurl = "http://x"', at: ':2:1', key: 'bridges.a.url', says: /not an address of this kind/ },
   { toml: '[bridges.a]\nurl = "mqtt://x"\nca = "file:///a"', at: ':3:1', key: 'bridges.a.ca', says: /for TLS/ },
   {
