@@ -156,7 +156,7 @@ export class AdminClient {
     if (errno === 'ENOENT' || errno === 'ECONNREFUSED' || errno === 'ENOTDIR') {
       return new AdminError(
         'ADMIN_NOT_RUNNING',
-        `weir is not running on ${this.#runDir}. Start it: systemctl start weir, or weir run.`,
+        `weir is not running on ${this.#runDir}. Start it: systemctl start weir, or weir run; or name the directory of the one that runs with --run-dir.`,
         cause,
       );
     }

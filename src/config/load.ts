@@ -286,6 +286,12 @@ function readStore(reader: SettingsReader): Config['store'] {
 function readLiveFirst(reader: SettingsReader): LiveFirst | undefined {
   const isOn = reader.flag('upstream.live_first') ?? false;
   const rate = reader.integer('upstream.backlog_rate', { min: 1, max: configBacklogRateMax, fallback: 0 });
+  if (!isOn && reader.has('upstream.backlog_rate'))
+    reader.warning(
+      'upstream.backlog_rate',
+      'nothing passes the backlog, so that it leaves as fast as the link takes it.',
+      'Set live_first = true beside it, or remove it.',
+    );
   return isOn ? { backlogPerSecond: rate === 0 ? undefined : rate } : undefined;
 }
 

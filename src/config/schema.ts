@@ -414,7 +414,8 @@ export const settings: readonly SettingDescription[] = [
     key: 'upstream.backlog_rate',
     allowed: `a whole number from 1 to ${configBacklogRateMax}`,
     fallback: 'as fast as the link takes it',
-    meaning: 'Messages of a backlog a second that go to the hub while fresh ones pass it; only with live_first.',
+    meaning:
+      'Messages of a backlog a second that go to the hub while fresh ones pass it; without live_first it does nothing, and is warned about.',
   },
   ...remoteBrokerSettings('upstream.mqtt', 'the MQTT broker that stands for $upstream'),
   {

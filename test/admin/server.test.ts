@@ -236,7 +236,7 @@ t.test('without a daemon the client says so and how to start it', async (t) => {
   const client = new AdminClient(systemHttp(), runDir);
   await t.rejects(client.status(), {
     code: 'ADMIN_NOT_RUNNING',
-    message: `weir is not running on ${runDir}. Start it: systemctl start weir, or weir run.`,
+    message: `weir is not running on ${runDir}. Start it: systemctl start weir, or weir run; or name the directory of the one that runs with --run-dir.`,
   });
   await t.rejects(client.restartModule('m'), { code: 'ADMIN_NOT_RUNNING' });
 });

@@ -431,6 +431,17 @@ t.test('unknown keys are warned about with the nearest known one, and nothing el
   t.equal(config.store.quotaBytes, 536_870_912);
 });
 
+t.test('a rate for a backlog that nothing passes is warned about, with what it needs', async (t) => {
+  const read = (text: string) => readConfig({ configPath: written(t, text).configPath, disk });
+  for (const text of ['backlog_rate = 200', 'live_first = false\nbacklog_rate = 200']) {
+    const { config, warnings } = await read(`[upstream]\n${text}\n`);
+    t.equal(config?.upstream.liveFirst, undefined);
+    t.match(warnings, [{ key: 'upstream.backlog_rate', where: /:[23]:/, mend: /live_first = true/ }], text);
+  }
+  t.same((await read('[upstream]\nlive_first = true\nbacklog_rate = 200\n')).warnings, []);
+  t.same((await read('[upstream]\nlive_first = true\n')).warnings, []);
+});
+
 t.test('a secret that others can read is warned about', async (t) => {
   const { configPath, dir } = written(t, '[provisioning]\nconnection_string = { uri = "file://DIR/cs" }\n', {
     cs: `HostName=h;DeviceId=d;SharedAccessKey=${key}\n`,
