@@ -59,19 +59,30 @@ t.test('devices behind a gateway', { skip }, async (t) => {
   await world.startGateway();
   await world.deploy(manifest({ modules: {} }));
   const ca = join(world.dataDir, 'certs', 'authority.crt');
-  const connectionOf = async (leaf: string): Promise<string> => {
+  const connections = new Map<string, string>();
+  for (const leaf of ['tcp', 'ws', 'busy', 'stranger']) {
     const text = (await hub('device', 'connection-string', leaf)).trim();
-    return `${text.replace(/;Port=\d+/, '')};GatewayHostName=${address}`;
-  };
+    connections.set(leaf, `${text.replace(/;Port=\d+/, '')};GatewayHostName=${address}`);
+  }
+  // With a certificate this client takes no GatewayHostName: its hub is the gateway then.
+  for (const leaf of ['cam', 'cam-ca']) connections.set(leaf, `HostName=${address};DeviceId=${leaf};x509=true`);
   program = new Program([process.execPath, leafProgram], puppets.environment('leafs'));
   const leafs: Puppet = await puppets.here('leafs');
   const open = async (client: string, fields: object = {}): Promise<void> => {
-    await leafs.do('open', { client, connection: await connectionOf(client), ca, ...fields });
+    await leafs.do('open', { client, connection: connections.get(client), ca, ...fields });
   };
   await world.eventually(
     'the gateway knows its devices',
     () => world.gateway?.stdout.includes('from=hub') || undefined,
   );
+
+  /** A new listener is told what is desired already; then come changes. */
+  const heard = async (client: string, rate: number): Promise<void> => {
+    for (;;) {
+      const { patch } = await leafs.next(`desired ${client}`);
+      if ((patch as { readonly rate?: number }).rate === rate) return;
+    }
+  };
 
   await t.test('by key over MQTT and over WebSocket: telemetry and twin', async (t) => {
     await open('tcp');
@@ -94,8 +105,7 @@ t.test('devices behind a gateway', { skip }, async (t) => {
       );
       const patch = JSON.stringify({ properties: { desired: { rate: 7 } } });
       t.equal((await world.hubCall('PATCH', `/twins/${client}`, patch)).status, 200);
-      const heard = await leafs.next('desired');
-      t.match(heard, { patch: { rate: 7 } });
+      await heard(client, 7);
     }
   });
 
@@ -115,7 +125,7 @@ t.test('devices behind a gateway', { skip }, async (t) => {
       await t.rejects(
         leafs.do('open', {
           client: 'x',
-          connection: await connectionOf('cam'),
+          connection: connections.get('cam'),
           ca,
           cert: issued.certificatePem,
           key: issued.privateKeyPem,
@@ -144,13 +154,14 @@ t.test('devices behind a gateway', { skip }, async (t) => {
     });
     const patch = JSON.stringify({ properties: { desired: { rate: 8 } } });
     await world.hubCall('PATCH', '/twins/ws', patch);
-    t.match(await leafs.next('desired'), { client: 'ws', patch: { rate: 8 } });
+    await heard('ws', 8);
+    t.equal(leafs.count('disconnect'), 0, 'it renews by itself, and nobody notices');
     await leafs.do('close', { client: 'ws' });
   });
 
   await t.test('nothing is lost or reordered while the hub is away and the gateway restarts', async (t) => {
     await open('busy');
-    await leafs.do('startSending', { client: 'busy', everyMs: 10 });
+    await leafs.do('startSending', { client: 'busy', everyMs: 5 });
     await world.eventually(
       'the first messages',
       async () => numbersOf(await world.events(), 'busy').length > 5 || undefined,
@@ -163,7 +174,7 @@ t.test('devices behind a gateway', { skip }, async (t) => {
     await leafs.do('send', { client: 'cam', count: 2 });
     await world.startHub();
     const sent = (await leafs.do('stopSending', { client: 'busy' })) as number;
-    t.ok(sent > 50, `${sent} messages`);
+    t.ok(sent > 10, `${sent} messages`);
     const events = await world.eventually('all messages', async () => {
       const found = await world.events();
       return numbersOf(found, 'busy').length === sent && numbersOf(found, 'tcp').length === 23 ? found : undefined;
@@ -183,7 +194,7 @@ t.test('devices behind a gateway', { skip }, async (t) => {
           ) || undefined,
       );
     };
-    const connection = await connectionOf('tcp');
+    const connection = connections.get('tcp');
     await hub('device', 'update', 'tcp', '--status', 'disabled');
     await refused('it is cut off');
     await t.rejects(leafs.do('open', { client: 'again', connection, ca }), { name: 'UnauthorizedError' });

@@ -111,7 +111,7 @@ const commands = {
   },
   async onDesired({ client }) {
     const twin = await twinOf(clients.get(client));
-    twin.on('properties.desired', (patch) => tell({ event: 'desired', client, patch }));
+    twin.on('properties.desired', (patch) => tell({ event: `desired ${client}`, patch }));
   },
   async close({ client }) {
     const entry = clients.get(client);
