@@ -295,7 +295,8 @@ export const settings: readonly SettingDescription[] = [
     key: 'listeners.ws',
     allowed: '"ws://host:port" with an IP address or host name, such as "ws://127.0.0.1:8080"',
     fallback: 'off',
-    meaning: 'MQTT over WebSocket without TLS, on any path, and the calls of `wss`. Only a loopback address is reasonable.',
+    meaning:
+      'MQTT over WebSocket without TLS, on any path, and the calls of `wss`. Only a loopback address is reasonable.',
   },
   {
     key: 'listeners.wss',
@@ -421,8 +422,8 @@ export const settings: readonly SettingDescription[] = [
   {
     key: 'upstream.mqtt.topic',
     allowed: 'a topic with {device}, and with {module}, {output}, {properties} as wanted',
-    fallback: 'none: telemetry stays until there is a hub',
-    meaning: 'How telemetry is called on that broker, such as "weir/{device}/{module}/{output}"; without a hub only.',
+    fallback: 'none: telemetry goes to the hub',
+    meaning: 'Telemetry goes to that broker instead of the hub, under this topic: "weir/{device}/{module}/{output}".',
   },
   ...remoteBrokerSettings('bridges.<name>', 'another MQTT broker'),
   {
