@@ -29,7 +29,7 @@ export $(foreach target,$(TARGETS),NODE_ARCHIVE_$(target) NODE_ARCHIVE_$(target)
 CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
 
 .PHONY: help setup build $(TARGETS:%=build-%) dev check format sim sim-long test test-unit test-e2e test-board \
-	ledger demo footprint conformance fuzz power-cut crash bench bench-broker bench-store clean distclean
+	ledger demo footprint conformance fuzz power-cut crash bench bench-broker bench-store bench-router clean distclean
 
 help: ## print this list
 	@echo "weir: make TARGET, where TARGET is one of"
@@ -119,7 +119,7 @@ sim: setup ## one run of the simulated data path with its story: SEED=n
 sim-long: RUNS := $(if $(SEEDS),$(SEEDS),20000)
 sim-long: sim ## many runs of the simulated data path: SEEDS=20000, from SEED=1 on
 
-bench: bench-broker bench-store ## all benches
+bench: bench-broker bench-store bench-router ## all benches
 
 # ROUNDS=3 CASES=targets,idle,… (sets or names of test/bench/cases.ts; CASES=smoke: half a minute) SECONDS=2 JSON=file
 bench-broker: build-x64 bench-parts ## weir's broker beside mosquitto and aedes: CPU per message, rates, latency, memory; a quarter of an hour
@@ -132,6 +132,12 @@ bench-store: build-x64 ## the store beside SQLite alone and mosquitto: rates, dr
 	@exec node $(OUT)/host/bench-store.mjs $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(CASES),--cases $(CASES)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(JSON),--json $(JSON)) \
 		$(if $(PROFILE),--profile $(PROFILE))
+
+# ROUNDS=3 MESSAGES=20000 ONLY=pure,hops JSON=file
+bench-router: build-x64 ## conditions a second, what a thousand routes cost, hops end to end beside mosquitto; ends with 3 when a goal is missed
+	@$(BUNDLE) test/bench/router/bench.ts --bundle --format=esm --packages=external --outfile=$(OUT)/host/bench-router.mjs
+	@exec node $(OUT)/host/bench-router.mjs $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(MESSAGES),--messages $(MESSAGES)) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 .PHONY: bench-parts
 BUNDLE := node_modules/.bin/esbuild --platform=node --target=node20.11 --log-level=warning

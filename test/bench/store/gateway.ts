@@ -6,6 +6,7 @@ import { createHmac } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Identity } from '../../../src/model/address.ts';
+import type { JsonObject } from '../../../src/model/json.ts';
 import { formatSas, formatUsername, sasResource, sasStringToSign } from '../../../src/protocol/iothub/index.ts';
 import { faultDiskEnv, setRules } from '../../support/fault-disk.ts';
 import { manifest, program } from '../../support/world/manifest.ts';
@@ -39,9 +40,12 @@ export class Gateway {
   static async start({
     modules,
     isSick = false,
+    routes,
   }: {
     readonly modules: number;
     readonly isSick?: boolean;
+    /** Without: everything goes upstream. */
+    readonly routes?: JsonObject;
   }): Promise<Gateway> {
     let rules: string | undefined;
     const env = (directory: string): Record<string, string> => {
@@ -54,7 +58,7 @@ export class Gateway {
     const world = new World({ name: 'bench-store', ...(isSick ? { env } : {}) });
     const gateway = new Gateway(world, rules);
     try {
-      await gateway.#deploy(modules);
+      await gateway.#deploy(modules, routes);
       return gateway;
     } catch (error) {
       await world.close();
@@ -118,14 +122,15 @@ export class Gateway {
     await this.world.close();
   }
 
-  async #deploy(count: number): Promise<void> {
+  async #deploy(count: number, routes: JsonObject | undefined): Promise<void> {
     const { world } = this;
     await world.startHub();
     await world.provision(`[store]\nquota = "${quota}"`);
     await world.startGateway();
     const names = Array.from({ length: count }, (_, number) => `load${number}`);
     const sleeper = program('/bin/sleep', ['infinity']);
-    await world.deploy(manifest({ modules: Object.fromEntries(names.map((name) => [name, sleeper])) }));
+    const deployed = Object.fromEntries(names.map((name) => [name, sleeper]));
+    await world.deploy(manifest({ modules: deployed, ...(routes === undefined ? {} : { routes }) }));
     for (const name of names) await world.running(name);
     this.clients = await Promise.all(names.map((name) => this.#client(name)));
   }

@@ -36,11 +36,15 @@ interface ClientOrder {
   readonly warmup: number;
   /** Ends after so many acknowledged (arrived). */
   readonly count: number;
+  /** At which the counter subscribes. */
+  readonly qos: 0 | 1;
 }
 
-const defaults = { bytes: 250, window: 100, rate: 0, seconds: 2, warmup: 0.5, count: 0 } as const;
+const defaults = { bytes: 250, window: 100, rate: 0, seconds: 2, warmup: 0.5, count: 0, qos: 0 } as const;
 const packetTypes = { connack: 2, publish: 3, puback: 4, suback: 9 } as const;
 const packetIdMax = 0xffff;
+const pubackHead = 0x4002;
+const pubackBytes = 4;
 const lengthMore = 0x80;
 const lengthBits = 7;
 const msPerSecond = 1000;
@@ -111,8 +115,18 @@ class Client {
     this.#frame = Buffer.concat([Buffer.from(head), topic, Buffer.alloc(2), randomBytes(bytes)]);
   }
 
+  /** Acknowledges what one read of the socket brought, at once. */
+  acknowledge(packetIds: readonly number[]): void {
+    const acks = Buffer.alloc(packetIds.length * pubackBytes);
+    for (const [at, packetId] of packetIds.entries()) {
+      acks.writeUInt16BE(pubackHead, at * pubackBytes);
+      acks.writeUInt16BE(packetId, at * pubackBytes + 2);
+    }
+    this.#socket?.write(acks);
+  }
+
   /** Resolves when the broker has answered the SUBSCRIBE (`filter`) or the CONNECT. */
-  connect(where: Pick<ClientOrder, 'path' | 'port' | 'authorityFile'>, filter?: string): Promise<void> {
+  connect(where: Pick<ClientOrder, 'path' | 'port' | 'authorityFile' | 'qos'>, filter?: string): Promise<void> {
     const { clientId, username, password } = this.#identity;
     const socket = socketTo(where);
     this.#socket = socket;
@@ -123,7 +137,9 @@ class Client {
         clearTimeout(timer);
         resolve();
       };
-      const input = new PacketStream((type, body) => this.#take({ type, body, filter, refuse: reject }));
+      const input = new PacketStream((type, body) =>
+        this.#take({ type, body, filter, qos: where.qos, refuse: reject }),
+      );
       socket.on('data', (bytes: Buffer) => input.take(bytes));
       socket.on('error', reject);
       socket.on('close', () => reject(new TypeError(`${clientId}: the broker closed the connection`)));
@@ -136,6 +152,7 @@ class Client {
     readonly type: number;
     readonly body: Buffer;
     readonly filter: string | undefined;
+    readonly qos: 0 | 1;
     readonly refuse: (error: Error) => void;
   }): void {
     const { type, body, filter } = packet;
@@ -148,7 +165,7 @@ class Client {
       if (body[1] !== 0) packet.refuse(new TypeError(`${this.#identity.clientId}: CONNACK ${body[1]}`));
       else if (filter === undefined) this.onReady();
       else {
-        const subscriptions = [{ topic: filter, qos: 0 as const }];
+        const subscriptions = [{ topic: filter, qos: packet.qos }];
         this.#socket?.write(generate({ cmd: 'subscribe', messageId: 1, subscriptions }));
       }
     }
@@ -246,10 +263,15 @@ async function paced(order: ClientOrder, clients: readonly Client[], isOpen: () 
 
 async function count(order: ClientOrder, clients: readonly Client[]): Promise<object> {
   let [arrived, firstMs, lastMs] = [0, 0, 0];
+  const waiting: number[] = [];
   const [client] = clients;
   const [identity] = order.clients;
   if (client === undefined || identity === undefined) throw new TypeError('count needs a client');
-  client.onPublish = () => {
+  client.onPublish = (body) => {
+    if (order.qos === 1) {
+      if (waiting.length === 0) setImmediate(() => client.acknowledge(waiting.splice(0)));
+      waiting.push(body.readUInt16BE(2 + body.readUInt16BE(0)));
+    }
     lastMs = performance.now();
     if (arrived === 0) firstMs = lastMs;
     arrived += 1;
