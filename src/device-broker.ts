@@ -93,6 +93,8 @@ export async function openBroker(
     mayActFor: () => false,
     connected: (owner: Identity) => {
       clients.connected(owner);
+      // A device behind this gateway may have subscribed in an earlier run, and ask for nothing in this one.
+      if (owner.deviceId !== deviceId) hub?.sync.watch(owner);
       void notices.connected(owner);
     },
     disconnected: (owner: Identity) => {

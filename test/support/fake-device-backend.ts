@@ -2,6 +2,7 @@
 
 import type { DeviceBackend } from '../../src/broker/iothub/ports.ts';
 import { edgeHubId, type Identity, identityKey } from '../../src/model/address.ts';
+import { WeirError } from '../../src/model/errors.ts';
 import type { JsonObject } from '../../src/model/json.ts';
 import type { Message } from '../../src/model/message.ts';
 import { emptyTwin, mergePatch, type Twin } from '../../src/model/twin.ts';
@@ -55,5 +56,24 @@ export class FakeDeviceBackend implements DeviceBackend {
     if (!this.gatewaysSpeak || speaker.moduleId !== edgeHubId) return false;
     if (this.parents.get(owner.deviceId) === speaker.deviceId) return true;
     return speaker.deviceId === owner.deviceId && owner.moduleId !== undefined;
+  }
+
+  /** Whether gateways answer for devices that are not behind them. */
+  gatewaysTakeOver = false;
+
+  takesOver(speaker: Identity): boolean {
+    return this.gatewaysTakeOver && speaker.moduleId === edgeHubId;
+  }
+
+  scope: JsonObject = { version: 'v1', devices: [], modules: [] };
+
+  scopeVersion(speaker: Identity): string | undefined {
+    return speaker.moduleId === edgeHubId ? String(this.scope['version']) : undefined;
+  }
+
+  scopePage(_speaker: Identity, after: string | undefined): JsonObject {
+    if (after === 'nonsense')
+      throw new WeirError({ code: 'HUB_ARGUMENT_INVALID', message: 'no', fields: { status: 400 } });
+    return { ...this.scope, ...(after === undefined ? {} : { after }) };
   }
 }
