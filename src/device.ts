@@ -95,7 +95,9 @@ async function startFlow(
   parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts,
 ): Promise<void> {
   const { router, hub, broker, http, bridges, agent, certificates, trustPem } = parts;
-  if (hub !== undefined) router.attach(upstreamQueue, hub.link, ground.config.upstream);
+  // An MQTT broker that was named for telemetry has it, and the hub the rest.
+  if (hub !== undefined && !router.isAttached(upstreamQueue))
+    router.attach(upstreamQueue, hub.link, ground.config.upstream);
   router.start();
   closing.push(() => router.close());
   hub?.link.start();

@@ -185,13 +185,12 @@ export function parseToml(path: string, text: string): TomlTableWithoutBigInt {
 async function assemble(reader: SettingsReader, source: ConfigSource & { readonly path: string }): Promise<Config> {
   if (source.runDir !== undefined && source.runDir.length > runDirLengthMax)
     reader.problem('run_dir', `--run-dir ${source.runDir} is too long for the sockets in it.`);
-  const provisioning = await readProvisioning(reader, source.disk);
   return {
     hostname: reader.text('hostname', isGatewayHostname) ?? (await machineHostname(source.disk)),
     dataDir: source.dataDir ?? reader.text('data_dir', isAbsolute) ?? defaultDataDir,
     runDir: source.runDir ?? reader.text('run_dir', isRunDir) ?? defaultRunDir,
     path: source.path,
-    provisioning,
+    provisioning: await readProvisioning(reader, source.disk),
     trustBundleCert: await readTrustBundle(reader, source.disk),
     log: { level: reader.choice('log.level', logLevelNames) ?? defaultLogLevel },
     listeners: readGatewayListeners(reader),
@@ -199,7 +198,7 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
     routes: { mode: reader.choice('routes.mode', routeModes) ?? 'isolated' },
     upstream: {
       liveFirst: readLiveFirst(reader),
-      mqtt: await readUpstreamBroker(reader, { disk: source.disk, hasHub: provisioning.source !== 'none' }),
+      mqtt: await readUpstreamBroker(reader, source.disk),
     },
     bridges: await readBridges(reader, source.disk),
     broker: {

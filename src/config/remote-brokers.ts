@@ -75,22 +75,12 @@ export async function readBridges(reader: SettingsReader, disk: Disk): Promise<r
   return found;
 }
 
-/** `hasHub`: telemetry goes to a hub already. */
-export async function readUpstreamBroker(
-  reader: SettingsReader,
-  { disk, hasHub }: { readonly disk: Disk; readonly hasHub: boolean },
-): Promise<RemoteBrokerConfig | undefined> {
+export async function readUpstreamBroker(reader: SettingsReader, disk: Disk): Promise<RemoteBrokerConfig | undefined> {
   const key = 'upstream.mqtt';
   if (!isTable(reader.value(key))) return undefined;
   const telemetryTopic = reader.text(`${key}.topic`);
   const flaw = telemetryTopic === undefined ? undefined : templateProblem(telemetryTopic);
   if (flaw !== undefined) reader.problem(`${key}.topic`, `${flaw}.`);
-  if (telemetryTopic !== undefined && hasHub)
-    reader.problem(
-      `${key}.topic`,
-      'telemetry goes to the hub of [provisioning].',
-      'Remove one of the two; topics of [upstream.mqtt] may stay.',
-    );
   const broker = await readBroker(reader, { key, name: upstreamBrokerName, disk });
   return broker === undefined ? undefined : { ...broker, telemetryTopic };
 }
