@@ -53,6 +53,8 @@ export interface HubOptions {
   readonly deviceAuthoritiesPath?: string | undefined;
   readonly retentionBytes: number;
   readonly retentionMs: number;
+  /** What the hub tells in the log besides telemetry. */
+  readonly events?: readonly ('twin-changes' | 'lifecycle' | 'connections')[];
   readonly logLevel: LogLevel;
   readonly writeLog: (line: string) => void;
 }
@@ -156,10 +158,12 @@ class CloudHub {
     const { dataDir, retentionBytes, retentionMs } = this.#options;
     const database = openHubDatabase(join(dataDir, 'hub.db'), sqlite);
     this.#closing.push(() => database.close());
-    const registry = new Registry({ database, clock, entropy });
-    const twins = new Twins({ database, clock });
+    const hubName = this.#options.hostnames[0]?.split('.')[0] ?? '';
+    const notices = { hubName, kinds: this.#options.events ?? [] };
+    const eventLog = new EventLog({ database, clock }, { retentionBytes, retentionMs, notices });
+    const registry = new Registry({ database, clock, entropy, notices: eventLog.notices });
+    const twins = new Twins({ database, clock, notices: eventLog.notices });
     const deployments = new Deployments({ database, registry, twins });
-    const eventLog = new EventLog({ database, clock }, { retentionBytes, retentionMs });
     const ingest = new Ingest({ database, eventLog, clock, log: log.child('ingest'), metrics });
     this.#closing.push(() => ingest.close());
     const imports = new QueueImport({

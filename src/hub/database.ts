@@ -91,6 +91,14 @@ const migrations: readonly string[] = [
    CREATE TRIGGER cloud_message_gone AFTER DELETE ON identity WHEN old.module = '' BEGIN
      DELETE FROM cloud_message WHERE device = old.device;
    END;`,
+  // When each property of a twin was last set (twin-metadata.ts).
+  `ALTER TABLE twin ADD COLUMN desired_metadata TEXT NOT NULL DEFAULT '{}';
+   ALTER TABLE twin ADD COLUMN reported_metadata TEXT NOT NULL DEFAULT '{}';
+   DROP TRIGGER identity_born;
+   CREATE TRIGGER identity_born AFTER INSERT ON identity BEGIN
+     INSERT INTO twin (device, module, version, desired, desired_version, desired_ms, reported, reported_version, reported_ms, tags)
+     VALUES (new.device, new.module, 1, '{}', 1, new.created_ms, '{}', 1, new.created_ms, '{}');
+   END;`,
 ];
 
 /** The schema this program writes. */

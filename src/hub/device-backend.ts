@@ -10,6 +10,7 @@ import type { Message } from '../model/message.ts';
 import type { Twin } from '../model/twin.ts';
 import type { HubDatabase } from './database.ts';
 import type { Ingest } from './ingest.ts';
+import type { Notices } from './notices.ts';
 import type { Registry } from './registry.ts';
 import { Scope } from './scope.ts';
 import type { Twins } from './twins.ts';
@@ -17,7 +18,7 @@ import type { Twins } from './twins.ts';
 export class HubDeviceBackend {
   readonly #ingest: Ingest;
   readonly #twins: Twins;
-
+  readonly #notices: Notices | undefined;
   readonly #registry: Registry;
   readonly #scope: Scope;
 
@@ -26,11 +27,13 @@ export class HubDeviceBackend {
     readonly twins: Twins;
     readonly registry: Registry;
     readonly database: HubDatabase;
+    readonly eventLog?: { readonly notices: Notices } | undefined;
     /** A short digest of a text. */
     readonly digest: (text: string) => string;
   }) {
     this.#ingest = ports.ingest;
     this.#twins = ports.twins;
+    this.#notices = ports.eventLog?.notices;
     this.#registry = ports.registry;
     this.#scope = new Scope(ports);
   }
@@ -47,6 +50,14 @@ export class HubDeviceBackend {
   /** The new reported version. Throws a HubError whose `fields.status` is the answer's status. */
   async patchReported(identity: Identity, patch: JsonObject): Promise<number> {
     return this.#twins.patchReported(identity, patch);
+  }
+
+  connected(identity: Identity): void {
+    this.#notices?.connection('deviceConnected', identity);
+  }
+
+  disconnected(identity: Identity): void {
+    this.#notices?.connection('deviceDisconnected', identity);
   }
 
   mayActFor(speaker: Identity, owner: Identity): boolean {

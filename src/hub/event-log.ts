@@ -18,6 +18,7 @@ import type { Message } from '../model/message.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { HubDatabase } from './database.ts';
 import { invalidArgument } from './errors.ts';
+import { Notices, type NoticesOptions } from './notices.ts';
 
 export interface LoggedEvent {
   readonly offset: number;
@@ -32,6 +33,8 @@ export interface LoggedEvent {
 export interface EventLogOptions {
   readonly retentionBytes: number;
   readonly retentionMs: number;
+  /** What the hub itself tells in the log, besides telemetry; nothing when absent. */
+  readonly notices?: NoticesOptions | undefined;
 }
 
 export interface EventLogFacts {
@@ -76,11 +79,13 @@ export class EventLog {
   readonly #clock: Clock;
   readonly #options: EventLogOptions;
   readonly #followers = new Set<() => void>();
+  readonly notices: Notices;
 
   constructor(ports: { readonly database: HubDatabase; readonly clock: Clock }, options: EventLogOptions) {
     this.#database = ports.database;
     this.#clock = ports.clock;
     this.#options = options;
+    this.notices = new Notices({ ...ports, eventLog: this }, options.notices ?? { hubName: '', kinds: [] });
   }
 
   /** Adds messages and makes room for them. Inside the caller's transaction; `repeated` are only counted. */

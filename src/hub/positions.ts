@@ -1,6 +1,7 @@
 // How far each stream of a device has been received: what makes a repetition harmless.
 //
-// Owns table `position`. A sender that may repeat itself names its stream and counts (model/message.ts). Of a
+// Owns table `position`. A sender that may repeat itself names its stream and counts (model/message.ts). The stream of a
+// gateway is the gateway's own, whosever messages it carries. Of a
 // batch, `advance` keeps what is new and moves the positions, inside the caller's transaction: message and
 // position are committed together or not at all.
 //
@@ -33,7 +34,7 @@ export class Positions {
     const marks = new Map<string, Mark>();
     const fresh = batch.filter((message) => {
       if (message.hop === undefined) return true;
-      const mark = this.#mark(marks, message.sender.deviceId, message.hop);
+      const mark = this.#mark(marks, message.carrier ?? message.sender.deviceId, message.hop);
       if (message.hop.sequence <= mark.last) return false;
       mark.last = message.hop.sequence;
       return true;

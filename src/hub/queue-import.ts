@@ -13,8 +13,9 @@
 //
 // Synchronous from the first check to the commit, so that ingest sees the position before or after it.
 
+import { edgeHubId } from '../model/address.ts';
 import { errorMessage } from '../model/errors.ts';
-import type { Message } from '../model/message.ts';
+import { type Message, takenOver } from '../model/message.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
 import type { Log } from '../platform/log.ts';
@@ -104,10 +105,14 @@ export class QueueImport {
         ? { ok: false, fault: 'damaged', reason: 'its seal is broken' }
         : readSegmentMessages(plain, facts);
     if (!read.ok) throw fileRefused(name, read);
-    // As on the link: a gateway speaks for itself and its modules.
-    if (read.messages.some(({ message }) => message.sender.deviceId !== facts.deviceId))
-      throw fileRefused(name, { ok: false, fault: 'damaged', reason: 'it holds messages of another device' });
-    return { facts, seal, messages: read.messages.map(({ message }) => message) };
+    return { facts, seal, messages: read.messages.map(({ message }) => this.#carried(facts.deviceId, message)) };
+  }
+
+  /** As on the link: a gateway speaks for itself, its modules and the devices behind it; of others it answers for what it has. */
+  #carried(deviceId: string, message: Message): Message {
+    if (message.sender.deviceId === deviceId) return message;
+    const isBehind = this.#ports.registry.isBehind(deviceId, message.sender);
+    return { ...(isBehind ? message : takenOver(message, { deviceId, moduleId: edgeHubId })), carrier: deviceId };
   }
 
   /** The device's key that made the file; it may be either of the two. */

@@ -35,6 +35,7 @@ import {
   limitReached,
   moduleNotFound,
 } from './errors.ts';
+import type { Notices } from './notices.ts';
 
 export interface IdentityRecord {
   readonly identity: Identity;
@@ -95,10 +96,17 @@ export class Registry {
   readonly #database: HubDatabase;
   readonly #clock: Clock;
   readonly #entropy: Entropy;
+  readonly #notices: Notices | undefined;
   readonly #revoked = new Set<(identity: Identity) => void>();
   readonly #scopeChanged = new Set<(gatewayId: string) => void>();
 
-  constructor(ports: { readonly database: HubDatabase; readonly clock: Clock; readonly entropy: Entropy }) {
+  constructor(ports: {
+    readonly database: HubDatabase;
+    readonly clock: Clock;
+    readonly entropy: Entropy;
+    readonly notices?: Notices | undefined;
+  }) {
+    this.#notices = ports.notices;
     this.#database = ports.database;
     this.#clock = ports.clock;
     this.#entropy = ports.entropy;
@@ -251,6 +259,7 @@ export class Registry {
     const gatewayId = this.#parentOf(before);
     this.#database.transaction(() => {
       for (const { deviceId, moduleId } of gone) {
+        this.#tellLifecycle('delete', { deviceId, moduleId });
         this.#database.run('DELETE FROM identity WHERE device = ? AND module = ?', deviceId, moduleId ?? '');
       }
     });
@@ -339,6 +348,7 @@ export class Registry {
       row.secondary_thumbprint,
       row.parent,
     );
+    this.#tellLifecycle('create', identity);
     return toRecord(row);
   }
 
@@ -363,6 +373,16 @@ export class Registry {
   #announceScope(gatewayId: string | undefined): void {
     if (gatewayId === undefined) return;
     for (const listener of this.#scopeChanged) listener(gatewayId);
+  }
+
+  #tellLifecycle(verb: 'create' | 'delete', identity: Identity): void {
+    this.#notices?.tell('lifecycle', () => {
+      const { generationId, etag } = this.get(identity);
+      const { deviceId, moduleId } = identity;
+      const names = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+      const opType = `${verb}${moduleId === undefined ? 'Device' : 'Module'}Identity`;
+      return { identity: names, opType, body: { ...names, generationId, etag } };
+    });
   }
 
   #newKey(): string {

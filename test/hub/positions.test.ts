@@ -50,3 +50,13 @@ t.test('a device keeps a limited number of streams; the one unused for longest i
   t.ok(streams.includes('s0'), 'the one used lately stays');
   hub.database.close();
 });
+
+t.test('the stream of a gateway is its own, whosever messages it carries', async (t) => {
+  const hub = hubState(t.testdir());
+  const leaf = (sequence: number) => ({ ...hop('s', sequence), sender: { deviceId: 'leaf' }, carrier: 'gw' });
+  t.equal(appendAll(hub, [sample('a', hop('s', 1)), sample('b', leaf(2)), sample('c', hop('s', 3))]), 3);
+  t.equal(appendAll(hub, [sample('b', leaf(2)), sample('d', leaf(4))]), 1);
+  t.equal(hub.positions.last('gw', 's'), 4);
+  t.equal(hub.positions.last('leaf', 's'), 0, 'what the leaf device counts itself is another stream');
+  hub.database.close();
+});

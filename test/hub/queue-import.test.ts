@@ -120,7 +120,6 @@ t.test('each other fault has its code, names the file and the mend', async (t) =
     ['HUB_IMPORT_FOREIGN', Buffer.from('hello, world'), /does not begin as one/],
     ['HUB_IMPORT_NEWER', newer, /version 9.*Update this hub/],
     ['HUB_IMPORT_DEVICE_UNKNOWN', queueFile(hub.key, range(1, 3), stranger), /no device gw-9/],
-    ['HUB_IMPORT_DAMAGED', queueFile(hub.key, [sample('1', { sender: stranger })]), /another device/],
   ];
   for (const [code, bytes, message] of cases) {
     const told = hub.refused(bytes, 'stick/f.weirq');
@@ -129,6 +128,27 @@ t.test('each other fault has its code, names the file and the mend', async (t) =
   }
   hub.registry.update({ deviceId: 'gw' }, { enabled: false });
   t.match(hub.refused(file), { code: 'HUB_IMPORT_DEVICE_DISABLED' });
+});
+
+t.test('messages of devices behind the gateway are theirs; of others they are the gateway’s own', async (t) => {
+  const hub = stage(t.testdir());
+  hub.registry.createDevice('leaf', { parent: 'gw' });
+  const messages = range(1, 3).map((message, index) => ({
+    ...message,
+    sender: { deviceId: ['leaf', 'left', 'gw'][index] ?? '' },
+  }));
+  hub.imports.take('f.weirq', queueFile(hub.key, messages));
+  const { events } = hub.eventLog.read({ afterOffset: 0 });
+  t.same(
+    events.map(({ sender, properties }) => [sender, properties['weir-sender']]),
+    [
+      [{ deviceId: 'leaf' }, undefined],
+      [{ deviceId: 'gw', moduleId: '$edgeHub' }, 'left'],
+      [{ deviceId: 'gw' }, undefined],
+    ],
+  );
+  const again = hub.imports.take('f.weirq', queueFile(hub.key, messages));
+  t.equal(again.repeated, messages.length, 'the stream is the gateway’s, whosever messages it carries');
 });
 
 t.test('a log that cannot be written takes nothing, and says so', async (t) => {

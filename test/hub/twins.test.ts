@@ -92,3 +92,26 @@ t.test('a twin of nobody is not found', async (t) => {
   });
   database.close();
 });
+
+t.test(
+  'a replacement puts whole sections in place and announces the difference; what it does not name stays',
+  async (t) => {
+    const { registry, twins, database } = hubState(t.testdir());
+    registry.createDevice('gw');
+    twins.patch(gw, { desired: { a: 1, b: { c: 1 } }, tags: { site: 'A', floor: 2 } });
+    const heard: DesiredChange[] = [];
+    twins.onDesired((change) => heard.push(change));
+    const after = twins.replace(gw, { desired: { b: { d: 1 }, $version: 9, $metadata: {} } });
+    t.same(after.twin.desired, { properties: { b: { d: 1 } }, version: 3 });
+    t.same(after.tags, { site: 'A', floor: 2 });
+    t.same(heard, [{ identity: gw, patch: { a: null, b: { c: null, d: 1 } }, version: 3 }]);
+    t.same(twins.replace(gw, { tags: { site: 'B' } }).tags, { site: 'B' });
+    t.same(twins.patch(gw, { tags: null, desired: null }).tags, {}, 'a section that is null is emptied');
+    t.same(twins.read(gw).twin.desired, { properties: {}, version: 4 });
+    t.same(heard.at(-1)?.patch, { b: null });
+    const { version } = twins.read(gw);
+    t.throws(() => twins.replace(gw, { desired: { x: 1 } }, version - 1), { code: 'HUB_ETAG_MISMATCH' });
+    t.equal(twins.patch(gw, {}).version, version, 'a change of nothing is none');
+    database.close();
+  },
+);

@@ -30,9 +30,10 @@ export function hubState(directory: string, retention: EventLogOptions = roomyRe
   const log = createLog({ clock, level: 'debug', write: (line) => void lines.push(line) });
   const metrics = createMetrics();
   const database = openHubDatabase(join(directory, 'hub.db'), systemSqlite());
-  const registry = new Registry({ database, clock, entropy: seededEntropy(1) });
-  const twins = new Twins({ database, clock });
   const eventLog = new EventLog({ database, clock }, retention);
+  const { notices } = eventLog;
+  const registry = new Registry({ database, clock, entropy: seededEntropy(1), notices });
+  const twins = new Twins({ database, clock, notices });
   const positions = new Positions({ database, clock });
   const ingest = new Ingest({ database, eventLog, clock, log, metrics });
   const deployments = new Deployments({ database, registry, twins });

@@ -44,6 +44,12 @@ export class HubClient {
     return this.#call({ method, path, ...(body === undefined ? {} : { body }) });
   }
 
+  /** As object(), with headers of the request. */
+  async objectWith(request: Omit<HttpCall, 'socketPath'>): Promise<JsonObject> {
+    const value = await this.#call(request);
+    return isJsonObject(value) ? value : {};
+  }
+
   async #call(request: Omit<HttpCall, 'socketPath'>): Promise<JsonValue> {
     const answer = await this.#reach(() => this.#context.http.call({ socketPath: this.#socketPath, ...request }));
     if (answer.status >= firstErrorStatus) throw refusal(answer.status, answer.body);

@@ -19,6 +19,7 @@ import { methodInvokeCommand } from './method-invoke.ts';
 import { monitorCommand } from './monitor.ts';
 import { sendCommand } from './send.ts';
 import { startCommand } from './start.ts';
+import { twinReplaceCommand, twinUpdateCommand } from './twin-change.ts';
 import { twinShowCommand } from './twin-show.ts';
 
 export function hubCommand(context: CliContext): CommandModule<GlobalOptions, HubClientOptions> {
@@ -109,11 +110,16 @@ function methodCommand(context: CliContext): CommandModule<HubClientOptions, Hub
 }
 
 function twinCommand(context: CliContext): CommandModule<HubClientOptions, HubClientOptions> {
-  const what = 'Name what to do: weir hub twin show';
+  const what = 'Name what to do: weir hub twin show, update or replace';
   return {
     command: 'twin',
     describe: 'desired and reported properties',
-    builder: (yargs) => yargs.command(twinShowCommand(context)).demandCommand(1, what),
+    builder: (yargs) =>
+      yargs
+        .command(twinShowCommand(context))
+        .command(twinUpdateCommand(context))
+        .command(twinReplaceCommand(context))
+        .demandCommand(1, what),
     handler: () => {
       throw new UsageError(what);
     },

@@ -21,6 +21,7 @@ export interface HubStartOptions extends HubClientOptions {
   readonly deviceCa: string | undefined;
   readonly retentionDays: number;
   readonly retentionMib: number;
+  readonly events: readonly ('twin-changes' | 'lifecycle' | 'connections')[];
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly json: boolean;
 }
@@ -86,6 +87,12 @@ function startOptions(yargs: Argv<HubClientOptions>): Argv<HubStartOptions> {
       default: retentionMibUsual,
       describe: 'how much of them',
     })
+    .option('events', {
+      array: true,
+      choices: ['twin-changes', 'lifecycle', 'connections'] as const,
+      default: [],
+      describe: 'what stands in the log besides what devices send',
+    })
     .option('log-level', {
       choices: ['debug', 'info', 'warn', 'error'] as const,
       default: 'info' as const,
@@ -148,6 +155,7 @@ function readSettings(options: HubStartOptions) {
     deviceAuthoritiesPath: options.deviceCa,
     retentionBytes: Math.floor(options.retentionMib * bytesPerMib),
     retentionMs: options.retentionDays * msPerDay,
+    events: options.events,
     logLevel: options.logLevel,
   };
 }

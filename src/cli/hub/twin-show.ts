@@ -2,8 +2,8 @@
 
 import type { CommandModule } from 'yargs';
 import { type CliContext, writeJson } from '../context.ts';
-import { UsageError } from '../errors.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
+import { twinPath } from './twin-change.ts';
 
 export interface TwinShowOptions extends HubClientOptions {
   readonly device: string | undefined;
@@ -22,10 +22,7 @@ export function twinShowCommand(context: CliContext): CommandModule<HubClientOpt
         .option('json', { type: 'boolean', default: false, describe: 'the same: a twin is JSON' })
         .example("weir hub twin show gw-7 '$edgeAgent'", 'what the gateway is to run, and what it runs'),
     handler: async (options) => {
-      if (options.device === undefined) throw new UsageError('Name the device: weir hub twin show <device> [module]');
-      const device = `/twins/${encodeURIComponent(options.device)}`;
-      const path = options.module === undefined ? device : `${device}/modules/${encodeURIComponent(options.module)}`;
-      await writeJson(context, await new HubClient(context, options).call('GET', path));
+      await writeJson(context, await new HubClient(context, options).call('GET', twinPath(options, 'show')));
     },
   };
 }

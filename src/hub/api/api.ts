@@ -6,7 +6,7 @@
 //   GET    /devices/{d}/modules
 //   PUT    GET DELETE /devices/{d}/modules/{m}
 //   POST   /devices/{d}/applyConfigurationContent     204; with ?outcome=true 200 and what changed
-//   GET    PATCH /twins/{d}[/modules/{m}]
+//   GET    PATCH PUT /twins/{d}[/modules/{m}]
 //   GET    /events?from=&device=&follow=true          JSON lines (event-json.ts)
 //   POST   /imports?file=NAME                         a queue file as base64; 200 and its receipt
 //   GET    /status
@@ -191,8 +191,12 @@ export class HubApi {
     const { registry, twins } = this.#ports;
     const record = registry.get(identity);
     if (request.method === 'GET') return this.#twinAnswer(record);
-    if (request.method !== 'PATCH') throw requestUnknown(request.method, `/${request.segments.join('/')}`);
-    twins.patch(identity, readTwinPatch(readObject(request.body)), twinVersionOf(request.headers['if-match']));
+    const { method, segments } = request;
+    if (method !== 'PATCH' && method !== 'PUT') throw requestUnknown(method, `/${segments.join('/')}`);
+    const change = readTwinPatch(readObject(request.body));
+    const expected = twinVersionOf(request.headers['if-match']);
+    if (method === 'PATCH') twins.patch(identity, change, expected);
+    else twins.replace(identity, change, expected);
     return this.#twinAnswer(record);
   }
 

@@ -12,6 +12,7 @@ import type { AuthenticationSettings, SymmetricKeys } from '../credentials.ts';
 import { invalidArgument } from '../errors.ts';
 import type { IdentityRecord, IdentitySettings } from '../registry.ts';
 import { authenticationJson, type GatewayLife, parseScopeText, scopeText, thumbprintsJson } from '../scope-text.ts';
+import { metadataJson } from '../twin-metadata.ts';
 import type { TwinDocument, TwinPatch } from '../twins.ts';
 
 const neverTime = '0001-01-01T00:00:00Z';
@@ -72,7 +73,7 @@ export function moduleJson({ record, isConnected }: Presented): JsonObject {
 }
 
 export function twinJson(document: TwinDocument, { record, isConnected }: Presented): JsonObject {
-  const { identity, twin } = document;
+  const { identity, twin, metadata } = document;
   return {
     deviceId: identity.deviceId,
     ...(identity.moduleId === undefined ? {} : { moduleId: identity.moduleId }),
@@ -89,8 +90,11 @@ export function twinJson(document: TwinDocument, { record, isConnected }: Presen
     version: document.version,
     tags: document.tags,
     properties: {
-      desired: sectionJson(twin.desired, document.desiredUpdatedMs),
-      reported: sectionJson(twin.reported, document.reportedUpdatedMs),
+      desired: sectionJson(twin.desired, metadata.desired, { sinceMs: document.desiredUpdatedMs, withVersion: true }),
+      reported: sectionJson(twin.reported, metadata.reported, {
+        sinceMs: document.reportedUpdatedMs,
+        withVersion: false,
+      }),
     },
     capabilities: { iotEdge: record.edge },
   };
@@ -124,7 +128,7 @@ export function readIdentitySettings(
   };
 }
 
-/** What a PATCH of a twin may change. Throws HUB_ARGUMENT_INVALID. */
+/** What a PATCH or PUT of a twin may change. Throws HUB_ARGUMENT_INVALID. */
 export function readTwinPatch(body: JsonObject): TwinPatch {
   const properties = body['properties'];
   const desired = isJsonObject(properties) ? properties['desired'] : undefined;
@@ -152,9 +156,10 @@ function twinEtag(version: number): string {
 
 function sectionJson(
   { properties, version }: { readonly properties: JsonObject; readonly version: number },
-  updatedMs: number,
+  metadata: JsonObject,
+  options: { readonly sinceMs: number; readonly withVersion: boolean },
 ): JsonObject {
-  return { ...properties, $metadata: { $lastUpdated: new Date(updatedMs).toISOString() }, $version: version };
+  return { ...properties, $metadata: metadataJson(properties, metadata, options), $version: version };
 }
 
 function readAuthentication(body: JsonValue | undefined): AuthenticationSettings | undefined {
@@ -206,8 +211,8 @@ function textOf(value: JsonValue | undefined): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
-function objectOrAbsent(path: string, value: JsonValue | undefined): JsonObject | undefined {
-  if (value === undefined) return undefined;
+function objectOrAbsent(path: string, value: JsonValue | undefined): JsonObject | null | undefined {
+  if (value === undefined || value === null) return value;
   if (isJsonObject(value)) return value;
   throw invalidArgument(`${path} must be an object.`, [{ path, message: 'it must be an object.' }]);
 }

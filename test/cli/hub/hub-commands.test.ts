@@ -164,7 +164,10 @@ t.test('the log is shown from the beginning, for persons and for programs', asyn
   await device.send(telemetryTopic({ deviceId: 'leaf' }, ''), 'plain words');
   await device.send(telemetryTopic({ deviceId: 'leaf' }, ''), '\u0000\u0001');
   const shown = await weir(root, 'hub monitor --from earliest --no-follow');
-  t.match(shown.out, /^\S+Z #1 leaf \{"t":21\.5\} batch=7 \[contentType=application\/json\]\n\S+Z #2 leaf plain words\n\S+Z #3 leaf \(2 bytes\)\n$/);
+  t.match(
+    shown.out,
+    /^\S+Z #1 leaf \{"t":21\.5\} batch=7 \[contentType=application\/json\]\n\S+Z #2 leaf plain words\n\S+Z #3 leaf \(2 bytes\)\n$/,
+  );
   const lines = (await weir(root, 'hub monitor --from 2 --no-follow --json')).out.trim().split('\n');
   t.match(
     lines.map((line) => JSON.parse(line)),
@@ -252,6 +255,33 @@ t.test('a method is called, and a message sent, told of and forgotten', async (t
   t.match(await weir(root, 'hub send nobody x'), { code: 1, err: /HUB_DEVICE_NOT_FOUND/ });
 });
 
+t.test('a twin is updated and replaced, from the line and from a file, and only while it has the etag', async (t) => {
+  const root = place(t);
+  await openHub(t, root);
+  await weir(root, 'hub device create plc');
+  const updated = await weir(root, 'hub twin update plc --json', '--desired', '{"period":5,"old":1}');
+  t.match(JSON.parse(updated.out), { version: 2, properties: { desired: { period: 5, $version: 2 } } });
+  const { etag } = JSON.parse(updated.out) as { readonly etag: string };
+  t.match(await weir(root, 'hub twin update plc', '--desired', '{"old":null}', '--tags', '{"site":"A"}'), {
+    code: 0,
+    out: /^plc: desired version 3, etag \S+\n$/,
+  });
+  const late = await weir(root, 'hub twin update plc --etag', etag, '--desired', '{"period":6}');
+  t.match(late, { code: 1, err: /HUB_ETAG_MISMATCH/ });
+  const file = join(root, 'twin.json');
+  writeFileSync(file, (await weir(root, 'hub twin show plc')).out.replace('"period": 5', '"speed": 7'));
+  t.match(await weir(root, 'hub twin replace plc --file', file), { code: 0 });
+  const twin = JSON.parse((await weir(root, 'hub twin show plc')).out) as {
+    readonly properties: { readonly desired: object };
+  };
+  t.match(twin, { tags: { site: 'A' }, properties: { desired: { speed: 7, $version: 4 } } });
+  t.match(twin.properties.desired, { $metadata: { speed: { $lastUpdated: /^20/, $lastUpdatedVersion: 4 } } });
+  t.notOk('period' in twin.properties.desired);
+  writeFileSync(file, '{"propertys":{}}');
+  t.match(await weir(root, 'hub twin replace plc --file', file), { code: 1, err: /neither tags nor/ });
+  t.match(await weir(root, 'hub twin update plc', '--desired', '{"a.b":1}'), { code: 1, err: /HUB_TWIN_INVALID/ });
+});
+
 t.test('without a hub every command says which socket it tried and how to start one', async (t) => {
   const root = place(t);
   for (const line of [
@@ -276,6 +306,11 @@ t.test('wrong usage ends with 2', async (t) => {
     'hub device create',
     'hub deploy x.json',
     'hub twin show',
+    'hub twin update gw',
+    'hub twin update --desired {}',
+    'hub twin update gw --desired [1]',
+    'hub twin update gw --desired {} --file x.json',
+    'hub start --events noise',
     'hub start --mqtt-port 70000',
     'hub start --mqtt-plain 1883',
     'hub start --retention-days 0',
