@@ -4,17 +4,18 @@
 //             (looked up)  (made once for each source)   (only those that can hold)
 //
 // A selection holds the routes whose source matches, without those that can never win: a route without a condition
-// decides over all of a higher number to its sink. Where four or more conditions need a value of the same property,
-// the property is asked once and only the conditions that need the value it has are evaluated.
+// decides over all of a higher number to its sink. Of conditions that need a value of the same property, or a bound of
+// the same number, only those are evaluated that the message's value satisfies (candidate-index.ts).
 //
 // Of several routes to one sink the smallest priority number decides, then the order they were given in.
 
 import { routedSourcesMax } from '../limits.ts';
 import { type Message, messageSource } from '../model/message.ts';
-import { compileNode, type Evaluate, SharedValues } from './condition/compiler.ts';
+import { indexCandidates, type Lookup } from './candidate-index.ts';
+import type { CheckedNode } from './condition/checker.ts';
+import { compileNode, SharedValues } from './condition/compiler.ts';
 import { compileCondition } from './condition/condition.ts';
 import { MessageView } from './condition/message-view.ts';
-import { type RequiredValue, requiredValue } from './condition/required-value.ts';
 import type { StoreTarget } from './ports.ts';
 import { sourceMatches } from './route-match.ts';
 import type { Route } from './route-set.ts';
@@ -27,7 +28,7 @@ interface Candidate {
   readonly rank: number;
   /** Undefined: always. */
   readonly holds: ((view: MessageView) => boolean) | undefined;
-  readonly needs: RequiredValue | undefined;
+  readonly condition: CheckedNode | undefined;
 }
 
 /** The candidates of one source. */
@@ -35,13 +36,9 @@ interface Selection {
   /** The answer, when nothing depends on the message. */
   readonly fixed: readonly StoreTarget[] | undefined;
   readonly always: readonly Candidate[];
-  readonly byValue: readonly {
-    readonly ask: Evaluate;
-    readonly candidates: ReadonlyMap<unknown, readonly Candidate[]>;
-  }[];
+  readonly lookups: readonly Lookup<Candidate>[];
 }
 
-const indexedFrom = 4;
 const msPerSecond = 1000;
 
 export class RouteTable {
@@ -64,7 +61,7 @@ export class RouteTable {
         sink: sinks.indexOf(sink),
         rank: ranks[at] as number,
         holds: condition === undefined ? undefined : compileCondition(condition, this.#shared),
-        needs: condition === undefined ? undefined : requiredValue(condition.root),
+        condition: condition?.root,
       };
       return { ...route, candidate };
     });
@@ -81,10 +78,7 @@ export class RouteTable {
     if (selection.fixed !== undefined) return selection.fixed;
     this.#view.look(message);
     for (const candidate of selection.always) this.#consider(candidate);
-    for (const { ask, candidates } of selection.byValue) {
-      const able = candidates.get(ask(this.#view));
-      if (able !== undefined) for (const candidate of able) this.#consider(candidate);
-    }
+    for (const lookup of selection.lookups) lookup(this.#view, this.#considerOne);
     this.#view.look(undefined);
     return this.#takeBest();
   }
@@ -94,6 +88,8 @@ export class RouteTable {
     const { fixed } = this.#selectionOf(source);
     return fixed === undefined || fixed.length > 0;
   }
+
+  readonly #considerOne = (candidate: Candidate): void => this.#consider(candidate);
 
   #consider(candidate: Candidate): void {
     const best = this.#best[candidate.sink];
@@ -129,45 +125,16 @@ export class RouteTable {
     const able = withoutLosers(matching);
     if (able.every(({ holds }) => holds === undefined)) {
       const inOrder = [...able].sort((a, b) => a.sink - b.sink);
-      return { fixed: inOrder.map(({ target }) => target), always: [], byValue: [] };
+      return { fixed: inOrder.map(({ target }) => target), always: [], lookups: [] };
     }
-    const groups = new Map<string, (Candidate & { readonly needs: RequiredValue })[]>();
-    for (const candidate of able) {
-      if (!hasNeeds(candidate)) continue;
-      const group = groups.get(candidate.needs.key);
-      if (group === undefined) groups.set(candidate.needs.key, [candidate]);
-      else group.push(candidate);
-    }
-    const indexed = [...groups.values()].filter(({ length }) => length >= indexedFrom);
-    const isIndexed = new Set<Candidate>(indexed.flat());
-    return {
-      fixed: undefined,
-      // The ones that decide first come first: what loses anyway is then not evaluated.
-      always: able.filter((candidate) => !isIndexed.has(candidate)).sort((a, b) => a.rank - b.rank),
-      byValue: indexed.map((group) => {
-        const reference = (group[0] as (typeof group)[number]).needs.reference;
-        return { ask: compileNode(reference, this.#shared), candidates: byNeededValue(group) };
-      }),
-    };
+    const { lookups, rest } = indexCandidates(
+      able,
+      ({ condition }) => condition,
+      (node) => compileNode(node, this.#shared),
+    );
+    // The ones that decide first come first: what loses anyway is then not evaluated.
+    return { fixed: undefined, always: [...rest].sort((a, b) => a.rank - b.rank), lookups };
   }
-}
-
-function hasNeeds(candidate: Candidate): candidate is Candidate & { readonly needs: RequiredValue } {
-  return candidate.needs !== undefined;
-}
-
-function byNeededValue(
-  group: readonly (Candidate & { readonly needs: RequiredValue })[],
-): ReadonlyMap<unknown, readonly Candidate[]> {
-  const byValue = new Map<unknown, Candidate[]>();
-  for (const candidate of group) {
-    for (const value of candidate.needs.values) {
-      const same = byValue.get(value);
-      if (same === undefined) byValue.set(value, [candidate]);
-      else same.push(candidate);
-    }
-  }
-  return byValue;
 }
 
 /** Without the candidates that come after one to the same sink that always holds. */

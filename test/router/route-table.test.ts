@@ -134,6 +134,76 @@ t.test('conditions that need a value of one property are found by it', async (t)
   t.equal(given('every', '4').length, 40);
 });
 
+t.test('bounds of one number are found by it, on either side and whatever the body holds', async (t) => {
+  const routes = (condition: (at: number) => string): readonly RouteSpec[] =>
+    Array.from({ length: 40 }, (_, at) => ({
+      name: `r${at}`,
+      text: `FROM /messages/* WHERE ${condition(at)} ${into(`i${at}`)}`,
+    }));
+  const above = tableOf(
+    t,
+    routes((at) => `$body.t > ${at} AND is_defined($messageId) = false`),
+  );
+  const least = tableOf(
+    t,
+    routes((at) => `${at} <= as_number(x)`),
+  );
+  const below = tableOf(
+    t,
+    routes((at) => `as_number(x) < ${at - 20}`),
+  );
+  const most = tableOf(
+    t,
+    routes((at) => `${at} >= $body.t`),
+  );
+  const count = (table: RouteTable, over: Partial<Message>) => table.targetsOf(message(over)).length;
+  const body = (value: unknown) => ({ body: Buffer.from(JSON.stringify({ t: value })) });
+  t.equal(count(above, body(21)), 21);
+  t.equal(count(above, body(-1)), 0);
+  t.equal(count(above, body('text')), 40, 'text is greater than every number');
+  t.equal(count(above, { body: Buffer.from('{}') }), 40, 'so is null');
+  t.equal(count(above, body(true)), 0);
+  t.equal(count(above, body({})), 0);
+  t.equal(count(most, body(true)), 40, 'true is smaller than every number');
+  t.equal(count(most, body(10)), 30);
+  t.equal(count(least, { properties: { x: '21' } }), 22);
+  t.equal(count(below, { properties: { x: '-5' } }), 24);
+  t.equal(count(below, { properties: { x: 'none' } }), 0);
+  t.equal(count(least, {}), 0);
+});
+
+t.test('a thousand routes look at a message no more often than ten', async (t) => {
+  const shapes: readonly ((at: number) => string)[] = [
+    (at) => `FROM /messages/modules/m${at}/* WHERE x = 'y' ${into(`i${at}`)}`,
+    (at) => `FROM /messages/* WHERE kind = 'k${at}' ${into(`i${at}`)}`,
+    (at) => `FROM /messages/* WHERE as_number(x) > 3 AND $messageId = 'm${at}' ${into(`i${at}`)}`,
+    (at) => `FROM /messages/* WHERE as_number(x) > ${100 + at} ${into(`i${at}`)}`,
+    (at) => `FROM /messages/* WHERE $body.t < ${-at} ${into(`i${at}`)}`,
+  ];
+  for (const shape of shapes) {
+    const looks = [10, 1000].map((size) => {
+      const table = tableOf(t, [
+        ...Array.from({ length: size - 1 }, (_, at) => ({ name: `r${at}`, text: shape(at) })),
+        { name: 'up', text: "FROM /messages/modules/m/* WHERE kind = 'alarm' INTO $upstream" },
+      ]);
+      let count = 0;
+      const watched = (values: Record<string, string>) =>
+        new Proxy(values, {
+          get: (target, name: string) => {
+            count += 1;
+            return target[name];
+          },
+        });
+      const json = { messageId: '1', contentType: 'application/json', contentEncoding: 'utf-8' };
+      const one = message({ properties: watched({ kind: 'alarm', x: '21' }), system: watched(json) });
+      t.same(queues(table.targetsOf(one)), ['$upstream']);
+      return count;
+    });
+    t.equal(looks[1], looks[0], shape(0));
+    t.ok((looks[0] ?? 0) > 0);
+  }
+});
+
 t.test('drawn sets of routes give each message what asking every route by itself does', async (t) => {
   let given = 0;
   for (let seed = 1; seed <= 400; seed++) {
@@ -157,10 +227,12 @@ t.test('drawn sets of routes give each message what asking every route by itself
 
 function drawRoutes(draw: Draw): readonly RouteSpec[] {
   const sources = ['/messages/*', '/messages/modules/m/*', '/messages/modules/m/outputs/a', '/messages/modules/n/*'];
-  return Array.from({ length: 2 + draw.below(12) }, (_, at) => {
+  return Array.from({ length: 2 + draw.below(24) }, (_, at) => {
     const equal = `${draw.of(['key1', '$messageId', '$body.t', '$body.text'])} = ${draw.of(["'a'", "'value1'"])}`;
     const drawn = written(drawCondition(draw, 2));
-    const condition = draw.of([undefined, equal, equal, `${equal} AND (${drawn})`, drawn]);
+    const bound = `${draw.of(['as_number(key1)', '$body.t', '$body.inner.deep.t'])} ${draw.of(['<', '<=', '>', '>='])} ${draw.of(['-1', '2', '20'])}`;
+    const turned = `${draw.of(['2', '3'])} ${draw.of(['<', '>='])} $body.inner.deep.t AND (${drawn})`;
+    const condition = draw.of([undefined, equal, equal, bound, bound, turned, `${equal} AND (${drawn})`, drawn]);
     const sink = draw.of(['INTO $upstream', into('a'), into('b'), into('c')]);
     return {
       name: `r${at}`,
