@@ -8,7 +8,7 @@
 // per stream in the same transaction as the message and ignores what is not higher, so a repetition after a
 // lost acknowledgement never becomes a second message. Senders that give no hop get MQTT's at-least-once.
 
-import type { Identity } from './address.ts';
+import { type Identity, identityKey } from './address.ts';
 
 export interface StreamPosition {
   /** Unique to one life of one sender's outgoing queue, ≤ 64 characters of [A-Za-z0-9._-]. */
@@ -34,6 +34,21 @@ export interface Message {
   /** Wall time at which this node accepted the message, milliseconds since 1970 UTC. */
   readonly enqueuedMs: number;
   readonly hop?: StreamPosition | undefined;
+  /** Id of the gateway's device that sent it for its sender; absent: the sender's own device did. `hop` is of its stream. */
+  readonly carrier?: string | undefined;
+}
+
+/** Whose message it was that a gateway sent for a device which is not behind it. */
+const takenOverProperty = 'weir-sender';
+
+/**
+ * The message as the gateway's own. A gateway may hold messages of a device that was behind it and is so no more: they were
+ * acknowledged to the device, so they must not be lost, nor block what waits behind them; and nobody speaks in the name
+ * of a device that is not behind him.
+ */
+export function takenOver(message: Message, gateway: Identity): Message {
+  const properties = { ...message.properties, [takenOverProperty]: identityKey(message.sender) };
+  return { ...message, sender: gateway, properties };
 }
 
 /**

@@ -24,7 +24,7 @@ import { type Identity, identityKey, sameIdentity } from '../../model/address.ts
 import { assertNever } from '../../model/assert-never.ts';
 import { errorCode, errorMessage, WeirError } from '../../model/errors.ts';
 import type { JsonObject } from '../../model/json.ts';
-import type { Message } from '../../model/message.ts';
+import { type Message, takenOver } from '../../model/message.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Counter, Metrics } from '../../platform/metrics.ts';
@@ -74,8 +74,6 @@ export interface IotHubFrontPorts {
 
 const hexadecimal = 16;
 const statusOk = 200;
-/** Whose message it was that a gateway sent for a device which is not behind it. */
-const takenOverProperty = 'weir-sender';
 /** Stands for any request of its kind when the question is whether a client has subscribed. */
 const anyRid = '0';
 const anyDesiredPatch = desiredPatchTopic(0);
@@ -341,11 +339,12 @@ export class IotHubFront implements TopicProtocol {
     if (publish.payload.length > messageBytesMax)
       throw tooLargeError('The message', publish.payload.length, messageBytesMax);
     const message = readTelemetry(publish, { sender, bag }, this.#clock.wallMs());
-    await this.#backend.telemetry(isOwn ? message : this.#takenOver(speaker, message));
+    const carried = sender.deviceId === speaker.identity.deviceId ? {} : { carrier: speaker.identity.deviceId };
+    await this.#backend.telemetry({ ...(isOwn ? message : this.#takeOver(speaker, message)), ...carried });
     this.#accepted.add();
   }
 
-  #takenOver(speaker: Speaker, message: Message): Message {
+  #takeOver(speaker: Speaker, message: Message): Message {
     const sender = identityKey(message.sender);
     this.#metrics.counter('weir_iothub_telemetry_taken_over').add();
     if (speaker.isNewStranger(sender))
@@ -354,11 +353,7 @@ export class IotHubFront implements TopicProtocol {
         sender,
         mend: `weir hub device set-parent ${message.sender.deviceId} ${speaker.identity.deviceId}`,
       });
-    return {
-      ...message,
-      sender: speaker.identity,
-      properties: { ...message.properties, [takenOverProperty]: sender },
-    };
+    return takenOver(message, speaker.identity);
   }
 
   async #answerScope(speaker: Speaker, { rid, after }: ScopeRequest): Promise<void> {

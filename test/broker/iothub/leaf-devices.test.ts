@@ -103,8 +103,13 @@ t.test('what a gateway has for a device that left is kept as its own, and told i
   await publish(gateway, 'devices/leaf/modules/m/messages/events/', 'left');
   await publish(gateway, 'devices/leaf/messages/events/', 'left');
   t.match(backend.messages, [
-    { sender: { deviceId: 'leaf' }, properties: { a: 'b' } },
-    { sender: edgeHub, properties: { a: 'b', 'weir-sender': 'leaf' }, hop: { stream: 's', sequence: 9 } },
+    { sender: { deviceId: 'leaf' }, properties: { a: 'b' }, carrier: 'gw' },
+    {
+      sender: edgeHub,
+      properties: { a: 'b', 'weir-sender': 'leaf' },
+      hop: { stream: 's', sequence: 9 },
+      carrier: 'gw',
+    },
     { sender: edgeHub, properties: { 'weir-sender': 'leaf/m' } },
     { sender: edgeHub, properties: { 'weir-sender': 'leaf' } },
   ]);
