@@ -25,6 +25,7 @@ socket.on('close', () => process.exit(0));
 tell({ event: 'hello', name: env.PUPPET_NAME });
 
 let client;
+let twin;
 const held = [];
 
 async function create() {
@@ -78,6 +79,23 @@ const commands = {
   },
   async invoke({ device, module, params }) {
     return module === undefined ? client.invokeMethod(device, params) : client.invokeMethod(device, module, params);
+  },
+  async twin() {
+    twin = await client.getTwin();
+    return twin.properties;
+  },
+  /** Each change is told as the client tells it; the client begins with what is there. */
+  async onDesired() {
+    twin.on('properties.desired', (patch) => tell({ event: 'desired', patch }));
+  },
+  /** What the client believes to be desired. */
+  async desired() {
+    return twin.properties.desired;
+  },
+  async report({ patch }) {
+    await new Promise((resolve, reject) => {
+      twin.properties.reported.update(patch, (error) => (error ? reject(error) : resolve()));
+    });
   },
   async close() {
     await client.close();
