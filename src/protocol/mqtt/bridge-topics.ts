@@ -40,7 +40,8 @@ export function remoteTopics(rules: readonly TopicRule[], topic: string): readon
   if (isOwn(topic)) return [];
   const found = new Set<string>();
   for (const rule of rules) {
-    if (!isOut(rule) || !topicMatches(localFilter(rule), topic)) continue;
+    // `hall/#` matches `hall`, too, which has no name behind the prefix `hall/`.
+    if (!isOut(rule) || !topic.startsWith(rule.inPrefix) || !topicMatches(localFilter(rule), topic)) continue;
     const name = rule.outPrefix + topic.slice(rule.inPrefix.length);
     if (isValidTopicName(name)) found.add(name);
   }
@@ -51,7 +52,7 @@ export function remoteTopics(rules: readonly TopicRule[], topic: string): readon
 export function localTopics(rules: readonly TopicRule[], topic: string): readonly string[] {
   const found = new Set<string>();
   for (const rule of rules) {
-    if (!isIn(rule) || !topicMatches(remoteFilter(rule), topic)) continue;
+    if (!isIn(rule) || !topic.startsWith(rule.outPrefix) || !topicMatches(remoteFilter(rule), topic)) continue;
     const name = rule.inPrefix + topic.slice(rule.outPrefix.length);
     if (isValidTopicName(name) && !isOwn(name)) found.add(name);
   }
