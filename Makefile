@@ -29,7 +29,7 @@ export $(foreach target,$(TARGETS),NODE_ARCHIVE_$(target) NODE_ARCHIVE_$(target)
 CFLAGS_C := -std=c11 -Os -Wall -Wextra -Werror
 
 .PHONY: help setup build $(TARGETS:%=build-%) dev check format sim sim-long test test-unit test-e2e test-board \
-	ledger demo footprint conformance fuzz power-cut crash bench bench-broker bench-store bench-router clean distclean
+	ledger demo footprint conformance fuzz power-cut crash big-backlog bench bench-broker bench-store bench-router clean distclean
 
 help: ## print this list
 	@echo "weir: make TARGET, where TARGET is one of"
@@ -109,6 +109,12 @@ power-cut: dev ## the store on disks as a power cut leaves them: CASES=10000, SE
 crash: ROUNDS := $(if $(ROUNDS),$(ROUNDS),100)
 crash: dev ## the store killed at drawn system calls: ROUNDS=100 chains of 25 lives
 	@CRASH_SEEDS=$(shell seq -s , 1 $(ROUNDS)) node native/check/run-tests.mjs test/crash/store.test.ts
+
+# A small one is part of make test.
+big-backlog: MIB := $(if $(MIB),$(MIB),1024)
+big-backlog: build-x64 dev ## a gigabyte that waited for the hub arrives: MIB=1024; needs three times that in TMPDIR
+	@BIG_BACKLOG_MIB=$(MIB) node native/check/run-tests.mjs test/e2e/big-backlog.test.ts
+	@sed -n -e 's/^.*# Subtest: \(a backlog of.*\)/\1:/p' -e 's/^ *# \([0-9]* MiB wait\|found again.*\|drained in.*\)/  \1/p' $(OUT)/log/tests.tap
 
 # A run is a function of its seed; some hundred are part of make test. test/sim/seeds.ts keeps those that found something.
 sim: setup ## one run of the simulated data path with its story: SEED=n

@@ -34,9 +34,12 @@ import { type Entropy, systemEntropy } from './platform/entropy.ts';
 import { type Http, systemHttp } from './platform/http.ts';
 import { createLog, type Log, type LogLevel } from './platform/log.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
+import { buildInfo } from './platform/native.ts';
 import { type Listener, type Network, systemNetwork, type TlsContext } from './platform/net.ts';
 import { type Sqlite, systemSqlite } from './platform/sqlite.ts';
 import { tlsContext } from './platform/tls.ts';
+import { WallKeeper } from './platform/wall-keeper.ts';
+import { systemWitnesses } from './platform/wall-witnesses.ts';
 
 export interface HubOptions {
   readonly dataDir: string;
@@ -74,6 +77,8 @@ export interface RunningHub {
 
 interface Ground {
   readonly clock: Clock;
+  /** Behind `clock`: notes the last good time when it is closed. */
+  readonly wall: WallKeeper;
   readonly entropy: Entropy;
   readonly disk: Disk;
   readonly network: Network;
@@ -100,11 +105,15 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
 }
 
 function openGround(options: HubOptions): Ground {
-  const clock = systemClock();
+  const disk = systemDisk();
+  const builtMs = Date.parse(buildInfo().builtAt);
+  const wall = new WallKeeper({ machine: systemClock(), disk, witnesses: systemWitnesses() }, { builtMs });
+  const clock = systemClock(wall);
   return {
     clock,
+    wall,
     entropy: systemEntropy(),
-    disk: systemDisk(),
+    disk,
     network: systemNetwork(),
     http: systemHttp(),
     sqlite: systemSqlite(),
@@ -129,9 +138,11 @@ class CloudHub {
   }
 
   async start(): Promise<RunningHub> {
-    const { disk, log } = this.#ground;
+    const { disk, log, wall } = this.#ground;
     const { dataDir, runDir, hostnames } = this.#options;
     await disk.makeDirectory('hub:data', dataDir, privateMode).catch(unusable(dataDir));
+    await wall.start(join(dataDir, 'clock.stamp'), log.child('clock'));
+    this.#closing.push(() => wall.close());
     await disk.makeDirectory('hub:run', runDir, passableMode).catch(unusable(runDir));
     const state = this.openState();
     const trust = await this.openTrust();

@@ -29,6 +29,8 @@ import {
 import { systemPeerCredentials } from './platform/peer-credentials.ts';
 import { startThread } from './platform/thread.ts';
 import { tlsContext } from './platform/tls.ts';
+import { WallKeeper } from './platform/wall-keeper.ts';
+import { systemWitnesses } from './platform/wall-witnesses.ts';
 import { Store } from './store/index.ts';
 
 export interface StandaloneOptions {
@@ -52,6 +54,8 @@ export interface RunningBroker {
 interface Ground {
   readonly config: BrokerConfig;
   readonly clock: Clock;
+  /** Behind `clock`; knows the last good time where there is a directory to note it in. */
+  readonly wall: WallKeeper;
   readonly entropy: Entropy;
   readonly disk: Disk;
   readonly network: Network;
@@ -82,8 +86,10 @@ export async function startBroker(options: StandaloneOptions): Promise<RunningBr
 }
 
 async function openGround({ configPath, options, writeLog }: StandaloneOptions): Promise<Ground> {
-  const clock = systemClock();
   const disk = systemDisk();
+  const builtMs = Date.parse(buildInfo().builtAt);
+  const wall = new WallKeeper({ machine: systemClock(), disk, witnesses: systemWitnesses() }, { builtMs });
+  const clock = systemClock(wall);
   const config = await loadBrokerConfig({
     configPath,
     options,
@@ -93,6 +99,7 @@ async function openGround({ configPath, options, writeLog }: StandaloneOptions):
   return {
     config,
     clock,
+    wall,
     entropy: systemEntropy(),
     disk,
     network: systemNetwork({ peerCredentials: systemPeerCredentials() }),
@@ -180,10 +187,12 @@ class StandaloneBroker {
   }
 
   async #openStore(): Promise<Store | undefined> {
-    const { config, clock, disk, log, metrics } = this.#ground;
+    const { config, clock, wall, disk, log, metrics } = this.#ground;
     const { dataDir, quotaBytes } = config;
     if (dataDir === undefined) return undefined;
     await disk.makeDirectory('broker:data', dataDir, privateMode).catch(unusable(dataDir));
+    await wall.start(join(dataDir, 'clock.stamp'), log.child('clock'));
+    this.#closing.push(() => wall.close());
     const store = new Store(
       { startThread: () => startThread(storeThreadSource(), undefined), clock, log: log.child('store'), metrics },
       { path: join(dataDir, 'broker.db'), quarantine: join(dataDir, 'quarantine'), quotaBytes },

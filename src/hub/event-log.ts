@@ -125,8 +125,9 @@ export class EventLog {
     for (const wake of [...this.#followers]) wake();
   }
 
-  /** Drops events over the age limit, a bounded number; true when there may be more. */
+  /** Drops events over the age limit, a bounded number; true when there may be more. None by a clock that nobody vouches for. */
   dropExpired(): boolean {
+    if (!this.#clock.wallTrusted()) return false;
     const before = this.#clock.wallMs() - this.#options.retentionMs;
     return this.#database.transaction(() => {
       // Only the front of the log goes: an offset older than a younger one stays until that one goes too.

@@ -114,6 +114,18 @@ t.test('over the age limit the oldest go, and only those', async (t) => {
   hub.database.close();
 });
 
+t.test('by a clock that nobody vouches for nothing is too old', async (t) => {
+  const hub = hubState(t.testdir(), { ...roomyRetention, retentionMs: 1000 });
+  appendAll(hub, [sample('old', { enqueuedMs: hub.clock.wallMs() - 1001 })]);
+  hub.clock.trustWall(false);
+  t.equal(hub.eventLog.dropExpired(), false);
+  t.same(readAll(hub), ['old']);
+  hub.clock.trustWall(true);
+  hub.eventLog.dropExpired();
+  t.same(readAll(hub), []);
+  hub.database.close();
+});
+
 t.test('offsets are not used again after everything was dropped and the hub restarted', async (t) => {
   const directory = t.testdir();
   const first = hubState(directory, { ...roomyRetention, retentionMs: 1000 });

@@ -2,7 +2,7 @@
 //
 // Built on the real module host. `LEDGER_FILE` gets a line `batchId sequence` per acknowledgement, appended before
 // the next one is looked at; the test compares the file with the hub's log. `LEDGER_EVERY_MS` is the pace, and
-// `LEDGER_BYTES` pads each message.
+// `LEDGER_BYTES` pads each message, and after `LEDGER_COUNT` of them it sends no more.
 
 import { appendFileSync } from 'node:fs';
 import { defineModule } from '../../../src/modules/contract.ts';
@@ -10,6 +10,7 @@ import { runModule } from './host-process.ts';
 
 const file = process.env['LEDGER_FILE'] ?? '';
 const everyMs = Number(process.env['LEDGER_EVERY_MS'] ?? 20);
+const countMax = Number(process.env['LEDGER_COUNT'] ?? Number.POSITIVE_INFINITY);
 const padding = 'x'.repeat(Number(process.env['LEDGER_BYTES'] ?? 0));
 
 const ledger = defineModule({
@@ -19,6 +20,7 @@ const ledger = defineModule({
     const life = context.entropy.uuid();
     let number = 0;
     const send = (): void => {
+      if (number >= countMax) return;
       number += 1;
       const mine = number;
       void context
