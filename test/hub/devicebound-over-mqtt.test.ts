@@ -1,6 +1,5 @@
 // Cloud-to-device messages over real MQTT to a hub: what is not acknowledged comes again, once for each connection.
 
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,7 +62,7 @@ async function stage(t: Test) {
       if (takes) done();
     };
     // A session that is there gets what waits before anybody subscribes.
-    await once(client, 'connect');
+    await new Promise<void>((resolve) => client.once('connect', () => resolve()));
     await client.subscribeAsync('devices/plc/messages/devicebound/#', { qos: 1 });
     const have = async (count: number): Promise<readonly string[]> => {
       while (got.length < count) {

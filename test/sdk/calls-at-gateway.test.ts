@@ -51,6 +51,7 @@ t.test('methods and messages find modules and leaf devices, also while the hub i
     t.strictSame(JSON.parse(toModule), { status: 201, payload: { echo: [1] } });
     const toLeaf = await hub('method', 'invoke', 'leaf', 'echo', '--connect-timeout', '30', '--json');
     t.strictSame(JSON.parse(toLeaf), { status: 202, payload: { echo: null } });
+    t.match(await hub('method', 'invoke', `${gateway}/$edgeAgent`, 'ping'), /^Status 200/);
     const absent = await world.run('hub', 'method', 'invoke', `${gateway}/asker`, 'echo', ...world.hubDirs);
     t.match(absent, { code: 1, stderr: /IOTHUB_NOT_LISTENING/ }, 'it has not subscribed to methods');
     const mute = await world.run(
