@@ -37,6 +37,7 @@ export type ConnectVerdict =
 
 /** The hub, as far as it tells this gateway of the devices behind it. */
 export interface ScopeSource {
+  readonly connected: boolean;
   /** One page as JSON text (hub/scope.ts); rejects when the hub is away. */
   scopePage(after: string | undefined): Promise<Buffer>;
 }

@@ -67,7 +67,7 @@ export class ScopeSync {
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
-    for (const done of [...this.#waiting]) done();
+    this.#release();
     await this.#reading;
   }
 
@@ -76,7 +76,7 @@ export class ScopeSync {
   }
 
   #schedule(delayMs: number): void {
-    if (this.#isSettled() || this.#hasFailed) for (const done of [...this.#waiting]) done();
+    if (this.#isSettled() || this.#hasFailed) this.#release();
     if (this.#isSettled() || this.#reading !== undefined || this.#timer !== undefined) return;
     const { clock } = this.#ports;
     const pauseMs = this.#lastMs === undefined ? 0 : this.#lastMs + scopeSyncMsMin - clock.monotonicMs();
@@ -84,14 +84,15 @@ export class ScopeSync {
       this.#timer = undefined;
       this.#reading = this.#read().then((retryMs) => {
         this.#reading = undefined;
-        this.#schedule(retryMs);
+        if (retryMs !== undefined) this.#schedule(retryMs);
+        else this.#release();
       });
     });
   }
 
-  /** How long to wait before the next reading, should one be due. */
-  async #read(): Promise<number> {
-    const { cache, clock, log } = this.#ports;
+  /** How long to wait before the next reading, should one be due; undefined: until the hub tells again. */
+  async #read(): Promise<number | undefined> {
+    const { cache, source, clock, log } = this.#ports;
     this.#lastMs = clock.monotonicMs();
     const wanted = this.#wanted;
     try {
@@ -103,6 +104,7 @@ export class ScopeSync {
       return 0;
     } catch (error) {
       this.#hasFailed = this.#wanted === wanted;
+      if (this.#hasFailed && !source.connected) return undefined;
       log.warn('the devices behind this gateway could not be read from the hub; those known before stay so', {
         reason: errorMessage(error),
       });
@@ -130,5 +132,10 @@ export class ScopeSync {
       after = page.continuationLink;
     } while (after !== undefined);
     return pages;
+  }
+
+  /** Whoever waits is judged by what is known. */
+  #release(): void {
+    for (const done of [...this.#waiting]) done();
   }
 }

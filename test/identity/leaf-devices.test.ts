@@ -62,6 +62,7 @@ interface Page {
 class FakeHub {
   pages: readonly Page[] = [];
   away = false;
+  connected = true;
   asked = 0;
 
   scopePage(after: string | undefined): Promise<Buffer> {
@@ -406,4 +407,25 @@ t.test('news that come while the scope is read are not forgotten', async (t) => 
   t.ok(leafs.has(cam));
   await clock.advance(scopeRetryMs);
   t.equal(answers.length, 2);
+});
+
+t.test('while the link is down nothing is asked: the hub tells when it is back', async (t) => {
+  const { hub, leafs, clock, tell, lines } = await setUp(t);
+  await tell({ version: 'v1', devices: [leafRow] });
+  hub.away = true;
+  hub.connected = false;
+  const before = hub.asked;
+  lines.length = 0;
+  leafs.changed('v2');
+  await clock.advance(scopeSyncMsMin);
+  await until(() => hub.asked === before + 1);
+  await clock.advance(scopeRetryMs * 5);
+  await turns();
+  t.equal(hub.asked, before + 1);
+  t.same(lines, []);
+  t.match(await leafs.authenticate(cam, claim(cam, keyA, clock)), { admitted: false }, 'nobody waits for it');
+  hub.away = false;
+  hub.connected = true;
+  await tell({ version: 'v2', devices: [camRow] });
+  t.ok(leafs.has(cam));
 });
