@@ -214,6 +214,32 @@ t.test('devices behind a gateway', { skip }, async (t) => {
       ),
     );
   });
+
+  await t.test('what a device left behind when it was deleted is not lost, and blocks nobody', async (t) => {
+    await open('ws', { transport: 'mqtt-ws' });
+    world.line.cut();
+    await leafs.do('send', { client: 'ws', count: 2 });
+    await leafs.do('send', { client: 'busy', count: 1 });
+    const sent = await leafs.do('stopSending', { client: 'busy' });
+    await hub('device', 'delete', 'ws');
+    world.line.mend();
+    const events = await world.eventually('the last message of another device', async () => {
+      const found = await world.events();
+      return numbersOf(found, 'busy').at(-1) === sent ? found : undefined;
+    });
+    const left = events.filter(({ properties }) => properties['weir-sender'] === 'ws');
+    t.match(left, [
+      { deviceId: world.deviceId, moduleId: '$edgeHub' },
+      { deviceId: world.deviceId, moduleId: '$edgeHub' },
+    ]);
+    t.equal(left.length, 2);
+    await world.eventually('it is a stranger now', () =>
+      leafs.do('open', { client: 'x', connection: connections.get('ws'), ca }).then(
+        () => undefined,
+        () => true,
+      ),
+    );
+  });
 });
 
 /** The gateway's trust bundle gets one more authority. */
