@@ -74,12 +74,13 @@ export function parseRouting(desired: JsonObject): ParsedRouting {
       ],
     };
   }
-  const routes = desired['routes'] ?? {};
+  const isFirst = schema.startsWith('1.0');
+  const routes = desired['routes'] ?? (isFirst ? {} : undefined);
   if (!isJsonObject(routes))
     return {
       ok: false,
       status: deploymentStatus.malformed,
-      problems: [{ path: 'routes', message: 'an object with one member a route is expected' }],
+      problems: [{ path: 'routes', message: 'an object with one member a route is expected; {} means no route' }],
     };
   const problems: Problem[] = [];
   const orders: RouteOrder[] = [];
@@ -111,6 +112,8 @@ function parseRoute({ name, value, schema, problems }: RouteParsing): RouteOrder
       return schema.startsWith('1.0') ? undefined : complain('a route must not be empty; remove it instead');
     return { name, text: value };
   }
+  if (isJsonObject(value) && schema.startsWith('1.0'))
+    return complain('routes as objects need schemaVersion "1.1" or later; write it as text');
   if (!isJsonObject(value) || typeof value['route'] !== 'string')
     return complain('write the route as text, or as { "route": "…", "priority": 0–9, "timeToLiveSecs": … }');
   const { priority, timeToLiveSecs } = value;

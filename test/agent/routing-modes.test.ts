@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { Clients } from '../../src/agent/clients.ts';
-import { Routing } from '../../src/agent/routing.ts';
+import { parseRouting, Routing } from '../../src/agent/routing.ts';
 import type { JsonObject } from '../../src/model/json.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import { Router } from '../../src/router/index.ts';
@@ -98,4 +98,25 @@ t.test('strict: one bad route refuses all, and the last good ones stay, over a r
   t.match(await later.deploy({ good }), { code: 200 });
   t.same(later.router.queues(), ['$upstream']);
   await later.routing.close();
+});
+
+t.test('the schema says what a routes section may be', async (t) => {
+  const up = 'FROM /* INTO $upstream';
+  t.match(parseRouting({ schemaVersion: '1.1' }), { ok: false, status: 400, problems: [{ path: 'routes' }] });
+  t.match(parseRouting({ schemaVersion: '1.1', routes: {} }), { ok: true, routes: [] });
+  t.match(parseRouting({ schemaVersion: '1.0' }), { ok: true, routes: [] });
+  t.match(parseRouting({ schemaVersion: '1.0', routes: { up: { route: up }, empty: ' ' } }), {
+    ok: true,
+    routes: [],
+    problems: [{ path: 'routes.up', message: /1\.1/ }],
+  });
+  t.match(parseRouting({ schemaVersion: '1.2', routes: { up, empty: '', none: null } }), {
+    ok: true,
+    routes: [{ name: 'up', text: up }],
+    problems: [{ path: 'routes.empty' }, { path: 'routes.none' }],
+  });
+  for (const schemaVersion of ['1', '0.1', '2.0', '2.0.1', 1.1, null])
+    t.match(parseRouting({ schemaVersion, routes: { up } }), { ok: false, status: 400 }, String(schemaVersion));
+  for (const schemaVersion of ['1.0', '1.1', '1.1.0', '1.2', '1.3'])
+    t.match(parseRouting({ schemaVersion, routes: { up } }), { ok: true }, schemaVersion);
 });

@@ -1,5 +1,7 @@
 import t from 'tap';
+import { tryRoutes } from '../../src/router/index.ts';
 import { parseRoute } from '../../src/router/route-parser.ts';
+import { Draw, drawMessage } from './condition/drawn.ts';
 
 const valid: readonly [text: string, sourcePrefix: string, sink: string][] = [
   ['FROM /messages/* INTO $upstream', '/messages/', '$upstream'],
@@ -120,4 +122,31 @@ t.test('hostile routes are refused by their size, quickly', async (t) => {
     t.doesNotThrow(() => parseRoute(`FROM ${sign.repeat(4000)}`));
   }
   t.ok(Number(process.hrtime.bigint() - started) < 2e9, 'all of that within two seconds');
+});
+
+const words =
+  `FROM WHERE INTO SELECT AND OR NOT $upstream BrokeredEndpoint( ) ( { } , ; / * % + - || ?? = != <> < <= > >= @
+  /messages/* "/modules/a/inputs/b" 'text' "open 'open \\ 1 -2 .5 1e9 e5 0xFF true null undefined name $messageId {$messageId}
+  $body.t $body.list[0] $body. $body[ as_number( length( concat( substring( is_null( nope( /* */ \u0000 é 😀`.split(
+    /\s+/,
+  );
+
+t.test('any soup of words is refused at a character of it, or is a route that can be asked', async (t) => {
+  let routes = 0;
+  for (let seed = 1; seed <= 6000; seed++) {
+    const draw = new Draw(seed);
+    const soup = Array.from({ length: 1 + draw.below(12) }, () => draw.of(words)).join(draw.of([' ', ' ', '']));
+    const text = draw.below(3) === 0 ? soup : `FROM /messages/* WHERE ${soup} INTO $upstream`;
+    const parsed = parseRoute(text);
+    const column = parsed.ok ? 1 : parsed.column;
+    if (column < 1 || column > text.length + 1) t.fail(`SEED=${seed}: character ${column} of ${JSON.stringify(text)}`);
+    if (!parsed.ok) continue;
+    routes += 1;
+    const drawn = drawMessage(draw);
+    const message = { ...drawn, sender: { deviceId: 'd' }, body: Buffer.from(drawn.body), enqueuedMs: 0 };
+    const [trial] = tryRoutes([{ name: 'r', text }], message);
+    if (trial === undefined || trial.matches !== (trial.reasons[0]?.startsWith('source matches') ?? false))
+      t.fail(`SEED=${seed}: ${JSON.stringify({ text, trial })}`);
+  }
+  t.ok(routes > 150, `${routes} of them were routes`);
 });
