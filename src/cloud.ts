@@ -24,6 +24,7 @@ import {
   Twins,
 } from './hub/index.ts';
 import { CertificateStore, DeviceKey, verifyToken } from './identity/index.ts';
+import { hubInflightInboundMax } from './limits.ts';
 import { edgeHubId, type Identity, identityKey } from './model/address.ts';
 import { errorMessage, WeirError } from './model/errors.ts';
 import type { Message } from './model/message.ts';
@@ -233,7 +234,10 @@ class CloudHub {
     const authoriser = { mayPublish: () => false, maySubscribe: () => false };
     // Sessions live in memory: they hold IoT Hub's own subscriptions and nothing that waits for a device, and a hub
     // that comes back says in its CONNACK that it has none, upon which a client subscribes anew.
-    const broker = new Broker({ network, clock, log, metrics, authenticator, authoriser, service: front });
+    const broker = new Broker(
+      { network, clock, log, metrics, authenticator, authoriser, service: front },
+      { inflightInboundMax: hubInflightInboundMax },
+    );
     this.#closing.push(() => broker.close());
     twins.onDesired(({ identity, patch, version }) => front.notifyDesired(identity, patch, version));
     registry.onRevoked(

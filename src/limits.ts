@@ -166,6 +166,7 @@ assert(hubCloudMessageBytesMax <= messageBytesMax, 'the broker carries a cloud-t
 assert(hubCloudLifeMs <= hubCloudLifeMsMax, 'the usual life is an allowed one');
 assert(messageBytesMax <= hubCommitBytesMax, 'a commit holds any message');
 assert(hubCommitBytesMax <= hubPendingBytesMax, 'a full commit may wait for its turn');
+assert(upstreamWindowMessages <= hubCommitMessagesMax, 'a gateway that drains has a commit of the hub to itself');
 
 // ── modules ──
 
@@ -287,6 +288,10 @@ export const brokerConnectMsMax = 10_000;
 export const brokerLingerMsMax = 2000;
 /** Publishes of one connection that the topic service has not settled yet; then its socket is not read. */
 export const brokerInflightInboundMax = 128;
+/** The same at the hub: behind a gateway's connection is a site, and each commit of the hub serves what came before it. */
+export const hubInflightInboundMax = 1024;
+/** Bytes of these publishes; one more is always taken. */
+export const brokerInflightInboundBytesMax = 8_388_608;
 /** Messages sent to one client and not acknowledged; further ones queue. 3.1.1 clients cannot name their own number. */
 export const brokerInflightOutboundMax = 128;
 /** QoS 1 and 2 messages queued for one session; the newest is dropped when full. */
@@ -536,8 +541,10 @@ export const routeTextResultCharactersMax = 524_288;
 export const routeSharedValuesMax = 4096;
 /** Message sources whose targets are remembered; when more appear the memory starts anew. */
 export const routedSourcesMax = 1024;
-/** Messages of one batch: what a drain reads, and hands to an endpoint, at a time. */
+/** Messages of one batch: what a drain hands to an endpoint at a time. */
 export const drainBatchMessagesMax = 100;
+/** Messages that a drain reads at a time, and reads ahead, for an endpoint whose window has room for more than a batch. */
+export const drainReadMessagesMax = 512;
 /** Bytes of one such batch; a single larger message still goes. */
 export const drainBatchBytesMax = 262_144;
 /** The same for an endpoint that takes one batch at a time: few, so that a higher priority soon has its turn. */
@@ -565,6 +572,7 @@ export const liveFirstBacklogMessages = 256;
 
 assert(drainWindowBytesMin <= drainWindowBytesStart, 'a window begins within its bounds');
 assert(drainSerialBatchMessagesMax <= drainBatchMessagesMax, 'a short batch is a batch');
+assert(drainBatchMessagesMax <= drainReadMessagesMax, 'a read is a batch at least');
 
 // ── workload ──
 

@@ -1,4 +1,5 @@
-// The broker's bounds as one value: the ceilings of limits.ts, which a root or a test may lower.
+// The broker's bounds as one value: the ceilings of limits.ts, which a root or a test may lower. One of them is lower
+// by itself: how many publishes of a connection are unsettled, which the hub's root raises to the ceiling.
 
 import {
   brokerConnectionsMax,
@@ -16,6 +17,7 @@ import {
   brokerStalledMsMax,
   brokerSubscriptionsMax,
   brokerSubscriptionsPerSessionMax,
+  hubInflightInboundMax,
 } from '../limits.ts';
 
 /** Units and policies are described at the names' ceilings in limits.ts. */
@@ -41,7 +43,7 @@ const ceilings: BrokerLimits = {
   connectionsMax: brokerConnectionsMax,
   sessionsAwayMax: brokerSessionsAwayMax,
   connectMsMax: brokerConnectMsMax,
-  inflightInboundMax: brokerInflightInboundMax,
+  inflightInboundMax: hubInflightInboundMax,
   inflightOutboundMax: brokerInflightOutboundMax,
   queueMessagesMax: brokerQueueMessagesMax,
   queueBytesMax: brokerQueueBytesMax,
@@ -55,11 +57,11 @@ const ceilings: BrokerLimits = {
   stalledMsMax: brokerStalledMsMax,
 };
 
-/** `lowered` where it is lower than the ceiling, else the ceiling. */
+/** `lowered` where it is lower than the ceiling, else the ceiling; of inflightInboundMax brokerInflightInboundMax if not named. */
 export function brokerLimits(lowered: Partial<BrokerLimits> = {}): BrokerLimits {
-  const limits: Record<keyof BrokerLimits, number> = { ...ceilings };
+  const limits: Record<keyof BrokerLimits, number> = { ...ceilings, inflightInboundMax: brokerInflightInboundMax };
   for (const name of Object.keys(ceilings) as (keyof BrokerLimits)[]) {
-    limits[name] = Math.min(ceilings[name], lowered[name] ?? ceilings[name]);
+    limits[name] = Math.min(ceilings[name], lowered[name] ?? limits[name]);
   }
   return limits;
 }

@@ -11,13 +11,19 @@
 // Invariants
 //   Acknowledgements leave in the order of arrival [MQTT-4.6.0-2], whatever is settled first.
 //   At most inflightInboundMax publishes are unsettled: a 3.x client is not read beyond, a 5.0 client was told the
-//   number as our receive maximum and is disconnected when it exceeds it [MQTT-3.3.4-9].
+//   number as our receive maximum and is disconnected when it exceeds it [MQTT-3.3.4-9]. Nobody is read while they
+//   have more than brokerInflightInboundBytesMax.
 //   A QoS 2 packet id is remembered from PUBLISH to PUBREL: a repetition is acknowledged, never passed on.
 //   What was authorised for a topic holds for the next packets of the same topic, which are recognised by bytes,
 //   until the authoriser says that its rules changed.
 
 import { Buffer } from 'node:buffer';
-import { brokerAcksWaitingMax, brokerTopicAliasesMax, messageBytesMax } from '../limits.ts';
+import {
+  brokerAcksWaitingMax,
+  brokerInflightInboundBytesMax,
+  brokerTopicAliasesMax,
+  messageBytesMax,
+} from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import { ackBytes } from '../protocol/mqtt/ack.ts';
 import { AckOrder, type AckPlace } from '../protocol/mqtt/ack-order.ts';
@@ -453,12 +459,12 @@ export class Publisher {
   /** Acknowledges, by `settle`, when somebody inside has the message safe; ends the connection when it cannot be. */
   #answerWhen(
     work: () => Promise<void>,
-    { view: { qos, packetId }, topic }: { readonly view: PublishView; readonly topic: string },
+    { view: { qos, packetId, payloadBytes: bytes }, topic }: { readonly view: PublishView; readonly topic: string },
     settle: (place: AckPlace) => void,
   ): void {
     const acknowledgement = qos === 1 ? packetType.puback : packetType.pubrec;
     const place = qos === 0 ? undefined : this.#acks.reserve(acknowledgement, packetId);
-    this.#care.take({ qos, packetId }, work(), {
+    this.#care.take({ qos, packetId, bytes }, work(), {
       settled: () => {
         if (!this.#connection.isOpen) return;
         if (place !== undefined) settle(place);
@@ -471,7 +477,8 @@ export class Publisher {
 
   #mayGoOn(): boolean {
     const { inflightInboundMax } = this.#share.limits;
-    return !this.#waits && this.#care.count < inflightInboundMax && this.#acks.open < brokerAcksWaitingMax;
+    const fits = this.#care.count < inflightInboundMax && this.#care.bytes < brokerInflightInboundBytesMax;
+    return fits && !this.#waits && this.#acks.open < brokerAcksWaitingMax;
   }
 
   #goOn(): void {

@@ -13,6 +13,7 @@ interface CareShare {
 export class UnderCare {
   readonly #share: CareShare;
   #count = 0;
+  #bytes = 0;
   #ids: Set<number> | undefined;
 
   constructor(share: CareShare) {
@@ -24,23 +25,31 @@ export class UnderCare {
     return this.#count;
   }
 
+  /** Of their payloads. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   take(
-    { qos, packetId }: { readonly qos: number; readonly packetId: number },
+    { qos, packetId, bytes }: { readonly qos: number; readonly packetId: number; readonly bytes: number },
     work: Promise<void>,
     outcome: { settled(): void; rejected(error: unknown): void },
   ): void {
     this.#count++;
+    this.#bytes += bytes;
     if (qos === 2) {
       this.#ids ??= new Set();
       this.#ids.add(packetId);
     }
     const settled = (): void => {
       this.#count--;
+      this.#bytes -= bytes;
       this.#ids?.delete(packetId);
       outcome.settled();
     };
     const rejected = (error: unknown): void => {
       this.#count--;
+      this.#bytes -= bytes;
       outcome.rejected(error);
     };
     this.#share.track(work.then(settled, rejected));

@@ -8,7 +8,8 @@
 //   The position moves only over what was accepted, and over batches in the order in which they were cut: a later
 //   one that is acknowledged first waits for those before it.
 //   After a failure nothing moves until rewind(); what comes next begins at the first message not accepted.
-//   At most one batch is buffered, and one read is running.
+//   One read is running at most. A fast endpoint has its next messages read while there are some in the buffer still;
+//   the buffer never holds more than two reads.
 //   release() moves the position over messages that need not be sent any more. Batches under way that hold some of
 //   them settle as ever, and move it only when they come further.
 //   Offsets belong to an epoch: reset() forgets all of it, and batches of the old one count for nothing.
@@ -146,6 +147,11 @@ export class DrainLane {
     this.#discard(this.#position);
   }
 
+  /** Messages that were read and not handed over. */
+  get buffered(): number {
+    return this.#buffer.length;
+  }
+
   /** True when a batch can be cut now. */
   isLoaded(): boolean {
     const [first] = this.#buffer;
@@ -154,7 +160,12 @@ export class DrainLane {
     return this.#buffer.length > 0;
   }
 
-  /** Reads the next batch unless that is being done. Rejects as the store does. */
+  /** True when a read would bring what comes behind the buffer, as far as is known. */
+  get mayReadAhead(): boolean {
+    return this.#mayHaveMore && this.#reading === undefined;
+  }
+
+  /** Reads what comes next unless that is being done. Rejects as the store does. */
   load(limits: ReadLimits): Promise<void> {
     this.#reading ??= this.#read(limits).finally(() => {
       this.#reading = undefined;
@@ -213,7 +224,6 @@ export class DrainLane {
   }
 
   async #read(limits: ReadLimits): Promise<void> {
-    assert(this.#buffer.length === 0, 'a lane is read when its buffer is empty');
     const epoch = this.#epoch;
     const reads = this.#reads;
     const afterOffset = Math.max(this.#readTo, this.#position);
@@ -231,12 +241,14 @@ export class DrainLane {
       return;
     }
     if (messages.length === 0) {
-      if (this.#underWay.length === 0) this.#waiting = Math.min(this.#waiting, this.#storing);
+      if (this.#underWay.length === 0 && this.#buffer.length === 0)
+        this.#waiting = Math.min(this.#waiting, this.#storing);
       return;
     }
     // What was released while it was read is not sent any more.
-    this.#buffer = messages.filter(({ offset }) => offset > this.#position);
-    this.#bufferAtMs = this.#clock.monotonicMs();
+    const fresh = messages.filter(({ offset }) => offset > this.#position);
+    if (this.#buffer.length === 0) this.#bufferAtMs = this.#clock.monotonicMs();
+    this.#buffer = this.#buffer.length === 0 ? fresh : [...this.#buffer, ...fresh];
     this.#readTo = (messages.at(-1) as StoredMessage).offset;
     this.#mayHaveMore = true;
   }

@@ -32,7 +32,7 @@ import type { Entropy } from '../platform/entropy.ts';
 import type { Log } from '../platform/log.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import { Bell } from './bell.ts';
-import { type Batch, DrainLane } from './drain-lane.ts';
+import { type Batch, DrainLane, type ReadLimits } from './drain-lane.ts';
 import { chooseLane, type LaneCandidate, type LaneChoice } from './lane-choice.ts';
 import { LaneMetrics } from './lane-metrics.ts';
 import { LiveFirst } from './live-first.ts';
@@ -194,13 +194,34 @@ export class Drain {
     }
     const { flow } = choice.candidate;
     if (!flow.lane.isLoaded()) {
-      const messagesMax = this.#allowance(flow.lane);
-      await this.#unlessStopped(flow.lane.load({ messagesMax, bytesMax: drainBatchBytesMax }));
+      await this.#unlessStopped(flow.lane.load(this.#readLimits(flow.lane)));
       return;
     }
     const room = this.#window.room();
     if (room === undefined) await this.#bell.wait();
-    else this.#handOver(flow, { ...room, messages: Math.min(room.messages, this.#allowance(flow.lane)) });
+    else {
+      this.#handOver(flow, { ...room, messages: Math.min(room.messages, this.#allowance(flow.lane)) });
+      this.#readAhead(flow.lane);
+    }
+  }
+
+  /** While there is something to hand over the next is read, so that a fast endpoint does not wait for the store. */
+  #readAhead(lane: DrainLane): void {
+    const limits = this.#readLimits(lane);
+    if (limits.messagesMax <= drainBatchMessagesMax || lane.buffered > limits.messagesMax / 2 || !lane.mayReadAhead)
+      return;
+    void lane.load(limits).then(
+      () => this.#bell.ring(),
+      (error: unknown) => {
+        this.#failed(undefined, error);
+        this.#bell.ring();
+      },
+    );
+  }
+
+  #readLimits(lane: DrainLane): ReadLimits {
+    const messagesMax = this.#isPassed(lane) ? this.#allowance(lane) : this.#window.readMessages;
+    return { messagesMax, bytesMax: drainBatchBytesMax };
   }
 
   #choose(): LaneChoice<Candidate> {

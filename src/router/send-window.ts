@@ -17,7 +17,9 @@
 import { strict as assert } from 'node:assert';
 import {
   drainBatchBytesMax,
+  drainBatchMessagesMax,
   drainQueueingMsMax,
+  drainReadMessagesMax,
   drainRoundTripMsMax,
   drainSerialBatchMessagesMax,
   drainWindowBytesMin,
@@ -40,6 +42,8 @@ export interface Room {
 const narrower = 0.5;
 const minuteMs = 60_000;
 const batchesPerWindow = 4;
+/** With what travels beside its body. */
+const smallMessageBytes = 512;
 
 export class SendWindow {
   readonly #bounds: EndpointWindow | undefined;
@@ -69,6 +73,13 @@ export class SendWindow {
     if (this.#messages > 0 && this.#isFull(this.#bounds)) return undefined;
     const bytes = Math.min(drainBatchBytesMax, Math.floor(this.#bytesMax / batchesPerWindow));
     return { messages: this.#bounds.messages - this.#messages, bytes };
+  }
+
+  /** Messages worth reading at once: half of what the window takes of small ones, a batch at least. */
+  get readMessages(): number {
+    if (this.#bounds === undefined) return drainBatchMessagesMax;
+    const fitting = Math.floor(this.#bytesMax / (2 * smallMessageBytes));
+    return Math.min(drainReadMessagesMax, Math.max(drainBatchMessagesMax, fitting));
   }
 
   take(messages: number, bytes: number, nowMs: number): Share {

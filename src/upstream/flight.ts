@@ -14,10 +14,11 @@ import type { OutgoingMessage } from './ports.ts';
 
 export class Flight extends PublishFlight<OutgoingMessage> {
   constructor(client: Pick<MqttClient, 'publish'>, clock: Clock) {
+    const text = new TimeText();
     super({
       client,
       nowMs: () => clock.monotonicMs(),
-      wire,
+      wire: (outgoing) => wire(outgoing, text),
       failed: () => offlineError('Sending messages'),
     });
   }
@@ -29,9 +30,9 @@ interface TelemetryPacket {
   readonly qos: 1;
 }
 
-function wire({ message, hop }: OutgoingMessage): TelemetryPacket {
+function wire({ message, hop }: OutgoingMessage, text: TimeText): TelemetryPacket {
   const bag = encodePropertyBag({
-    system: originOf(message),
+    system: originOf(message, text),
     properties: message.properties,
     output: message.output,
     hop,
@@ -40,7 +41,18 @@ function wire({ message, hop }: OutgoingMessage): TelemetryPacket {
 }
 
 /** System properties as they are sent on: the time of acceptance at the gateway travels as creation time, unless the sender gave one. */
-function originOf(message: Message): Readonly<Record<string, string>> {
-  if (message.system['creationTime'] !== undefined) return message.system;
-  return { ...message.system, creationTime: new Date(message.enqueuedMs).toISOString() };
+function originOf({ system, enqueuedMs }: Message, text: TimeText): Readonly<Record<string, string>> {
+  return system['creationTime'] === undefined ? { ...system, creationTime: text.of(enqueuedMs) } : system;
+}
+
+/** Times as text; many messages that follow each other are of one millisecond. */
+class TimeText {
+  #wallMs = Number.NaN;
+  #text = '';
+
+  of(wallMs: number): string {
+    if (wallMs !== this.#wallMs) this.#text = new Date(wallMs).toISOString();
+    this.#wallMs = wallMs;
+    return this.#text;
+  }
 }

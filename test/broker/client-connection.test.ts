@@ -3,6 +3,7 @@
 import { Buffer } from 'node:buffer';
 import t from 'tap';
 import type { Admission } from '../../src/broker/ports.ts';
+import { brokerInflightInboundBytesMax } from '../../src/limits.ts';
 import { settle } from '../support/sim-clock.ts';
 import { ack, admit, bytesOf, connect, Harness, publish, StubService, subscribe } from './broker-harness.ts';
 
@@ -347,6 +348,30 @@ t.test('too many unsettled publishes stop the reading until one settles', async 
   service.publishes[3]?.resolve();
   await settle();
   t.same(wire.seen(), ['puback 1', 'puback 2', 'puback 3', 'puback 4']);
+});
+
+t.test('many bytes of unsettled publishes stop the reading as well', async (t) => {
+  const service = new StubService();
+  const h = await new Harness(t, { service, limits: { inflightInboundMax: 1024 } }).start();
+  const wire = await h.client('a');
+  const bytes = 100_000;
+  const count = Math.ceil(brokerInflightInboundBytesMax / bytes);
+  const send = (id: number): void => wire.send(publish(`$svc/${id}`, 'x'.repeat(bytes), { qos: 1, id }));
+  for (let id = 1; id <= count; id++) send(id);
+  await settle();
+  t.equal(service.publishes.length, count);
+  t.ok(wire.paused);
+  send(count + 1);
+  await settle();
+  t.equal(service.publishes.length, count);
+  service.publishes[0]?.resolve();
+  await settle();
+  t.equal(service.publishes.length, count + 1);
+  t.ok(wire.paused);
+  for (const { resolve } of service.publishes) resolve();
+  await settle();
+  t.notOk(wire.paused);
+  t.equal(wire.seen().length, count + 1);
 });
 
 t.test('wills: left on loss, not on DISCONNECT; retained, to the service, and refused at CONNECT', async (t) => {

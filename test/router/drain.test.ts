@@ -156,6 +156,39 @@ t.test('the next batch is read while one is on its way', async (t: Test) => {
   await stop(drain, clock);
 });
 
+t.test('for an endpoint that takes much the next is read before it is asked for', async (t: Test) => {
+  const { clock, store, endpoint, drain, fill } = world({ window: { messages: 960, bytes: 1_048_576 } });
+  endpoint.sendMs = 20;
+  await fill(1, 6000);
+  drain.start();
+  await clock.advance(400);
+  t.ok(endpoint.underWayMax > 900, 'the window opens');
+  await clock.advance(400);
+  t.same(endpoint.arrived, upTo(6000));
+  t.ok(store.reads <= 35, `${store.reads} reads for 6000 messages`);
+  t.equal(store.waiting(queue), 0);
+  await stop(drain, clock);
+});
+
+t.test('what was read ahead is read again after a failure, and once only if the store is away', async (t: Test) => {
+  const { clock, store, endpoint, drain, fill } = world({ window: { messages: 960, bytes: 1_048_576 } });
+  endpoint.sendMs = 20;
+  await fill(1, 6000);
+  drain.start();
+  await clock.advance(100);
+  let failures = 2;
+  endpoint.answer = (batch) => (failures-- > 0 ? failure : batch.length);
+  await clock.advance(20);
+  t.ok(failures < 2 && endpoint.arrived.length < 6000, 'it fails midway');
+  const read = store.read.bind(store);
+  let refused = 0;
+  store.read = (...from) => (refused++ < 3 ? Promise.reject(failure) : read(...from));
+  await clock.advance(120_000);
+  t.same(endpoint.arrived, upTo(6000), 'in order and once');
+  t.ok(refused > 3);
+  await stop(drain, clock);
+});
+
 t.test('after a part was accepted, sending goes on at the first message that was not', async (t: Test) => {
   const { clock, store, endpoint, drain, fill } = world();
   await fill(1, 30);

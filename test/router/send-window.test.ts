@@ -1,7 +1,9 @@
 import t, { type Test } from 'tap';
 import {
   drainBatchBytesMax,
+  drainBatchMessagesMax,
   drainQueueingMsMax,
+  drainReadMessagesMax,
   drainSerialBatchMessagesMax,
   drainWindowBytesMin,
 } from '../../src/limits.ts';
@@ -96,6 +98,15 @@ t.test('a link that has become longer is filled again', async (t: Test) => {
   overLink(window, { bytesPerSecond: 1_000_000, roundTripMs: 20 }, 2000);
   const after = overLink(window, { bytesPerSecond: 1_000_000, roundTripMs: 700 }, 8000);
   t.ok(after.bytesPerSecond > 400_000, `${Math.round(after.bytesPerSecond)} bytes a second`);
+});
+
+t.test('what is worth reading at once grows with the window', async (t: Test) => {
+  t.equal(new SendWindow(undefined).readMessages, drainBatchMessagesMax);
+  const window = new SendWindow(bounds);
+  t.equal(window.readMessages, drainBatchMessagesMax);
+  overLink(window, { bytesPerSecond: 10_000_000, roundTripMs: 100 }, 200);
+  t.equal(window.readMessages, drainReadMessagesMax);
+  t.ok(drainReadMessagesMax <= bounds.messages, 'and is never more than goes at once');
 });
 
 t.test('after a failure it begins as at first', async (t: Test) => {

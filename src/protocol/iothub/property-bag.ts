@@ -115,12 +115,17 @@ function parseHop(text: string): StreamPosition | undefined {
   return Number.isSafeInteger(sequence) ? { stream, sequence } : undefined;
 }
 
+/** What percent-encoding leaves as it is: most names and values. */
+const plainText = /^[\w.!~*'()-]*$/;
+
 // Half of a surrogate pair is no character and has no UTF-8 form; encodeURIComponent would throw.
 function encodeText(text: string): string {
+  if (plainText.test(text)) return text;
   return encodeURIComponent(text.replace(/\p{Surrogate}/gu, '\ufffd'));
 }
 
 function decodeText(text: string): string | undefined {
+  if (!text.includes('%')) return text;
   try {
     return decodeURIComponent(text);
   } catch {

@@ -85,3 +85,10 @@ export function encodeAck(type: number, packetId: number, reason = 0): Buffer {
   writeAck(type, packetId, { target, at: 0, reason, version });
   return target;
 }
+
+/** The packet id of a whole PUBACK without reason at `at`; 0 when something else is there. */
+export function plainPubackId(chunk: Buffer, at: number, end: number): number {
+  const isPlain =
+    chunk[at] === packetType.puback << typeShift && chunk[at + 1] === packetIdBytes && at + ackBytes <= end;
+  return isPlain ? readUint16(chunk, at + ackBytes - packetIdBytes) : 0;
+}

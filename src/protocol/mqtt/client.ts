@@ -26,8 +26,9 @@ import {
   packetIdMax,
 } from '../../limits.ts';
 import type { WeirError } from '../../model/errors.ts';
-import { AckView, encodeAck } from './ack.ts';
+import { AckView, ackBytes, encodeAck, plainPubackId } from './ack.ts';
 import { AckOrder } from './ack-order.ts';
+import { connectPacket } from './connect-packet.ts';
 import {
   connectionRefused,
   consumerFailed,
@@ -40,7 +41,8 @@ import {
   timedOut,
 } from './errors.ts';
 import { lengthFieldBytes, lengthFieldValue, PacketCarry, packetType, typeShift } from './frame.ts';
-import { type ConnectPacket, type ControlPacket, decodePacket, encodePacket } from './packet.ts';
+import { type ControlPacket, decodePacket, encodePacket } from './packet.ts';
+import { type OutgoingPublish, PacketBatch } from './packet-batch.ts';
 import { PublishView, publishBytes, writePublish } from './publish.ts';
 import { isFailure } from './reason-codes.ts';
 import { isValidTopicFilter, isValidTopicName } from './topic.ts';
@@ -150,7 +152,7 @@ export class MqttClient {
   #waitingHead = 0;
   #state: 'idle' | 'connecting' | 'connected' | 'ended' = 'idle';
   #packetId = 0;
-  #out: Uint8Array[] = [];
+  readonly #out = new PacketBatch(() => queueMicrotask(() => this.#flush()));
   #startedMs = 0;
   #sentMs = 0;
   #pingSentMs: number | undefined;
@@ -182,6 +184,12 @@ export class MqttClient {
   receive(chunk: Buffer, length: number): void {
     let at = 0;
     while (at < length && this.#state !== 'ended') {
+      const acknowledged = this.#state === 'connected' && this.#carry.isEmpty ? plainPubackId(chunk, at, length) : 0;
+      if (acknowledged > 0) {
+        this.#acknowledged(acknowledged);
+        at += ackBytes;
+        continue;
+      }
       const taken = this.#carry.fill(chunk, { at, end: length, packetBytesMax });
       if (typeof taken === 'string') {
         this.#fail(protocolError(this.#options.clientId, taken));
@@ -224,10 +232,13 @@ export class MqttClient {
       return Promise.reject(messageInvalid(clientId, topic, payload.length));
     }
     if (this.#waiting.length - this.#waitingHead >= mqttClientWaitingMax) return Promise.reject(queueFull(clientId));
-    const view = PublishView.of({ topic, payload, qos, retain, propertyBytes });
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ view, expirySeconds, resolve, reject });
-      this.#pump();
+      if (!retain && this.#leavesAtOnce(qos)) this.#handOver(message, { resolve, reject });
+      else {
+        const view = PublishView.of({ topic, payload, qos, retain, propertyBytes });
+        this.#waiting.push({ view, expirySeconds, resolve, reject });
+        this.#pump();
+      }
     });
   }
 
@@ -280,7 +291,7 @@ export class MqttClient {
   closed(): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    this.#out = [];
+    this.#out.clear();
     this.#carry.clear();
     const lost = linkLost(this.#options.clientId);
     const waiters = [
@@ -393,16 +404,20 @@ export class MqttClient {
   }
 
   #puback(packet: Buffer, bodyAt: number): void {
-    const { clientId } = this.#options;
     const ack = this.#ack;
     const problem = ack.read(packet, { at: 0, bodyAt, end: packet.length }, this.#version);
-    const waiter = problem === undefined ? this.#inflight.get(ack.packetId) : undefined;
+    this.#acknowledged(problem === undefined ? ack.packetId : 0, ack.reason);
+  }
+
+  #acknowledged(packetId: number, reason?: number): void {
+    const { clientId } = this.#options;
+    const waiter = this.#inflight.get(packetId);
     if (waiter === undefined) {
-      this.#fail(protocolError(clientId, `a PUBACK for packet ${ack.packetId}, which is not under way`));
+      this.#fail(protocolError(clientId, `a PUBACK for packet ${packetId}, which is not under way`));
       return;
     }
-    this.#inflight.delete(ack.packetId);
-    if (isFailure(ack.reason)) waiter.reject(notTaken(clientId, ack.reason));
+    this.#inflight.delete(packetId);
+    if (reason !== undefined && isFailure(reason)) waiter.reject(notTaken(clientId, reason));
     else waiter.resolve();
     this.#pump();
   }
@@ -428,7 +443,7 @@ export class MqttClient {
     while (this.#state === 'connected' && this.#waitingHead < this.#waiting.length) {
       const next = this.#waiting[this.#waitingHead] as WaitingPublish;
       const { qos } = next.view;
-      if (qos > 0 && this.#inflight.size >= this.#inflightMax) break;
+      if (!this.#hasRoomFor(qos)) break;
       this.#waitingHead++;
       const packetId = qos > 0 ? this.#nextPacketId() : 0;
       const { retain } = next.view;
@@ -447,6 +462,23 @@ export class MqttClient {
     }
   }
 
+  #hasRoomFor(qos: number): boolean {
+    return qos === 0 || this.#inflight.size < this.#inflightMax;
+  }
+
+  #leavesAtOnce(qos: number): boolean {
+    const isFirst = this.#waitingHead === this.#waiting.length && this.#hasRoomFor(qos);
+    return isFirst && this.#state === 'connected' && this.#version === version4;
+  }
+
+  /** What most messages are: a packet of 3.1.1 that leaves at once, written where it leaves from. */
+  #handOver(message: OutgoingPublish, waiter: Waiter): void {
+    const packetId = message.qos > 0 ? this.#nextPacketId() : 0;
+    this.#out.publish(message, packetId);
+    if (message.qos > 0) this.#inflight.set(packetId, waiter);
+    else waiter.resolve();
+  }
+
   #nextPacketId(): number {
     do {
       this.#packetId = this.#packetId === packetIdMax ? 1 : this.#packetId + 1;
@@ -456,34 +488,12 @@ export class MqttClient {
 
   /** Packets of one turn leave together. */
   #send(bytes: Uint8Array): void {
-    this.#out.push(bytes);
-    if (this.#out.length === 1) queueMicrotask(() => this.#flush());
+    this.#out.append(bytes);
   }
 
   #flush(): void {
-    const out = this.#out;
-    if (out.length === 0 || this.#state === 'ended') return;
-    this.#out = [];
+    if (this.#out.isEmpty || this.#state === 'ended') return;
     this.#sentMs = this.#link.nowMs();
-    this.#link.send(out.length === 1 ? (out[0] as Uint8Array) : Buffer.concat(out));
+    this.#link.send(this.#out.take());
   }
-}
-
-function connectPacket(options: MqttClientOptions): ConnectPacket {
-  const { clientId, version = version4, username, password, keepAliveSeconds, cleanSession } = options;
-  const { sessionExpirySeconds, bridge = false } = options;
-  return {
-    cmd: 'connect',
-    protocolId: 'MQTT',
-    protocolVersion: version,
-    clientId,
-    clean: cleanSession,
-    keepalive: keepAliveSeconds,
-    ...(bridge && version === version4 ? { bridgeMode: true } : {}),
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password: Buffer.from(password) }),
-    ...(version === version5 && sessionExpirySeconds !== undefined
-      ? { properties: { sessionExpiryInterval: sessionExpirySeconds } }
-      : {}),
-  };
 }
