@@ -14,7 +14,7 @@ import {
   type Listener,
   systemNetwork,
 } from '../../src/platform/net.ts';
-import { tlsContext } from '../../src/platform/tls.ts';
+import { pemFingerprints, tlsContext } from '../../src/platform/tls.ts';
 import { Entry } from '../../src/platform/transport/entry.ts';
 import { handleAccess } from '../../src/platform/transport/handle-access.ts';
 
@@ -86,6 +86,8 @@ t.test('the private handles are as known on this Node', (t) => {
 for (const fastPath of [true, false])
   t.test(`client certificates, ${fastPath ? 'the native stream' : 'TLSSocket'}`, async (t) => {
     const server = { certificatePem: pem('server'), privateKeyPem: pem('server-key'), authoritiesPem: pem('ca') };
+    const [rootFingerprint] = pemFingerprints(pem('ca'));
+    t.match(rootFingerprint, /^[0-9a-f]{64}$/);
     const shown = (name: string): ConnectionOptions => ({ cert: pem(name), key: pem(`${name}-key`) });
     const dial = (port: number, options: ConnectionOptions) => {
       const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca: pem('server'), ...options });
@@ -96,8 +98,16 @@ for (const fastPath of [true, false])
 
     t.test('request: who shows one is known, with the judgement; who shows none comes in', async (t) => {
       const rows: readonly (readonly [string, ConnectionOptions, object | undefined])[] = [
-        ['vouched for', shown('client'), { commonName: 'plc-1', authorised: true, problem: undefined }],
-        ['a stranger', shown('stranger'), { commonName: 'stranger', authorised: false, problem: /SELF_SIGNED|UNABLE/ }],
+        [
+          'vouched for',
+          shown('client'),
+          { commonName: 'plc-1', authorised: true, problem: undefined, rootFingerprint },
+        ],
+        [
+          'a stranger',
+          shown('stranger'),
+          { commonName: 'stranger', authorised: false, problem: /SELF_SIGNED|UNABLE/, rootFingerprint: undefined },
+        ],
         ['none', {}, undefined],
       ];
       for (const version of ['TLSv1.2', 'TLSv1.3'] as const)
@@ -137,7 +147,7 @@ for (const fastPath of [true, false])
       const second = dial(port, { ...shown('client'), session });
       await oneAccepted();
       t.ok(second.isSessionReused());
-      t.match(accepted[0]?.certificate, { commonName: 'plc-1', authorised: true });
+      t.match(accepted[0]?.certificate, { commonName: 'plc-1', authorised: true, rootFingerprint });
     });
 
     t.test('ALPN mqtt is agreed to', async (t) => {
