@@ -18,6 +18,8 @@ const messages = Math.ceil((mebibytes * bytesPerMiB) / messageBytes);
 /** Some hundred messages a second on a board. */
 const patienceMs = readyMs + messages * 10;
 const flaps = 8;
+/** Messages of the module under way: less than its outbox holds. */
+const openMax = 100;
 
 t.setTimeout(60_000 + 2 * patienceMs);
 
@@ -69,6 +71,7 @@ async function stage(
     LEDGER_EVERY_MS: String(everyMs),
     LEDGER_BYTES: String(messageBytes),
     LEDGER_COUNT: String(messages),
+    LEDGER_OPEN: String(openMax),
   };
   await world.deploy(manifest({ modules: { ledger: program(process.execPath, [path], { env }) } }));
   await world.messages('ledger', 1);

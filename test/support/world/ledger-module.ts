@@ -2,7 +2,8 @@
 //
 // Built on the real module host. `LEDGER_FILE` gets a line `batchId sequence` per acknowledgement, appended before
 // the next one is looked at; the test compares the file with the hub's log. `LEDGER_EVERY_MS` is the pace, and
-// `LEDGER_BYTES` pads each message, and after `LEDGER_COUNT` of them it sends no more.
+// `LEDGER_BYTES` pads each message, and after `LEDGER_COUNT` of them it sends no more. With
+// `LEDGER_OPEN` it waits while as many are not acknowledged, so that its outbox never has to drop one.
 
 import { appendFileSync } from 'node:fs';
 import { defineModule } from '../../../src/modules/contract.ts';
@@ -11,6 +12,7 @@ import { runModule } from './host-process.ts';
 const file = process.env['LEDGER_FILE'] ?? '';
 const everyMs = Number(process.env['LEDGER_EVERY_MS'] ?? 20);
 const countMax = Number(process.env['LEDGER_COUNT'] ?? Number.POSITIVE_INFINITY);
+const openMax = Number(process.env['LEDGER_OPEN'] ?? Number.POSITIVE_INFINITY);
 const padding = 'x'.repeat(Number(process.env['LEDGER_BYTES'] ?? 0));
 
 const ledger = defineModule({
@@ -19,9 +21,11 @@ const ledger = defineModule({
   start(context) {
     const life = context.entropy.uuid();
     let number = 0;
+    let open = 0;
     const send = (): void => {
-      if (number >= countMax) return;
+      if (number >= countMax || open >= openMax) return;
       number += 1;
+      open += 1;
       const mine = number;
       void context
         .send('out', {
@@ -30,6 +34,7 @@ const ledger = defineModule({
           contentEncoding: 'utf-8',
         })
         .then((outcome) => {
+          open -= 1;
           if (outcome === 'acknowledged') appendFileSync(file, `${life} ${mine}\n`);
         });
     };
