@@ -1,7 +1,7 @@
 // The routes in force, made to answer one question quickly: which queues get this message?
 //
 //   message ─ source ─► its selection ─► candidates ─► conditions that hold ─► one target for each sink
-//             (looked up)  (made once for each source)   (only those that can hold)
+//             (looked up)  (made once for each route's source)   (only those that can hold)
 //
 // A selection holds the routes whose source matches, without those that can never win: a route without a condition
 // decides over all of a higher number to its sink. Of conditions that need a value of the same property, or a bound of
@@ -31,7 +31,7 @@ interface Candidate {
   readonly condition: CheckedNode | undefined;
 }
 
-/** The candidates of one source. */
+/** The candidates of the messages whose source begins with the sources of certain routes. */
 interface Selection {
   /** The answer, when nothing depends on the message. */
   readonly fixed: readonly StoreTarget[] | undefined;
@@ -43,7 +43,10 @@ const msPerSecond = 1000;
 
 export class RouteTable {
   readonly #routes: readonly (Route & { readonly candidate: Candidate })[];
+  readonly #prefixes: ReadonlySet<string>;
+  /** By message source; many share a selection. */
   readonly #selections = new Map<string, Selection>();
+  readonly #selectionByPrefix = new Map<string, Selection>();
   readonly #shared = new SharedValues();
   readonly #view: MessageView;
   /** By sink, and which of them are set: kept between messages, so that none is made for each. */
@@ -54,6 +57,7 @@ export class RouteTable {
     this.#view = new MessageView(options.deviceId);
     const sinks = [...new Set(routes.map(({ sink }) => sink))];
     const ranks = rankOf(routes);
+    this.#prefixes = new Set(routes.map(({ sourcePrefix }) => sourcePrefix));
     this.#routes = routes.map((route, at) => {
       const { condition, sink } = route;
       const candidate = {
@@ -114,8 +118,16 @@ export class RouteTable {
   #selectionOf(source: string): Selection {
     const known = this.#selections.get(source);
     if (known !== undefined) return known;
-    const matching = this.#routes.filter(({ sourcePrefix }) => sourceMatches(sourcePrefix, source));
-    const selection = this.#select(matching.map(({ candidate }) => candidate));
+    // Sources that begin with each other form a chain: the longest that matches tells all that match.
+    let longest = '';
+    for (const prefix of this.#prefixes)
+      if (prefix.length > longest.length && sourceMatches(prefix, source)) longest = prefix;
+    let selection = this.#selectionByPrefix.get(longest);
+    if (selection === undefined) {
+      const matching = this.#routes.filter(({ sourcePrefix }) => sourceMatches(sourcePrefix, source));
+      selection = this.#select(matching.map(({ candidate }) => candidate));
+      this.#selectionByPrefix.set(longest, selection);
+    }
     if (this.#selections.size >= routedSourcesMax) this.#selections.clear();
     this.#selections.set(source, selection);
     return selection;

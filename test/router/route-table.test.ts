@@ -204,6 +204,20 @@ t.test('a thousand routes look at a message no more often than ten', async (t) =
   }
 });
 
+t.test('outputs without end, each a source of its own, get what their routes say', async (t) => {
+  const table = tableOf(
+    t,
+    Array.from({ length: 1000 }, (_, at) => ({
+      name: `r${at}`,
+      text: `FROM /messages/${at % 2 === 0 ? '*' : 'modules/m/outputs/a'} WHERE kind <> 'k${at}' ${into(`i${at}`)}`,
+    })),
+  );
+  const count = (output: string | undefined) => table.targetsOf(message({ output, properties: { kind: 'k0' } })).length;
+  t.equal(count('a'), 999);
+  for (let at = 0; at < 5000; at++) if (count(`out${at}`) !== 499) t.fail(`output ${at}`);
+  t.equal(count(undefined), 499);
+});
+
 t.test('drawn sets of routes give each message what asking every route by itself does', async (t) => {
   let given = 0;
   for (let seed = 1; seed <= 400; seed++) {
