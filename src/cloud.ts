@@ -24,7 +24,7 @@ import {
   Twins,
 } from './hub/index.ts';
 import { CertificateStore, DeviceKey, verifyToken } from './identity/index.ts';
-import { hubInflightInboundMax } from './limits.ts';
+import { hubInflightInboundMax, hubSessionsBytesMax } from './limits.ts';
 import { edgeHubId, type Identity, identityKey } from './model/address.ts';
 import { errorMessage, WeirError } from './model/errors.ts';
 import type { Message } from './model/message.ts';
@@ -35,12 +35,14 @@ import { type Entropy, systemEntropy } from './platform/entropy.ts';
 import { type Http, systemHttp } from './platform/http.ts';
 import { createLog, type Log, type LogLevel } from './platform/log.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
-import { buildInfo } from './platform/native.ts';
+import { buildInfo, storeThreadSource } from './platform/native.ts';
 import { type Listener, type Network, systemNetwork, type TlsContext } from './platform/net.ts';
 import { type Sqlite, systemSqlite } from './platform/sqlite.ts';
+import { startThread } from './platform/thread.ts';
 import { tlsContext } from './platform/tls.ts';
 import { WallKeeper } from './platform/wall-keeper.ts';
 import { systemWitnesses } from './platform/wall-witnesses.ts';
+import { Store } from './store/index.ts';
 
 export interface HubOptions {
   readonly dataDir: string;
@@ -232,10 +234,9 @@ class CloudHub {
     );
     // Only IoT Hub's topics exist here: there is no publish/subscribe between devices.
     const authoriser = { mayPublish: () => false, maySubscribe: () => false };
-    // Sessions live in memory: they hold IoT Hub's own subscriptions and nothing that waits for a device, and a hub
-    // that comes back says in its CONNACK that it has none, upon which a client subscribes anew.
+    const { sessions: sessionStore } = await this.#openSessions();
     const broker = new Broker(
-      { network, clock, log, metrics, authenticator, authoriser, service: front },
+      { network, clock, log, metrics, authenticator, authoriser, service: front, sessionStore },
       { inflightInboundMax: hubInflightInboundMax },
     );
     this.#closing.push(() => broker.close());
@@ -258,6 +259,19 @@ class CloudHub {
     const tls = await broker.listen('tls', endpoint);
     const plain = mqttPlain === undefined ? undefined : await broker.listen('tcp', { kind: 'tcp', ...mqttPlain });
     return { front, devicebound, tls, plain };
+  }
+
+  /** Microsoft's clients subscribe once in their life and never again: what they subscribed to outlives the hub's restart. */
+  async #openSessions(): Promise<Store> {
+    const { clock, log, metrics } = this.#ground;
+    const { dataDir } = this.#options;
+    const store = new Store(
+      { startThread: () => startThread(storeThreadSource(), undefined), clock, log: log.child('sessions'), metrics },
+      { path: join(dataDir, 'sessions.db'), quarantine: join(dataDir, 'quarantine'), quotaBytes: hubSessionsBytesMax },
+    );
+    await store.start();
+    this.#closing.push(() => store.close());
+    return store;
   }
 
   /** Messages to devices: they wait here until their device, or the gateway it stands behind, takes them. */

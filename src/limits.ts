@@ -693,6 +693,8 @@ export const twinSyncsMax = 32;
 export const twinSendSpacingMs = 1000;
 /** For how long the first question for a twin waits until the hub was read, milliseconds; then the empty one is served. */
 export const twinFirstReadMsMax = 5000;
+/** The hub's file of what its clients subscribed to, and of what waits for them; beyond it they are told to come later. */
+export const hubSessionsBytesMax = 268_435_456;
 /** Bytes of the clients block in `$edgeHub`'s report: beyond it those longest gone are left out, so that the rest fits its twin. */
 export const clientsReportBytesMax = 24_576;
 

@@ -25,7 +25,8 @@ export type ThreadSource = { readonly code: string } | { readonly path: string }
 const resourceLimits = { maxYoungGenerationSizeMb: 3 };
 
 export function startThread(source: ThreadSource, data: unknown): Thread {
-  const options = { workerData: data, resourceLimits };
+  // The thread's source is whole: it needs no loader that its maker was started with.
+  const options = { workerData: data, resourceLimits, execArgv: [] };
   const worker =
     'code' in source ? new Worker(source.code, { ...options, eval: true }) : new Worker(source.path, options);
   let failure: Error | undefined;

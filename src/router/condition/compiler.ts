@@ -7,6 +7,7 @@
 // AND and OR do not evaluate their right side when the left one decides; no part has an effect, so nobody can tell.
 
 import { routeSharedValuesMax } from '../../limits.ts';
+import type { BodyPath } from './body-path.ts';
 import type { CheckedNode } from './checker.ts';
 import { concat } from './functions.ts';
 import { MessageView } from './message-view.ts';
@@ -43,7 +44,7 @@ export function compileNode(node: CheckedNode, shared: SharedValues): Evaluate {
     case 'reference':
       return inSlot(node, compileReference(node.reference), shared);
     case 'includes':
-      return (view) => view.bodyHas(node.path);
+      return compileIncludes(node.path);
     case 'call':
       return inSlot(node, compileCall(node, shared), shared);
     case 'negate': {
@@ -73,6 +74,13 @@ export function compileHolds(node: CheckedNode, shared: SharedValues): (view: Me
 }
 
 /** True when the value is the same for every message. */
+/** A gateway's notice holds the reported patch alone, IoT Hub's the patch in its place in the twin: the path of either will do. */
+function compileIncludes(path: BodyPath): Evaluate {
+  const [first, second, ...inPatch] = path;
+  if (first !== 'properties' || second !== 'reported' || inPatch.length === 0) return (view) => view.bodyHas(path);
+  return (view) => view.bodyHas(path) || view.bodyHas(inPatch);
+}
+
 export function isConstant(node: CheckedNode): boolean {
   switch (node.kind) {
     case 'constant':

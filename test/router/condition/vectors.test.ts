@@ -631,6 +631,14 @@ t.test('twin changes can be asked for what they include', async (t) => {
   t.equal(ask('properties.reported.gone'), true);
   t.equal(ask('properties.reported.inner'), true);
   t.equal(ask('properties.desired'), false);
+  const patch = { ...message, body: Buffer.from('{"t":21,"gone":null,"inner":{"a":1}}') };
+  for (const path of ['properties.reported.inner.a', 'inner.a', 'gone'])
+    t.equal(
+      evaluateCondition(`twin_change_includes(${path})`, patch, { isTwinChange: true }),
+      true,
+      `${path} of a patch`,
+    );
+  t.equal(evaluateCondition('twin_change_includes(properties.reported.x)', patch, { isTwinChange: true }), false);
   t.throws(() => ask("'properties'"), /one path without quotes/);
   t.throws(() => ask('a, b'), /one path without quotes/);
   t.throws(() => ask(''), /one path without quotes/);
