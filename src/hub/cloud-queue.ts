@@ -9,6 +9,9 @@
 // Owns table `cloud_message`. Every end is one transaction with its feedback, where the sender asked for it
 // (positive: Success; negative: everything else; full: both).
 //
+// Time is over by the wall clock, as the sender meant it. While nobody vouches for that clock, a message's life is
+// counted by the monotonic one, anew in each life of the hub: an order must not wait for ever, nor go too soon.
+//
 // Bounded per device in number and per message in bytes. Policy when full: the sender is refused.
 // Who has a message under way is devicebound.ts; it says which ones must not expire meanwhile.
 
@@ -88,6 +91,9 @@ const textCharactersMax = 1024;
 
 export class CloudQueue {
   readonly #ports: CloudQueuePorts;
+  /** By sequence: the monotonic time at which it is over; of former lives' messages from the first look on. */
+  readonly #deadlines = new Map<number, number>();
+  #knowsFormer = false;
 
   constructor(ports: CloudQueuePorts) {
     this.#ports = ports;
@@ -117,7 +123,9 @@ export class CloudQueue {
       return database.get<{ readonly sequence: number }>('SELECT max(sequence) AS sequence FROM cloud_message')
         ?.sequence;
     });
-    return { ...message, sequence: sequence ?? 0 };
+    const queued = { ...message, sequence: sequence ?? 0 };
+    this.#deadlines.set(queued.sequence, clock.monotonicMs() + queued.expiresMs - nowMs);
+    return queued;
   }
 
   /** The oldest for the device; undefined when none waits. */
@@ -157,12 +165,15 @@ export class CloudQueue {
   /** Ends those whose time is over, but for `underWay` (sequences), a bounded number; how many. */
   expire(underWay: ReadonlySet<number>): number {
     const { database, clock } = this.#ports;
-    if (!clock.wallTrusted()) return 0;
-    const rows = database.all<CloudMessageRow>(
-      'SELECT * FROM cloud_message WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?',
-      clock.wallMs(),
-      hubCloudExpireMax,
-    );
+    const trusted = clock.wallTrusted();
+    if (trusted) this.#forgetDeadlines();
+    const rows = trusted
+      ? database.all<CloudMessageRow>(
+          'SELECT * FROM cloud_message WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?',
+          clock.wallMs(),
+          hubCloudExpireMax,
+        )
+      : this.#outlived();
     const expired = rows.filter(({ sequence }) => !underWay.has(sequence)).map(toMessage);
     this.#end(expired, 'Expired');
     return expired.length;
@@ -188,6 +199,32 @@ export class CloudQueue {
     return rows.length;
   }
 
+  #outlived(): readonly CloudMessageRow[] {
+    const { database, clock } = this.#ports;
+    const nowMs = clock.monotonicMs();
+    if (!this.#knowsFormer) {
+      this.#knowsFormer = true;
+      const former = 'SELECT sequence, enqueued_ms, expires_ms FROM cloud_message';
+      for (const { sequence, enqueued_ms: from, expires_ms: to } of database.all<CloudMessageRow>(former))
+        if (!this.#deadlines.has(sequence)) this.#deadlines.set(sequence, nowMs + to - from);
+    }
+    const over = [...this.#deadlines].filter(([, deadlineMs]) => deadlineMs <= nowMs).slice(0, hubCloudExpireMax);
+    const rows: CloudMessageRow[] = [];
+    for (const [sequence] of over) {
+      const row = database.get<CloudMessageRow>('SELECT * FROM cloud_message WHERE sequence = ?', sequence);
+      // It went with its device.
+      if (row === undefined) this.#deadlines.delete(sequence);
+      else rows.push(row);
+    }
+    return rows;
+  }
+
+  /** Whoever vouches for the clock may stop doing so: then all are counted anew. */
+  #forgetDeadlines(): void {
+    this.#deadlines.clear();
+    this.#knowsFormer = false;
+  }
+
   #end(messages: readonly CloudMessage[], outcome: Outcome): void {
     const { database, registry, feedback, clock } = this.#ports;
     if (messages.length === 0) return;
@@ -203,6 +240,7 @@ export class CloudQueue {
         told = true;
       }
     });
+    for (const { sequence } of messages) this.#deadlines.delete(sequence);
     if (told) feedback.committed();
   }
 }
