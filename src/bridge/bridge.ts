@@ -9,7 +9,7 @@
 // Dropped, counted and said: what the other broker can never take (too large, by its own words), and what has no
 // possible name on the other side.
 
-import { bridgeTopicsMax, bridgeWindowBytes, bridgeWindowMessages } from '../limits.ts';
+import { bridgeTopicsMax, bridgeWindowBytes, bridgeWindowMessages, messageBytesMax } from '../limits.ts';
 import type { Message, StreamPosition } from '../model/message.ts';
 import { telemetryPacket } from '../protocol/iothub/telemetry-template.ts';
 import { localTopics, mayEcho, remoteFilters, remoteTopics, type TopicRule } from '../protocol/mqtt/bridge-topics.ts';
@@ -133,8 +133,10 @@ export class Bridge {
   }
 
   #receive({ topic, ...message }: MqttClientMessage): Promise<void> {
-    const names = localTopics(this.#all, topic);
-    if (names.length === 0) this.#dropped('no-topic', topic);
+    const isTooLarge = message.payload.length > messageBytesMax;
+    const names = isTooLarge ? [] : localTopics(this.#all, topic);
+    if (isTooLarge) this.#dropped('too-large', topic);
+    else if (names.length === 0) this.#dropped('no-topic', topic);
     else this.#ports.metrics.counter('weir_bridge_messages_in_total', { bridge: this.name }).add();
     const delivered: Promise<void>[] = [];
     try {

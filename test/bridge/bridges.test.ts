@@ -305,6 +305,15 @@ t.test('what comes in is acknowledged when this broker has it, and nothing overt
     { cmd: 'puback', messageId: 1 },
     { cmd: 'puback', messageId: 2 },
   ]);
+  other.last.sent.length = 0;
+  other.last.give({ ...publish(9), payload: 'x'.repeat(262_145) } as ControlPacket);
+  await settle();
+  t.match(
+    other.last.sent,
+    [{ cmd: 'puback', messageId: 9 }],
+    'what is too large for this broker does not come for ever',
+  );
+  t.equal(delivered.length, 1);
   const connection = other.last;
   failures.deliver = new Error('the session store is full');
   connection.sent.length = 0;

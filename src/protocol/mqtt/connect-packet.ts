@@ -1,6 +1,7 @@
 // The CONNECT of a client, from its options: 3.1.1, with mosquitto's bridge bit, or 5.0.
 
 import { Buffer } from 'node:buffer';
+import { packetBytesMax } from '../../limits.ts';
 import type { MqttClientOptions } from './client.ts';
 import type { ConnectPacket } from './packet.ts';
 
@@ -20,8 +21,14 @@ export function connectPacket(options: MqttClientOptions): ConnectPacket {
     ...(bridge && version === version4 ? { bridgeMode: true } : {}),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password: Buffer.from(password) }),
-    ...(version === version5 && sessionExpirySeconds !== undefined
-      ? { properties: { sessionExpiryInterval: sessionExpirySeconds } }
+    ...(version === version5
+      ? {
+          // What is larger the server drops; without a word of ours it would come again and again.
+          properties: {
+            maximumPacketSize: packetBytesMax,
+            ...(sessionExpirySeconds === undefined ? {} : { sessionExpiryInterval: sessionExpirySeconds }),
+          },
+        }
       : {}),
   };
 }
