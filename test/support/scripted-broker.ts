@@ -193,6 +193,7 @@ export class ScriptedBroker {
       case 'method-response':
         this.methodAnswers.push({ status: parsed.status, rid: parsed.rid, body });
         return;
+      case 'settlement':
       case undefined:
         throw new Error(`unexpected topic ${topic}`);
     }
