@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { fillUnit } from '../../src/cli/config-init.ts';
@@ -41,13 +41,24 @@ t.test('the sample names every key', async (t) => {
 });
 
 t.test('every example in the sample is an allowed value', async (t) => {
-  const dir = t.testdir({ 'hub-ca.pem': '-----BEGIN CERTIFICATE-----\n' });
+  const pem = '-----BEGIN CERTIFICATE-----\n';
+  const dir = t.testdir({
+    'hub-ca.pem': pem,
+    'users-ca.pem': pem,
+    'site-ca.pem': pem,
+    'gateway.pem': pem,
+    'gateway.key': pem,
+    'site.password': 'secret',
+    passwords: '',
+    'policy.json': '[]',
+  });
+  chmodSync(join(dir, 'site.password'), 0o600);
   await runCli(['config', 'init', '--dir', dir, '--connection-string', connection], recordedContext());
   const path = join(dir, 'config.toml');
   const text = readFileSync(path, 'utf8')
-    .replace(/^# (?=[a-z_]+ = )/gm, '')
-    .replace(/^iothub_.*\n|^device_id.*\n|^method.*\n/gm, '')
-    .replace('/etc/weir/hub-ca.pem', join(dir, 'hub-ca.pem'));
+    .replace(/^# (?=[a-z_]+ = |\[)/gm, '')
+    .replace(/^iothub_.*\n|^device_id.*\n|^method.*\n|^\[provisioning.authentication\]\n/gm, '')
+    .replaceAll('/etc/weir/', `${dir}/`);
   writeFileSync(path, text, { mode: 0o600 });
   const reading = await readConfig({ configPath: path, disk: systemDisk() });
   t.equal(reading.error?.message, undefined);

@@ -111,7 +111,7 @@ t.test('a module and a route that the gateway cannot take are left out and told;
     return (reported['lastDesiredStatus'] as JsonObject | undefined)?.['code'] === 400 ? reported : undefined;
   });
   const routes = String((routing['lastDesiredStatus'] as JsonObject)['description']);
-  t.match(routes, /routes\.filtered: .*WHERE/);
+  t.match(routes, /routes\.filtered: .*character 36: .*as_number\(temperature\)/);
   t.match(routes, /routes\.astray: /);
 
   const shown = await world.succeed('hub', 'twin', 'show', world.deviceId, '$edgeAgent', ...world.hubDirs);
