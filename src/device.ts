@@ -1,7 +1,8 @@
 // The gateway, put together: reads like the diagram in ARCHITECTURE.md, from the field to the cloud and back.
 //
 // Owns no logic: the stages construct the parts and plug them into each other's ports (device-data.ts, device-hub.ts,
-// device-broker.ts, device-control.ts); here they are started and ended in order.
+// device-broker.ts with device-mqtt.ts and device-calls.ts, device-leaf.ts, device-control.ts); here they are started
+// and ended in order.
 // Everything that can wait for the first connection (certificates, the hub, modules' sockets) starts after the
 // broker listens, so that a gateway serves its modules within moments of power-up.
 //

@@ -25,11 +25,10 @@ import {
   propertyBagBytesMax,
 } from '../limits.ts';
 import { isValidId } from '../model/address.ts';
-import { isJsonObject, parseJson } from '../model/json.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
 import { encodePropertyBag } from '../protocol/iothub/property-bag.ts';
-import type { HubDatabase } from './database.ts';
+import { type HubDatabase, textsColumn } from './database.ts';
 import { messageQueueFull, messageRefused } from './errors.ts';
 import type { Feedback, Outcome } from './feedback.ts';
 import type { Registry } from './registry.ts';
@@ -305,14 +304,8 @@ function toMessage(row: CloudMessageRow): CloudMessage {
     expiresMs: row.expires_ms,
     deliveries: row.deliveries,
     ack: row.ack as AckKind,
-    system: texts(row.system),
-    properties: texts(row.properties),
+    system: textsColumn(row.system),
+    properties: textsColumn(row.properties),
     body: row.body,
   };
-}
-
-// Our own writing read back.
-function texts(json: string): Readonly<Record<string, string>> {
-  const parsed = parseJson(json);
-  return parsed.ok && isJsonObject(parsed.value) ? (parsed.value as Readonly<Record<string, string>>) : {};
 }

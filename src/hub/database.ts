@@ -18,6 +18,7 @@
 // of acknowledged data, so it is never set aside silently.
 
 import { errorCode, errorMessage } from '../model/errors.ts';
+import { isJsonObject, parseJson } from '../model/json.ts';
 import type { Sqlite, SqliteDatabase, SqliteStatement, SqliteValue } from '../platform/sqlite.ts';
 import { HubError } from './errors.ts';
 
@@ -242,4 +243,10 @@ function openError(path: string, cause: unknown): HubError {
     code: 'HUB_DATABASE_UNUSABLE',
     message: `${path} cannot be opened: ${errorMessage(cause)}. Check that its directory exists and is writable.`,
   });
+}
+
+/** A column of texts by name, our own writing, read back. */
+export function textsColumn(json: string): Readonly<Record<string, string>> {
+  const parsed = parseJson(json);
+  return parsed.ok && isJsonObject(parsed.value) ? (parsed.value as Readonly<Record<string, string>>) : {};
 }

@@ -13,10 +13,9 @@
 import { strict as assert } from 'node:assert';
 import { hubExpireEventsMax, hubReadBytesMax, hubReadEventsMax, hubScanEventsMax } from '../limits.ts';
 import type { Identity } from '../model/address.ts';
-import { isJsonObject, parseJson } from '../model/json.ts';
 import type { Message } from '../model/message.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { HubDatabase } from './database.ts';
+import { type HubDatabase, textsColumn } from './database.ts';
 import { invalidArgument } from './errors.ts';
 import { Notices, type NoticesOptions } from './notices.ts';
 
@@ -282,14 +281,8 @@ function toEvent(row: EventRow): LoggedEvent {
     sender: row.module === null ? { deviceId: row.device } : { deviceId: row.device, moduleId: row.module },
     output: row.output ?? undefined,
     enqueuedMs: row.enqueued_ms,
-    system: texts(row.system),
-    properties: texts(row.properties),
+    system: textsColumn(row.system),
+    properties: textsColumn(row.properties),
     body: row.body,
   };
-}
-
-// Our own writing read back.
-function texts(json: string): Readonly<Record<string, string>> {
-  const parsed = parseJson(json);
-  return parsed.ok && isJsonObject(parsed.value) ? (parsed.value as Readonly<Record<string, string>>) : {};
 }

@@ -1,4 +1,5 @@
-// One lane in memory: which offsets wait, in which segments they lie, and what left it undelivered.
+// One lane in memory: which offsets wait, in which segments they lie, what left it undelivered, and the places where
+// its reader goes on and its oldest message is looked for.
 //
 // Invariants
 //   An offset waits when it is above the floor, below the next one, and not in `dead`. Nothing counts messages
@@ -116,7 +117,8 @@ export class LaneState {
   }
 
   #findOldest(): void {
-    if (this.#oldestNext === undefined || this.#oldestNext.offset > this.floor + 1) return;
+    // A floor that is only staged may be taken back.
+    if (this.#oldestNext === undefined || this.#oldestNext.offset > this.committed.floor + 1) return;
     this.#oldestAt = this.#oldestNext;
     this.#oldestNext = undefined;
   }
