@@ -5,6 +5,6 @@ export { BrokerSections } from './broker-sections.ts';
 export { Clients } from './clients.ts';
 export { parseDeployment } from './deployment.ts';
 export { ModuleRegistry } from './module-registry.ts';
-export type { LaunchOrder, OwnTwin } from './ports.ts';
+export type { LaunchOrder, ModuleArtifacts, ModuleImages, OwnTwin } from './ports.ts';
 export type { AgentFacts } from './report.ts';
 export { parseRouting, Routing } from './routing.ts';

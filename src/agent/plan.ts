@@ -67,6 +67,7 @@ function orderFor(module: DeployedModule, command: readonly string[], facts: Pla
     command,
     env,
     restartPolicy: module.restartPolicy,
+    startupOrder: module.startupOrder,
     wanted: module.wanted,
     ...(cwd === undefined ? {} : { cwd }),
     ...facts.account,

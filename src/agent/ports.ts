@@ -1,8 +1,21 @@
-// What the agent needs from outside, in its own words: twins to read and write, hands to start modules with,
-// a router to give routes to, and a place that remembers the last good deployment.
+// What the agent needs from outside, in its own words: twins to read and write, hands to start modules with, whoever
+// fetches their files and images, and a place that remembers what it has decided.
 
 import type { JsonObject } from '../model/json.ts';
-import type { RestartPolicy } from './deployment.ts';
+import type { LaunchOrder, Mount, PullPolicy, RegistryCredentials } from './launch-order.ts';
+
+export type {
+  Account,
+  ContainerSpec,
+  Health,
+  Isolation,
+  LaunchOrder,
+  Mount,
+  PullPolicy,
+  RegistryCredentials,
+  Resources,
+  StopSignal,
+} from './launch-order.ts';
 
 /** One system module's own twin (`$edgeAgent` or `$edgeHub`). */
 export interface OwnTwin {
@@ -12,29 +25,11 @@ export interface OwnTwin {
   onDesired(listener: () => void): void;
 }
 
-/** A user of this machine: numbers, because the kernel knows no names. */
-export interface Account {
-  readonly uid: number;
-  readonly gid: number;
-  /** Supplementary groups, `dialout` for serial ports among them. */
-  readonly groups: readonly number[];
-}
-
-export interface LaunchOrder extends Partial<Account> {
-  readonly name: string;
-  readonly generation: string;
-  readonly command: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly restartPolicy: RestartPolicy;
-  readonly wanted: 'running' | 'stopped';
-  readonly cwd?: string;
-  readonly graceMs: number;
-  readonly logBytesMax: number;
-  readonly logFiles: number;
-}
-
+/** What is known about one module. Times are wall times, milliseconds since 1970 UTC. */
 export interface ModuleFacts {
   readonly name: string;
+  /** Of what runs or ran last; tells whether it is already the one that was asked for. */
+  readonly generation?: string;
   readonly runtimeStatus: string;
   readonly exitCode: number;
   readonly statusDescription: string;
@@ -42,6 +37,10 @@ export interface ModuleFacts {
   readonly exitedAtMs: number | null;
   readonly restartCount: number;
   readonly lastRestartAtMs: number | null;
+  /** Absent: the module tells nobody, and counts as ready while it runs. */
+  readonly health?: { readonly healthy: boolean; readonly ready: boolean; readonly text: string } | undefined;
+  /** `sha256:…` of the image that the container was made from. */
+  readonly imageHash?: string | undefined;
 }
 
 export interface ModuleHands {
@@ -52,8 +51,13 @@ export interface ModuleHands {
 }
 
 export interface ModuleIdentities {
-  /** Makes sure the module can prove who it is, and answers the variables that tell it how. Idempotent. */
-  provide(moduleId: string): Promise<{ readonly env: Readonly<Record<string, string>> }>;
+  /**
+   * Makes sure the module can prove who it is, and answers the variables that tell it how, and what of this machine a
+   * container has to see for that. Idempotent.
+   */
+  provide(
+    moduleId: string,
+  ): Promise<{ readonly env: Readonly<Record<string, string>>; readonly mounts?: readonly Mount[] }>;
   /** The modules that are deployed now; others lose their sockets and twins. */
   keepOnly(moduleIds: readonly string[]): Promise<void>;
 }
@@ -61,4 +65,58 @@ export interface ModuleIdentities {
 export interface AgentMemory {
   state(key: string): Promise<string | undefined>;
   saveState(key: string, value: string): Promise<void>;
+}
+
+/** Files of process modules: fetched, verified, installed side by side, never over one another. */
+export interface ModuleArtifacts {
+  /**
+   * Fetches (resuming), verifies and installs; at once when it is installed already. Rejects with a WeirError that
+   * names the address and the mend.
+   */
+  install(
+    source: { readonly url: string; readonly sha256: string; readonly sizeBytes: number },
+    told: (progress: string) => void,
+    signal: AbortSignal,
+  ): Promise<{
+    readonly directory: string;
+    /** Path of the single file when the source is no archive. */
+    readonly file?: string;
+    readonly installedBytes: number;
+  }>;
+  /** Everything but these is removed. */
+  keepOnly(sha256s: readonly string[]): Promise<void>;
+}
+
+/** Images of container modules. */
+export interface ModuleImages {
+  /** Pulls as the policy says. Rejects with a WeirError that names the image and the mend. */
+  prepare(
+    image: { readonly image: string; readonly pullPolicy: PullPolicy; readonly credentials?: RegistryCredentials },
+    told: (progress: string) => void,
+    signal: AbortSignal,
+  ): Promise<{
+    /** `sha256:…` */
+    readonly id: string;
+    /** As the image says it: `amd64`, `arm64`, `arm`. */
+    readonly architecture: string;
+  }>;
+  /** What weir pulled and nobody has used for days, or when space is short, is removed; never these. */
+  keepOnly(images: readonly string[]): Promise<void>;
+  available(): Promise<{ readonly ok: true; readonly engine: string } | { readonly ok: false; readonly reason: string }>;
+}
+
+/** What a deployment has to fit into. */
+export interface MachineFacts {
+  freeBytes(): Promise<number>;
+  /** Never given to modules: the store and the logs need it. */
+  readonly reserveBytes: number;
+  readonly memoryTotalBytes: number;
+  /** Node's words: `x64`, `arm64`, `arm`. */
+  readonly architecture: string;
+}
+
+/** Desired properties that this site gives itself, until the hub gives newer ones. */
+export interface LocalDesired {
+  /** Replaces the desired properties of a module (`$edgeAgent`, `$edgeHub` or one of the user's). Durable when it resolves. */
+  set(moduleId: string, properties: JsonObject): Promise<void>;
 }
