@@ -6,6 +6,7 @@ export interface ModulePaths {
   readonly socket: string;
   readonly state: string;
   readonly exit: string;
+  readonly lock: string;
   readonly record: string;
   /** What the shim said when it could not start. */
   readonly errors: string;
@@ -26,6 +27,7 @@ export function modulePaths(
     socket: `${directory}/ctl.sock`,
     state: `${directory}/state.json`,
     exit: `${directory}/exit.json`,
+    lock: `${directory}/lock`,
     record: `${directory}/supervision.json`,
     errors: `${directory}/shim.err`,
     log: `${logDirectory}/${fileName}.log`,

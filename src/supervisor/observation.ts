@@ -5,11 +5,12 @@
 //   broken, failed               failed       (nextStartAtMs tells whether it is still tried)
 
 import type { Phase } from './module-state.ts';
-import type { ModuleObservation, RuntimeStatus } from './ports.ts';
+import type { ModuleKind, ModuleObservation, RuntimeStatus } from './ports.ts';
 import type { ModuleEnd } from './records.ts';
 
 export interface ModuleFacts {
   readonly name: string;
+  readonly kind: ModuleKind;
   readonly generation: string;
   readonly phase: Phase;
   readonly pid: number | null;

@@ -17,19 +17,9 @@
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { ModulePaths } from './module-paths.ts';
-import type { LaunchSpec, SupervisorPorts } from './ports.ts';
+import type { Found, LaunchSpec, ModuleRunner, RunnerListener, SupervisorPorts } from './ports.ts';
 import { type ModuleEnd, parseModuleEnd, parseShimState, type ShimState } from './records.ts';
 import { ShimLink } from './shim-link.ts';
-
-export interface ProcessListener {
-  up(state: ShimState): void;
-  ended(end: ModuleEnd): void;
-}
-
-export type Found =
-  | { readonly kind: 'running'; readonly state: ShimState }
-  | { readonly kind: 'ended'; readonly end: ModuleEnd }
-  | { readonly kind: 'nothing' };
 
 type Look =
   | { readonly kind: 'linked'; readonly link: ShimLink; readonly state: ShimState }
@@ -43,11 +33,11 @@ const goneMsMax = 10_000;
 const lookAgainMs = 10;
 const directoryMode = 0o700;
 
-export class ProcessRunner {
+export class ProcessRunner implements ModuleRunner {
   readonly #ports: SupervisorPorts;
   readonly #log: Log;
   readonly #paths: ModulePaths;
-  readonly #listener: ProcessListener;
+  readonly #listener: RunnerListener;
   #link: ShimLink | undefined;
   #watching: Promise<void> = Promise.resolve();
   /** Grace of a stop that was asked for and may have to be repeated on another link. */
@@ -56,7 +46,7 @@ export class ProcessRunner {
 
   constructor(
     ports: SupervisorPorts,
-    { paths, listener, log }: { readonly paths: ModulePaths; readonly listener: ProcessListener; readonly log: Log },
+    { paths, listener, log }: { readonly paths: ModulePaths; readonly listener: RunnerListener; readonly log: Log },
   ) {
     this.#ports = ports;
     this.#paths = paths;
@@ -95,6 +85,14 @@ export class ProcessRunner {
     this.#detached.abort();
     this.#link?.destroy();
     await this.#watching;
+  }
+
+  /** Kills what still runs, and removes the shim's files. The log stays: it is the module's, whatever its kind. */
+  async erase(): Promise<void> {
+    await this.#watching;
+    await this.#clear();
+    const { socket, lock, errors } = this.#paths;
+    for (const file of [socket, lock, errors]) await this.#ports.disk.remove('module:erase', file);
   }
 
   async #start(spec: LaunchSpec): Promise<void> {

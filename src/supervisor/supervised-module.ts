@@ -18,15 +18,9 @@ import { moduleNotWantedError } from './errors.ts';
 import { logFile, type ModulePaths } from './module-paths.ts';
 import { type Effect, hasProcess, type ModuleEvent, type Phase, transition } from './module-state.ts';
 import { observationOf } from './observation.ts';
-import type { LaunchSpec, ModuleObservation, SupervisorPorts } from './ports.ts';
+import type { LaunchSpec, ModuleObservation, ModuleRunner, RunningModule, SupervisorPorts } from './ports.ts';
 import { ProcessRunner } from './process-runner.ts';
-import {
-  formatSupervisionRecord,
-  type Instant,
-  type ModuleEnd,
-  parseSupervisionRecord,
-  type ShimState,
-} from './records.ts';
+import { formatSupervisionRecord, type Instant, type ModuleEnd, parseSupervisionRecord } from './records.ts';
 import { defaultPacing, freshHistory, judgeEnd, type RestartHistory } from './restart-policy.ts';
 
 export interface ModuleOwner {
@@ -47,12 +41,12 @@ export class SupervisedModule {
   readonly #log: Log;
   readonly #paths: ModulePaths;
   readonly #owner: ModuleOwner;
-  readonly #runner: ProcessRunner;
+  readonly #runner: ModuleRunner;
   #mailbox: Promise<void> = Promise.resolve();
   #spec: LaunchSpec | undefined;
   #phase: Phase = 'absent';
   #generation = '';
-  #process: ShimState | undefined;
+  #process: RunningModule | undefined;
   #adopted = false;
   #history: RestartHistory = freshHistory;
   #lastEnd: ModuleEnd | null = null;
@@ -84,6 +78,8 @@ export class SupervisedModule {
       listener: {
         up: (state) => void this.#post(() => this.#up(state)),
         ended: (end) => void this.#post(() => this.#ended(end)),
+        progress: () => undefined,
+        health: () => undefined,
       },
     });
   }
@@ -136,6 +132,7 @@ export class SupervisedModule {
   observe(): ModuleObservation {
     return observationOf({
       name: this.name,
+      kind: 'process',
       generation: this.#generation,
       phase: this.#phase,
       pid: this.#process?.pid ?? null,
@@ -209,7 +206,7 @@ export class SupervisedModule {
     if (spec.wanted === 'stopped' && !hasProcess(this.#phase)) this.#begin(spec.generation);
   }
 
-  #up(state: ShimState): Promise<void> {
+  #up(state: RunningModule): Promise<void> {
     this.#process = state;
     this.#log.info('module started', { module: this.name, pid: state.pid, generation: this.#generation });
     return this.#handle('up');
