@@ -4,6 +4,7 @@
 #include "shim.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,11 +19,11 @@ static const struct {
     {"sigpending", RLIMIT_SIGPENDING}, {"stack", RLIMIT_STACK},
 };
 
-static _Noreturn void usage(const char *what, const char *which) {
+_Noreturn void usage(const char *what, const char *which) {
   die(EXIT_USAGE, what, which, 0);
 }
 
-static int64_t number(const char *name, const char *words, int64_t max) {
+int64_t option_number(const char *name, const char *words, int64_t max) {
   int64_t value = parse_int(words, max);
   if (value < 0) usage("a whole number within its range is needed after", name);
   return value;
@@ -30,7 +31,7 @@ static int64_t number(const char *name, const char *words, int64_t max) {
 
 static rlim_t rlimit_value(const char *words) {
   if (strcmp(words, "unlimited") == 0) return RLIM_INFINITY;
-  return (rlim_t)number("--rlimit", words, INT64_MAX - 1);
+  return (rlim_t)option_number("--rlimit", words, INT64_MAX - 1);
 }
 
 /* name=soft[:hard]; hard is soft when absent. */
@@ -54,7 +55,7 @@ static struct rlimit_choice rlimit_choice(const char *words) {
   usage("--rlimit does not know the name in", words);
 }
 
-static const char *absolute(const char *name, const char *path) {
+const char *option_absolute(const char *name, const char *path) {
   if (path[0] != '/') usage("an absolute path is needed after", name);
   return path;
 }
@@ -69,37 +70,37 @@ struct seen {
 
 static void take(struct options *options, struct seen *seen, const char *name, const char *value) {
   if (strcmp(name, "--dir") == 0) {
-    options->dir = absolute(name, value);
+    options->dir = option_absolute(name, value);
   } else if (strcmp(name, "--log") == 0) {
-    options->log_path = absolute(name, value);
+    options->log_path = option_absolute(name, value);
   } else if (strcmp(name, "--cwd") == 0) {
-    options->cwd = absolute(name, value);
+    options->cwd = option_absolute(name, value);
   } else if (strcmp(name, "--log-bytes") == 0) {
-    options->log_bytes = number(name, value, INT64_MAX / 2);
+    options->log_bytes = option_number(name, value, INT64_MAX / 2);
     if (options->log_bytes < LOG_BYTES_MIN) usage("at least 16384 is needed after", name);
   } else if (strcmp(name, "--log-files") == 0) {
-    options->log_files = (int)number(name, value, LOG_FILES_MAX);
+    options->log_files = (int)option_number(name, value, LOG_FILES_MAX);
     if (options->log_files < 1) usage("at least 1 is needed after", name);
   } else if (strcmp(name, "--grace-ms") == 0) {
-    options->grace_ms = number(name, value, GRACE_MS_MAX);
+    options->grace_ms = option_number(name, value, GRACE_MS_MAX);
   } else if (strcmp(name, "--uid") == 0) {
-    options->uid = (uid_t)number(name, value, UINT32_MAX - 1); /* -1 means "leave as is" */
+    options->uid = (uid_t)option_number(name, value, UINT32_MAX - 1); /* -1 means "leave as is" */
     seen->uid = true;
   } else if (strcmp(name, "--gid") == 0) {
-    options->gid = (gid_t)number(name, value, UINT32_MAX - 1);
+    options->gid = (gid_t)option_number(name, value, UINT32_MAX - 1);
     seen->gid = true;
   } else if (strcmp(name, "--group") == 0) {
     no_more_than(options->group_count, GROUPS_MAX, name);
-    options->groups[options->group_count++] = (gid_t)number(name, value, UINT32_MAX - 1);
+    options->groups[options->group_count++] = (gid_t)option_number(name, value, UINT32_MAX - 1);
   } else if (strcmp(name, "--rlimit") == 0) {
     no_more_than(options->rlimit_count, RLIMITS_MAX, name);
     options->rlimits[options->rlimit_count++] = rlimit_choice(value);
   } else if (strcmp(name, "--keep-fd") == 0) {
     no_more_than(options->keep_fd_count, KEEP_FDS_MAX, name);
-    int fd = (int)number(name, value, INT32_MAX);
+    int fd = (int)option_number(name, value, INT32_MAX);
     if (fd <= STDERR_FILENO || fcntl(fd, F_GETFD) == -1) usage("--keep-fd is not open or is 0..2:", value);
     options->keep_fds[options->keep_fd_count++] = fd;
-  } else {
+  } else if (!sandbox_option(options, name, value)) {
     usage("unknown option", name);
   }
 }
@@ -109,19 +110,22 @@ void options_parse(struct options *options, int argc, char **argv) {
   memset(options, 0, sizeof *options);
   options->cwd = "/";
   options->grace_ms = GRACE_MS_DEFAULT;
+  options->stop_signal = SIGTERM;
+  options->tmp_bytes = TMP_BYTES_DEFAULT;
   int at = 1;
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
     if (strcmp(argv[at], "--no-new-privs") == 0) {
       options->no_new_privs = true;
       continue;
     }
+    if (sandbox_flag(options, argv[at])) continue;
     if (at + 1 >= argc) usage("a value is needed after", argv[at]);
     take(options, &seen, argv[at], argv[at + 1]);
     at++;
   }
   if (at + 1 >= argc) usage("-- and the module's command are needed at the end", NULL);
   options->argv = argv + at + 1;
-  absolute("--", options->argv[0]);
+  option_absolute("--", options->argv[0]);
   if (options->dir == NULL) usage("--dir is needed", NULL);
   if (options->log_path == NULL) usage("--log is needed", NULL);
   if (options->log_bytes == 0) usage("--log-bytes is needed", NULL);
@@ -129,4 +133,5 @@ void options_parse(struct options *options, int argc, char **argv) {
   if (seen.uid != seen.gid) usage("--uid and --gid are needed together", NULL);
   if (options->group_count > 0 && !seen.uid) usage("--group needs --uid and --gid", NULL);
   options->drop_identity = seen.uid;
+  sandbox_check(options);
 }

@@ -2,7 +2,7 @@
  * written whole: temporary name, then rename, in the module's directory.
  *
  *   state.json  {"shimPid":n,"shimStart":ticks,"pid":n,"pidStart":ticks,"bootId":"…",
- *                "startedAtMs":unix,"monotonicMs":n}
+ *                "startedAtMs":unix,"monotonicMs":n,"lacking":["memory",…]}
  *   exit.json   {"pid":n,"code":n|null,"signal":n|null,"reason":"exit|signal|exec","message":"…",
  *                "startedAtMs":unix,"endedAtMs":unix,"uptimeMs":n,"oomKilled":bool,"logDroppedBytes":n}
  *
@@ -89,6 +89,8 @@ void record_state(const struct life *life, struct text *line) {
   text_json(line, boot_id);
   field(line, ",\"startedAtMs\":", life->started_unix_ms);
   field(line, ",\"monotonicMs\":", life->started_monotonic_ms);
+  text_add(line, ",\"lacking\":");
+  gaps_json(line);
   text_add(line, "}\n");
   write_atomically("state.json", "state.json.tmp", line, false);
 }

@@ -2,9 +2,12 @@
  *
  * One shim looks after one module process. Everything it needs lives in fixed-size memory: there is
  * no malloc after start-up, so a machine that is out of memory can still be told that a module ended.
- * The files: options.c (argv), spawn.c (the child's side), log.c (lines, rotation), control.c (the
- * socket), record.c (state.json, exit.json, what /proc knows), text.c (formatting without stdio) and
- * weir-shim.c (the life of one module, in order).
+ * The files: weir-shim.c (the life of one module, in order), options.c and options-sandbox.c (argv),
+ * spawn.c (the child's side, from fork to exec), log.c (lines, rotation), control.c (the socket),
+ * notify.c (what the module tells of itself), record.c (state.json, exit.json, what /proc knows),
+ * text.c (formatting without stdio), and the sandbox: cgroup.c with cgroup-limits.c, egress.c,
+ * mounts.c with expose.c, capability.c, landlock.c, seccomp.c with syscalls.c, gaps.c (what the
+ * kernel lacks) and probe.c (all of it tried out for `weir check`).
  */
 #ifndef WEIR_SHIM_H
 #define WEIR_SHIM_H
@@ -32,6 +35,12 @@ enum {
   LOG_BYTES_MIN = 16 * 1024, /* more than one split line with its prefix */
   LINE_BYTES_MAX = 8 * 1024,
   RECORD_BYTES_MAX = 2048,
+  PATHS_MAX = 64,          /* of one option */
+  CGROUP_NAME_MAX = 100,   /* a directory name holds 255, and a digest follows */
+  CPU_SHARE_ONE = 1000,    /* --cpus is kept in thousandths */
+  IO_WEIGHT_MAX = 10000,
+  MEMORY_BYTES_MIN = 1024 * 1024, /* less does not hold the program itself */
+  TMP_BYTES_DEFAULT = 64 * 1024 * 1024,
   GRACE_MS_DEFAULT = 10 * 1000,
   GRACE_MS_MAX = 3600 * 1000
 };
@@ -40,6 +49,23 @@ struct rlimit_choice {
   int resource;
   struct rlimit value;
 };
+
+/* Absolute, as they stood on the command line. */
+struct paths {
+  const char *at[PATHS_MAX];
+  int count;
+};
+
+/* 0 means: no limit. */
+struct limits {
+  int64_t memory_bytes;
+  int64_t cpu_share; /* in thousandths of one processor */
+  int64_t pids;
+  int64_t io_weight;
+  int64_t io_bytes; /* a second, reading and writing alike, for each disk */
+};
+
+enum egress { EGRESS_ANY, EGRESS_LOCAL, EGRESS_NONE };
 
 struct options {
   const char *dir;
@@ -58,11 +84,62 @@ struct options {
   int keep_fds[KEEP_FDS_MAX];
   int keep_fd_count;
   int64_t grace_ms;
+  int stop_signal;
+  const char *notify_path;
+  const char *cgroup;
+  struct limits limits;
+  bool drop_capabilities;
+  uint64_t keep_capabilities; /* a bit for each number of linux/capability.h */
+  bool private_tmp;
+  int64_t tmp_bytes;
+  bool read_only_root;
+  struct paths writable, readable, hidden, devices;
+  enum egress egress;
+  bool seccomp;
+  bool landlock;
   char **argv; /* the module's, NULL-terminated */
 };
 
 /* options.c: ends the process with EXIT_USAGE and a message on stderr when argv is wrong. */
 void options_parse(struct options *options, int argc, char **argv);
+_Noreturn void usage(const char *what, const char *which);
+int64_t option_number(const char *name, const char *words, int64_t max);
+const char *option_absolute(const char *name, const char *path);
+
+/* options-sandbox.c: false when `name` is none of its options. */
+bool sandbox_flag(struct options *options, const char *name);
+bool sandbox_option(struct options *options, const char *name, const char *value);
+void sandbox_check(const struct options *options); /* combinations */
+
+/* capability.c */
+int capability_number(const char *name); /* NET_RAW, cap_net_raw; -1 when unknown */
+
+/* gaps.c: what was wished for and is not in force. Set by the shim and by the child alike. */
+enum gap {
+  GAP_CGROUP,
+  GAP_MEMORY,
+  GAP_CPUS,
+  GAP_PIDS,
+  GAP_IO_WEIGHT,
+  GAP_IO_BYTES,
+  GAP_EGRESS,
+  GAP_PRIVATE_TMP,
+  GAP_READ_ONLY_ROOT,
+  GAP_HIDE,
+  GAP_CAPABILITIES,
+  GAP_KEEP_CAPABILITY,
+  GAP_LANDLOCK,
+  GAP_SIGNAL_SCOPE,
+  GAP_SECCOMP,
+  GAP_COUNT
+};
+struct text;
+void gaps_init(void); /* before the fork */
+void gap_set(enum gap gap, const char *step, int error); /* `step` is a literal; the first one stays */
+bool gap_is_set(enum gap gap);
+void gap_reason(enum gap gap, struct text *text); /* a line for people */
+void gaps_json(struct text *text);           /* ["memory","landlock"] */
+void gaps_reasons_json(struct text *text);   /* {"memory":"…","landlock":"…"} */
 
 /* text.c */
 struct text {

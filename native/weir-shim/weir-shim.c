@@ -248,6 +248,7 @@ static void start_module(void) {
 
 int main(int argc, char **argv) {
   options_parse(&shim.options, argc, argv);
+  gaps_init();
   setsid(); /* refused when the runtime already made us a leader, which is as good */
   fill_stdio();
   close_strangers(&shim.options);
