@@ -247,6 +247,18 @@ export const moduleLogBytesMax = 268_435_456;
 export const moduleLogFilesMax = 99;
 /** Longest time a module gets between SIGTERM and SIGKILL; the shim refuses more. */
 export const moduleGraceMsMax = 3_600_000;
+/** Processes and threads of a module that has no limit of its own: a fork bomb must not take the machine. */
+export const modulePidsDefault = 512;
+/** Output of a health command that is kept, bytes: its first lines say what is wrong. */
+export const healthOutputBytesMax = 2048;
+/** Text of a module's health that is shown, characters. */
+export const healthTextMax = 200;
+/** How long a group of the start order waits for the one before it, milliseconds: one module that never gets ready must not hold up a site. */
+export const startGroupWaitMsMax = 30_000;
+/** Entries of a module's private directory that are looked at to know its size; with more it counts as over its limit. */
+export const moduleDataEntriesMax = 200_000;
+/** Numbers that modules' own users are taken from, and private directories that are kept after their module was removed. */
+export const moduleAccountsMax = 512;
 /** One line on a shim's control socket: its records are at most 2048 bytes. */
 export const shimLineBytesMax = 4096;
 /** Failures remembered for the pacing of restarts. */
@@ -723,3 +735,20 @@ export const bridgeTopicsMax = 4096;
 
 assert(bridgeWindowMessages * 2 <= bridgeInflightMax, 'both windows find their places on one connection');
 assert(messageBytesMax <= bridgeWindowBytes, 'the window of a bridge holds any message');
+
+// ── containers ──
+
+/** One whole answer of the container engine: a list of all its containers is the largest. */
+export const engineAnswerBytesMax = 8_388_608;
+/** One line of an engine's pull progress; longer ones are not looked at. */
+export const enginePullLineBytesMax = 65_536;
+/** One line of a container's log; engines cut at 16 KiB, what is longer here is cut. */
+export const containerLogLineBytesMax = 65_536;
+/** Lines of a container's log that go to the file in one write. */
+export const containerLogBatchBytesMax = 262_144;
+/** Bytes at the end of a log in which the place is looked for where an earlier life of the runtime stopped. */
+export const containerLogTailBytesMax = 1_048_576;
+/** Images that are remembered as pulled here; beyond it the longest unused are forgotten and stay. */
+export const pulledImagesMax = 512;
+
+assert(containerLogLineBytesMax <= containerLogBatchBytesMax, 'any line fits a write');

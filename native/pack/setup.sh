@@ -11,7 +11,8 @@ PACKAGES="gcc g++ make python3 binutils xz-utils procps
   gcc-aarch64-linux-gnu g++-aarch64-linux-gnu gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf
   qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross
   libc6-armhf-cross libstdc++6-armhf-cross libatomic1-armhf-cross
-  mosquitto mosquitto-clients python3-paho-mqtt libssl-dev openssl e2fsprogs mount ${WEIR_EXTRA_PACKAGES:-}"
+  mosquitto mosquitto-clients python3-paho-mqtt libssl-dev openssl e2fsprogs mount
+  podman runc netavark aardvark-dns iptables docker-registry busybox-static ${WEIR_EXTRA_PACKAGES:-}"
 
 say() { printf '%s\n' "$*"; }
 
@@ -48,8 +49,9 @@ missing_packages() {
   done
 }
 
-# mosquitto is installed to be measured and talked to, not to serve this machine: Debian's way to say "start
-# nothing" is a policy that answers 101. One that is there already stays as it is.
+# mosquitto, podman and the registry are installed to be measured and talked to, each started by the test that needs
+# it, not to serve this machine: Debian's way to say "start nothing" is a policy that answers 101. What is there
+# already stays as it is.
 POLICY=/usr/sbin/policy-rc.d
 forbid_services() {
   printf '#!/bin/sh\nexit 101\n' >$POLICY
@@ -63,9 +65,11 @@ allow_services() {
 }
 
 # With the policy it was not started now; without this it would be at the next boot.
-keep_mosquitto_off() {
-  case " $1 " in *" mosquitto "*) ;; *) return 0 ;; esac
-  if command -v systemctl >/dev/null; then systemctl disable mosquitto >>"$apt_log" 2>&1 || true; fi
+keep_off() {
+  command -v systemctl >/dev/null || return 0
+  for service in mosquitto docker-registry; do
+    case " $1 " in *" $service "*) systemctl disable $service >>"$apt_log" 2>&1 || true ;; esac
+  done
 }
 
 apt_once() {
@@ -102,7 +106,7 @@ install_packages() {
     say "setup: apt-get failed six times; its output is in $apt_log"
     exit 1
   }
-  keep_mosquitto_off "$missing"
+  keep_off "$missing"
   [ $own_policy = no ] || allow_services
   say "  $(($(date +%s) - start)) s  Debian packages installed"
 }
