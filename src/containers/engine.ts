@@ -25,7 +25,7 @@ import {
   isEngineAway,
 } from './errors.ts';
 import type { ContainerTimes } from './ports.ts';
-import { pause, whenAborted } from './waiting.ts';
+import { linkedSignal, pause, whenAborted } from './waiting.ts';
 
 export interface EnginePorts {
   readonly http: HttpExchange;
@@ -203,17 +203,22 @@ export class Engine {
   }
 
   #limit({ signal, limitMs = this.#times.answerMsMax }: EngineRequest): Limit {
-    const out = new AbortController();
-    const timer = limitMs === 'none' ? undefined : this.#ports.clock.setTimer(limitMs, () => out.abort());
-    const end = new AbortController();
-    const signals = [out.signal, end.signal, this.#closed.signal, ...(signal === undefined ? [] : [signal])];
+    const linked = linkedSignal(signal, this.#closed.signal);
+    let isOut = false;
+    const expire = (): void => {
+      isOut = true;
+      linked.abort();
+    };
+    const timer = limitMs === 'none' ? undefined : this.#ports.clock.setTimer(limitMs, expire);
     return {
-      signal: AbortSignal.any(signals),
-      expiredMs: () => (out.signal.aborted && typeof limitMs === 'number' ? limitMs : undefined),
+      signal: linked.signal,
+      expiredMs: () => (isOut && typeof limitMs === 'number' ? limitMs : undefined),
       lift: () => timer?.cancel(),
       end: () => {
         timer?.cancel();
-        end.abort();
+        linked.unlink();
+        // Whatever of the answer was not read is not wanted: the connection is closed.
+        linked.abort();
       },
     };
   }

@@ -32,3 +32,27 @@ export function whenAborted(signal: AbortSignal): { readonly promise: Promise<vo
     },
   };
 }
+
+export interface Linked {
+  readonly signal: AbortSignal;
+  abort(): void;
+  /** The others are let go of. */
+  unlink(): void;
+}
+
+/** A signal that is aborted with any of the others. Not AbortSignal.any: that one holds on to long-lived signals. */
+export function linkedSignal(...others: readonly (AbortSignal | undefined)[]): Linked {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  for (const other of others) {
+    if (other?.aborted === true) abort();
+    else other?.addEventListener('abort', abort, { once: true });
+  }
+  return {
+    signal: controller.signal,
+    abort,
+    unlink: () => {
+      for (const other of others) other?.removeEventListener('abort', abort);
+    },
+  };
+}
