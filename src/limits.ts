@@ -232,6 +232,33 @@ export const deploymentModulesMax = 48;
 export const agentReportIntervalMs = 1000;
 /** Time until a deployment that could not be carried out is tried again, milliseconds. */
 export const agentRetryMs = 10_000;
+/** Longest time between two tries to fetch what a deployment needs, milliseconds: a site without a link asks seldom. */
+export const agentPrepareRetryMsMax = 300_000;
+/** Time modules have to get ready before their verification fails, beside their own start period, milliseconds. */
+export const agentReadyMs = 300_000;
+/** Ends with an error of one new module that fail its deployment before the time is over. */
+export const agentCrashesMax = 5;
+/** Boots of the machine while one deployment is verified: a deployment that takes the machine down must not do it for ever. */
+export const agentBootsMax = 3;
+/** What a file takes when it is fetched and installed, against its size. */
+export const artifactRoomFactor = 1.2;
+/** The largest file or archive of a process module, bytes. */
+export const moduleSourceBytesMax = 4_294_967_296;
+/** Characters of an image reference: 255 for the name and as much for tag and digest. */
+export const imageReferenceMax = 512;
+/** Least memory that any program starts with, bytes. */
+export const moduleMemoryBytesMin = 1_048_576;
+/** Cores one module may be given, and the smallest part of one that the kernel can hand out. */
+export const moduleCpusMax = 1024;
+export const moduleCpusMin = 0.01;
+/** Processes and threads of one module: the kernel's own ceiling. */
+export const modulePidsMax = 4_194_304;
+/** Health checks: not more often than that, and none waits longer, milliseconds. */
+export const moduleHealthMsMin = 100;
+export const moduleHealthMsMax = 86_400_000;
+export const moduleHealthRetriesMax = 1000;
+/** Registries whose credentials one deployment names. */
+export const registryCredentialsMax = 32;
 
 // ── supervisor: modules as processes ──
 
@@ -592,6 +619,14 @@ assert(drainBatchMessagesMax <= drainReadMessagesMax, 'a read is a batch at leas
 export const workloadBodyBytesMax = 1_048_576;
 /** Requests of one module under way on its workload socket, as at Azure's daemon; further ones are refused. */
 export const workloadRequestsPerModuleMax = 10;
+/** How long a caller may be unknown because its module is just being started, milliseconds; then it is refused. */
+export const callerKnownMsMax = 10_000;
+/** Between two looks for such a module, milliseconds. */
+export const callerLookAgainMs = 50;
+/** Requests under way on one management socket, as at Azure's daemon; further ones are refused. */
+export const managementRequestsMax = 50;
+/** Lines of a module's log that one management request may ask for from the end; `all` asks for no number. */
+export const managementTailLinesMax = 1_000_000;
 /** Bytes of a unix socket's path: `sun_path` has 108 with its NUL. */
 export const unixPathBytesMax = 107;
 
@@ -748,7 +783,78 @@ export const containerLogLineBytesMax = 65_536;
 export const containerLogBatchBytesMax = 262_144;
 /** Bytes at the end of a log in which the place is looked for where an earlier life of the runtime stopped. */
 export const containerLogTailBytesMax = 1_048_576;
+/** Least time between two looks for unused images, and least and most time they are kept, milliseconds. */
+export const configImageRecurrenceMsMin = 3_600_000;
+export const configImageAgeMsMin = 60_000;
+export const configImageAgeMsMax = 31_536_000_000;
 /** Images that are remembered as pulled here; beyond it the longest unused are forgotten and stay. */
 export const pulledImagesMax = 512;
 
 assert(containerLogLineBytesMax <= containerLogBatchBytesMax, 'any line fits a write');
+
+// ── artefacts: files of modules, fetched and unpacked ──
+
+/** Bytes of one archive when it is unpacked. */
+export const artifactUnpackedBytesMax = 8_589_934_592;
+/** How many times its own size an archive may unfold: programs pack to a third; only bombs to a hundredth. */
+export const artifactUnfoldMax = 100;
+/** An archive may always unfold to this many bytes: a small one of zeros harms nobody. */
+export const artifactUnpackedBytesFree = 16_777_216;
+/** Files, directories and links of one archive: a module with a thousand npm packages has thirty thousand. */
+export const artifactEntriesMax = 65_536;
+/** UTF-8 bytes of one path in an archive: a quarter of what Linux takes, for what stands before it. */
+export const artifactPathBytesMax = 1024;
+/** Of all paths of one archive together: they are in memory while it is unpacked, and in its record afterwards. */
+export const artifactPathsBytesMax = 8_388_608;
+/** Directories in one another in an archive. */
+export const artifactPathLevelsMax = 64;
+/** What extends one header of a tar archive: long names. */
+export const artifactHeaderBytesMax = 65_536;
+/** Artefacts being fetched or installed at a time; the others wait. */
+export const artifactsAtOnce = 2;
+/** Servers may point elsewhere this often. */
+export const artifactRedirectsMax = 5;
+/** Tries in a row that brought no byte; then the deployment is told why. */
+export const artifactTriesMax = 6;
+/** Pauses between tries, milliseconds: the least, the first one's ceiling, and the last one's. */
+export const artifactPauseMsMin = 500;
+export const artifactPauseMsFirst = 2_000;
+export const artifactPauseMsMax = 60_000;
+/** For how long a server may make us wait by Retry-After, milliseconds. */
+export const artifactRetryAfterMsMax = 600_000;
+/** A connection that brings fewer bytes than the next constant in this time is given up, milliseconds. */
+export const artifactStallMs = 60_000;
+/** The slowest modem brings more within artifactStallMs. */
+export const artifactStallBytes = 4096;
+/** For how long what was found whole is not looked at again, milliseconds: a plan asks for the same one several times. */
+export const artifactCheckMs = 10_000;
+
+assert(moduleSourceBytesMax <= artifactUnpackedBytesMax, 'whatever may be fetched may be unpacked');
+assert(artifactPathBytesMax <= artifactHeaderBytesMax, 'a header has room for the longest path');
+
+// ── direct methods of `$edgeAgent` ──
+
+/** Items of one request for logs. */
+export const agentLogItemsMax = 100;
+/** Characters of a regular expression in one. */
+export const agentLogPatternLengthMax = 1000;
+/** How long one may take for a piece of a log (adminLogSliceBytes), milliseconds: the broker waits meanwhile. */
+export const agentLogPatternMsMax = 100;
+/** Bytes of logs in one answer: what a direct method carries, less what stands around them. As at Azure's agent. */
+export const agentLogAnswerBytesMax = 127_000;
+/** Uploads at a time; further ones are refused. */
+export const agentTasksRunningMax = 4;
+/** Uploads remembered for GetTaskStatus; the oldest that ended are forgotten first. */
+export const agentTasksKeptMax = 64;
+/** How long one upload may take, milliseconds. */
+export const agentTaskMsMax = 600_000;
+/** Bytes of one request of an upload, which are in memory. */
+export const agentUploadBlockBytes = 4_194_304;
+/** Times that a request of an upload is repeated when nobody answers. */
+export const agentUploadRetries = 2;
+/** Time before the first repetition, milliseconds; each further one waits twice as long. */
+export const agentUploadRetryMs = 5_000;
+/** Characters of the runtime's own log that are remembered; older ones are in the journal alone. */
+export const ownLogCharactersMax = 262_144;
+
+assert(agentLogAnswerBytesMax < methodPayloadBytesMax, 'logs of an answer fit its payload');

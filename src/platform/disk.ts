@@ -9,8 +9,10 @@ import {
   access,
   chmod,
   type FileHandle,
+  lstat,
   mkdir,
   open,
+  opendir,
   readdir,
   readFile,
   realpath,
@@ -60,11 +62,29 @@ export interface Disk {
   /** The same place without symbolic links. */
   realPath(operation: string, path: string): Promise<string>;
   freeBytes(operation: string, path: string): Promise<number>;
+  /** A directory of somebody else's, made when it is missing: nobody but its owner may enter it. */
+  makeDirectoryFor(
+    operation: string,
+    path: string,
+    owner: { readonly uid: number; readonly gid: number },
+  ): Promise<void>;
+  /**
+   * What a tree takes on the disk, hard links counted once, symbolic links not followed; 0 when there is none. Looks
+   * at `entriesMax` entries and tells whether those were all.
+   */
+  treeBytes(
+    operation: string,
+    path: string,
+    entriesMax: number,
+  ): Promise<{ readonly bytes: number; readonly complete: boolean }>;
 }
 
 const privateFileMode = 0o600;
+const privateDirectoryMode = 0o700;
 const modeBits = 0o7777;
 const tempNameBytes = 6;
+/** Unit of st_blocks, whatever the file system. */
+const statBlockBytes = 512;
 
 export function systemDisk(): Disk {
   return {
@@ -132,6 +152,8 @@ export function systemDisk(): Disk {
       const found = await statfs(path);
       return found.bavail * found.bsize;
     },
+    makeDirectoryFor: (_operation, path, owner) => makeDirectoryFor(path, owner),
+    treeBytes: (_operation, path, entriesMax) => treeBytes(path, entriesMax),
   };
 }
 
@@ -157,6 +179,43 @@ async function writeFileAtomic(path: string, { data, mode = privateFileMode }: F
   } finally {
     await parent.close();
   }
+}
+
+async function makeDirectoryFor(path: string, { uid, gid }: { readonly uid: number; readonly gid: number }) {
+  await mkdir(path, { recursive: true, mode: privateDirectoryMode });
+  // Through a handle, and never through a link: whoever owns the directory above may put one here.
+  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    const found = await directory.stat();
+    if (found.uid !== uid || found.gid !== gid) await directory.chown(uid, gid);
+    if ((found.mode & modeBits) !== privateDirectoryMode) await directory.chmod(privateDirectoryMode);
+  } finally {
+    await directory.close();
+  }
+}
+
+async function treeBytes(path: string, entriesMax: number): Promise<{ bytes: number; complete: boolean }> {
+  const linked = new Set<number>();
+  const waiting = [path];
+  let bytes = 0;
+  let entries = 0;
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    // Names come and go while we look: what is gone takes nothing.
+    const directory = await opendir(next).catch(() => undefined);
+    if (directory === undefined) continue;
+    for await (const entry of directory) {
+      if (++entries > entriesMax) return { bytes, complete: false };
+      const found = await lstat(join(next, entry.name)).catch(() => undefined);
+      if (found === undefined) continue;
+      if (entry.isDirectory()) waiting.push(join(next, entry.name));
+      if (found.nlink > 1 && !found.isDirectory()) {
+        if (linked.has(found.ino)) continue;
+        linked.add(found.ino);
+      }
+      bytes += found.blocks * statBlockBytes;
+    }
+  }
+  return { bytes, complete: true };
 }
 
 function isMissing(error: unknown): boolean {

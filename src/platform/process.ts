@@ -7,6 +7,7 @@ import { type StdioOptions, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { machine } from 'node:os';
+import { type CommandRequest, type CommandResult, runCommand } from './command.ts';
 
 export interface SpawnRequest {
   readonly command: readonly string[];
@@ -19,6 +20,8 @@ export interface SpawnRequest {
 export interface Processes {
   /** Starts a process in its own session, detached from ours, without stdin and stdout. Rejects when it cannot be executed. */
   spawnDetached(request: SpawnRequest): Promise<{ readonly pid: number }>;
+  /** Runs a command to its end, or to the end of its time. Never rejects. */
+  run(request: CommandRequest): Promise<CommandResult>;
   /** Start time of a live process in clock ticks since boot; undefined when there is none (zombies count as none). */
   startTicks(pid: number): Promise<number | undefined>;
   /** A negative pid means the process group of that number. False when there is none, or it is not ours to signal. */
@@ -53,6 +56,7 @@ export function systemProcesses(): Processes {
     ),
     executable: process.execPath,
     spawnDetached,
+    run: runCommand,
     async startTicks(pid) {
       try {
         const text = await readFile(`/proc/${pid}/stat`, 'utf8');

@@ -2,17 +2,19 @@
 //
 //   absent ─run─▶ starting ─up─▶ running ──halt──▶ stopping-to-stay ───ended──▶ stopped
 //     ▲              ▲  │           │ ├──change, restart─▶ stopping-to-start ──ended──▶ starting
-//     │          due │  └──ended────┤ └──forget──▶ stopping-to-forget ──ended──▶ absent
-//     │              │              ▼
-//     └──forget── backoff ◀─wait─ ended ─slow─▶ broken (tried again seldom)
+//     │          due │  └──ended────┤ ├──forget──▶ stopping-to-forget ──ended──▶ absent
+//     │              │              │ └──ail──▶ stopping-to-judge ──ended──┐
+//     │              │              ▼                                      │
+//     └──forget── backoff ◀─wait─ ended ◀──────────────────────────────────┘
+//                                   ├──slow─▶ broken   (tried again seldom)
 //                                   ├──done──▶ finished   (ended well, and the policy leaves it)
 //                                   └─give-up─▶ failed    (not tried again until it changes)
 //
 // Owns nothing but the decision. Events `wait slow done give-up` are the four verdicts of restart-policy.ts on a
-// process that ended. `run` means "as before, and wanted": it never starts what finished or failed by itself.
+// process that ended. `ail` is a module that runs and yet has to be counted as failed. `run` means "as before, and wanted": it never starts what finished or failed by itself.
 // `change` means a new configuration: it always starts, at once. What the table does not name changes nothing.
 //
-// Why stopping has three forms: what follows the end is decided when the stop begins, and may be changed until it
+// Why stopping has four forms: what follows the end is decided when the stop begins, and may be changed until it
 // is over, without a second stop.
 
 export type Phase =
@@ -22,6 +24,7 @@ export type Phase =
   | 'stopping-to-stay'
   | 'stopping-to-start'
   | 'stopping-to-forget'
+  | 'stopping-to-judge'
   | 'stopped'
   | 'finished'
   | 'failed'
@@ -34,6 +37,7 @@ export type ModuleEvent =
   | 'halt'
   | 'forget'
   | 'restart'
+  | 'ail'
   | 'up'
   | 'wait'
   | 'slow'
@@ -99,6 +103,7 @@ const table: Readonly<Record<Phase, Row>> = {
     restart: ['stopping-to-start', 'terminate'],
     halt: ['stopping-to-stay', 'terminate'],
     forget: ['stopping-to-forget', 'terminate'],
+    ail: ['stopping-to-judge', 'terminate'],
     ...verdicts,
   },
   'stopping-to-stay': {
@@ -117,6 +122,13 @@ const table: Readonly<Record<Phase, Row>> = {
     change: ['stopping-to-start'],
     halt: ['stopping-to-stay'],
     ...anyEnd(['absent', 'erase']),
+  },
+  'stopping-to-judge': {
+    change: ['stopping-to-start'],
+    restart: ['stopping-to-start'],
+    halt: ['stopping-to-stay'],
+    forget: ['stopping-to-forget'],
+    ...verdicts,
   },
   stopped: { run: ['starting', 'launch'], change: ['starting', 'launch'], forget: ['absent', 'erase'] },
   finished: ended,

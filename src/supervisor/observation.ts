@@ -1,25 +1,34 @@
 // What the outside is told about a module: the phases of module-state.ts in IoT Edge's words.
 //
-//   absent, starting             unknown      running, stopping-*   running
+//   absent, starting             unknown      running, stopping-*   running, or unhealthy while its health says so
 //   backoff                      backoff      stopped, finished     stopped
 //   broken, failed               failed       (nextStartAtMs tells whether it is still tried)
+//   stopping-to-judge            unhealthy
 
 import type { Phase } from './module-state.ts';
-import type { ModuleKind, ModuleObservation, RuntimeStatus } from './ports.ts';
+import type { ModuleHealth, ModuleKind, ModuleObservation, RunningModule, RuntimeStatus } from './ports.ts';
 import type { ModuleEnd } from './records.ts';
+import { meaningOfExit } from './restart-policy.ts';
+
+/** What module-life.ts knows. */
+export interface LifeFacts {
+  readonly running: RunningModule | undefined;
+  readonly adopted: boolean;
+  readonly health: ModuleHealth | undefined;
+  readonly progress: string;
+  readonly ailment: string | undefined;
+}
 
 export interface ModuleFacts {
   readonly name: string;
   readonly kind: ModuleKind;
   readonly generation: string;
   readonly phase: Phase;
-  readonly pid: number | null;
-  readonly startedAtMs: number | null;
+  readonly life: LifeFacts;
   readonly lastEnd: ModuleEnd | null;
   readonly restartCount: number;
   readonly lastRestartAtMs: number | null;
   readonly nextStartAtMs: number | null;
-  readonly adopted: boolean;
 }
 
 const statuses: Readonly<Record<Phase, RuntimeStatus>> = {
@@ -29,6 +38,7 @@ const statuses: Readonly<Record<Phase, RuntimeStatus>> = {
   'stopping-to-stay': 'running',
   'stopping-to-start': 'running',
   'stopping-to-forget': 'running',
+  'stopping-to-judge': 'unhealthy',
   stopped: 'stopped',
   finished: 'stopped',
   failed: 'failed',
@@ -39,13 +49,27 @@ const statuses: Readonly<Record<Phase, RuntimeStatus>> = {
 const exitCodeCannotStart = 127;
 const exitCodeSignalBase = 128;
 
-export function observationOf({ phase, lastEnd, ...facts }: ModuleFacts): ModuleObservation {
+export function observationOf(facts: ModuleFacts): ModuleObservation {
+  const { name, kind, generation, phase, lastEnd, restartCount, lastRestartAtMs, nextStartAtMs } = facts;
+  const { running, health, adopted } = facts.life;
+  const isUnhealthy = phase === 'running' && health?.healthy === false;
   return {
-    ...facts,
-    runtimeStatus: statuses[phase],
+    name,
+    kind,
+    generation,
+    runtimeStatus: isUnhealthy ? 'unhealthy' : statuses[phase],
+    pid: running?.pid ?? null,
     exitCode: lastEnd === null ? 0 : exitCodeOf(lastEnd),
+    statusDescription: describe(facts),
+    startedAtMs: running?.startedAtMs ?? lastEnd?.startedAtMs ?? null,
     exitedAtMs: lastEnd?.endedAtMs ?? null,
-    statusDescription: describe(phase, lastEnd),
+    restartCount,
+    lastRestartAtMs,
+    nextStartAtMs,
+    adopted,
+    ...(running === undefined || health === undefined ? {} : { health }),
+    ...(running?.lacking === undefined || running.lacking.length === 0 ? {} : { lacking: running.lacking }),
+    ...(running?.imageHash === undefined ? {} : { imageHash: running.imageHash }),
   };
 }
 
@@ -55,21 +79,23 @@ export function exitCodeOf(end: ModuleEnd): number {
   return end.signal === null ? exitCodeCannotStart : exitCodeSignalBase + end.signal;
 }
 
-function describe(phase: Phase, lastEnd: ModuleEnd | null): string {
-  const end =
-    lastEnd === null ? 'never ran' : lastEnd.oomKilled ? `${lastEnd.message}: out of memory` : lastEnd.message;
+function describe({ phase, life, lastEnd }: ModuleFacts): string {
+  const { health, progress, ailment } = life;
+  const end = lastEnd === null ? 'never ran' : describeEnd(lastEnd);
   switch (phase) {
     case 'absent':
-      return lastEnd === null ? 'not started yet' : end;
+      return progress || (lastEnd === null ? 'not started yet' : end);
     case 'starting':
-      return 'starting';
+      return progress === '' ? 'starting' : `starting: ${progress}`;
     case 'running':
-      return 'running';
+      return ['running', health === undefined ? '' : describeHealth(health), progress].filter(Boolean).join('; ');
     case 'stopping-to-stay':
     case 'stopping-to-forget':
       return 'stopping';
     case 'stopping-to-start':
       return 'stopping, to be started again';
+    case 'stopping-to-judge':
+      return `${ailment ?? 'unhealthy'}; stopping`;
     case 'stopped':
       return 'stopped as wanted';
     case 'finished':
@@ -81,4 +107,15 @@ function describe(phase: Phase, lastEnd: ModuleEnd | null): string {
     case 'broken':
       return `${end}; failed too often, tried again seldom`;
   }
+}
+
+/** How it ended, and what its exit code means. */
+function describeEnd({ message, oomKilled, code }: ModuleEnd): string {
+  const meaning = oomKilled ? 'out of memory' : meaningOfExit(code);
+  return meaning === undefined ? message : `${message}: ${meaning}`;
+}
+
+function describeHealth({ healthy, ready, text }: ModuleHealth): string {
+  if (!healthy) return `unhealthy: ${text}`;
+  return ready ? text : ['not ready yet', text].filter(Boolean).join(': ');
 }

@@ -23,6 +23,13 @@ export interface SupervisorPorts {
   readonly runDirectory: string;
   /** Kept across boots: `<logDirectory>/<name>.log`, `.log.1` … */
   readonly logDirectory: string;
+  /** Kept across boots: `<dataDirectory>/<name>/data` is the module's own. Absent: modules have no such directory. */
+  readonly dataDirectory?: string | undefined;
+  /**
+   * The first of the numbers that processes get as user and group of their own, when their spec names none. Absent:
+   * they run as who runs the supervisor. Needs root and `dataDirectory`.
+   */
+  readonly firstUid?: number | undefined;
   /** Absent means the product's own pacing; tests bring a faster one. */
   readonly pacing?: Pacing | undefined;
   /** Runs modules that are containers. Absent: such modules fail, with the reason; all others run. */

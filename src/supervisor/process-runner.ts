@@ -16,9 +16,12 @@
 
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
+import { HealthWatch } from './health-watch.ts';
+import { lostEnd, startFailure } from './module-ends.ts';
 import type { ModulePaths } from './module-paths.ts';
 import type { Found, LaunchSpec, ModuleRunner, RunnerListener, SupervisorPorts } from './ports.ts';
 import { type ModuleEnd, parseModuleEnd, parseShimState, type ShimState } from './records.ts';
+import { shimArguments } from './shim-arguments.ts';
 import { ShimLink } from './shim-link.ts';
 
 type Look =
@@ -31,7 +34,11 @@ const turnedAwayMsMax = 3000;
 const startMsMax = 30_000;
 const goneMsMax = 10_000;
 const lookAgainMs = 10;
-const directoryMode = 0o700;
+const microsecondsPerMs = 1000;
+const noticesKeptMax = 4096;
+const privateMode = 0o700;
+/** The module passes through to its sockets; each file inside has a mode of its own. */
+const directoryMode = 0o711;
 
 export class ProcessRunner implements ModuleRunner {
   readonly #ports: SupervisorPorts;
@@ -43,10 +50,23 @@ export class ProcessRunner implements ModuleRunner {
   /** Grace of a stop that was asked for and may have to be repeated on another link. */
   #terminateGraceMs: number | undefined;
   readonly #detached = new AbortController();
+  #health: HealthWatch | undefined;
+  /** What the watch in #health goes by, as JSON. */
+  #healthOf = '';
+  /** The greeting of a shim whose module's spec is not known yet says what the module said; kept for the watch to come. */
+  #notified: string | undefined;
 
   constructor(
     ports: SupervisorPorts,
-    { paths, listener, log }: { readonly paths: ModulePaths; readonly listener: RunnerListener; readonly log: Log },
+    {
+      paths,
+      listener,
+      log,
+    }: {
+      readonly paths: ModulePaths;
+      readonly listener: RunnerListener;
+      readonly log: Log;
+    },
   ) {
     this.#ports = ports;
     this.#paths = paths;
@@ -74,6 +94,10 @@ export class ProcessRunner implements ModuleRunner {
     this.#watching = this.#watching.then(() => this.#start(spec)).catch((error: unknown) => this.#failed(error));
   }
 
+  follow(spec: LaunchSpec): void {
+    if (this.#link !== undefined) this.#watchHealth(spec, { adopted: true });
+  }
+
   /** Asks the module to end; works before it is up, too. */
   terminate(graceMs: number): void {
     this.#terminateGraceMs = graceMs;
@@ -85,14 +109,15 @@ export class ProcessRunner implements ModuleRunner {
     this.#detached.abort();
     this.#link?.destroy();
     await this.#watching;
+    await this.#health?.close();
   }
 
   /** Kills what still runs, and removes the shim's files. The log stays: it is the module's, whatever its kind. */
   async erase(): Promise<void> {
     await this.#watching;
     await this.#clear();
-    const { socket, lock, errors } = this.#paths;
-    for (const file of [socket, lock, errors]) await this.#ports.disk.remove('module:erase', file);
+    const { socket, notify, notified, lock, errors } = this.#paths;
+    for (const file of [socket, notify, notified, lock, errors]) await this.#ports.disk.remove('module:erase', file);
   }
 
   async #start(spec: LaunchSpec): Promise<void> {
@@ -102,8 +127,14 @@ export class ProcessRunner implements ModuleRunner {
     await disk.makeDirectory('module:log-directory', this.#ports.logDirectory);
     await this.#clear();
     if (this.#detached.signal.aborted) return;
-    const command = [this.#ports.shimPath, ...shimArguments(spec, this.#paths)];
-    const { pid } = await processes.spawnDetached({ command, env: spec.env, errorsTo: this.#paths.errors });
+    this.#notified = undefined;
+    const own = await this.#makeData(spec);
+    const command = [this.#ports.shimPath, ...shimArguments(spec, { paths: this.#paths, own })];
+    const { pid } = await processes.spawnDetached({
+      command,
+      env: this.#environment(spec),
+      errorsTo: this.#paths.errors,
+    });
     const deadlineMs = clock.monotonicMs() + startMsMax;
     while (!this.#detached.signal.aborted) {
       // Asked before the looking: a shim that is gone by then has left its record by then.
@@ -111,13 +142,14 @@ export class ProcessRunner implements ModuleRunner {
       const look = await this.#look();
       if (look.kind === 'linked' && look.state.shimPid === pid) {
         this.#listener.up(look.state);
+        this.#watchHealth(spec, { adopted: false });
         return await this.#watch(look.link, look.state);
       }
       if (look.kind === 'linked') look.link.destroy();
-      if (!alive) return this.#tell((await this.#endOnDisk()) ?? this.#startFailure(await this.#shimError()));
+      if (!alive) return this.#tell((await this.#endOnDisk()) ?? this.#couldNot(await this.#shimError()));
       if (clock.monotonicMs() > deadlineMs) {
         processes.signal(pid, 'SIGKILL');
-        return this.#tell(this.#startFailure(`the shim did not answer within ${startMsMax} ms`));
+        return this.#tell(this.#couldNot(`the shim did not answer within ${startMsMax} ms`));
       }
       await this.#pause(lookAgainMs);
     }
@@ -150,6 +182,7 @@ export class ProcessRunner implements ModuleRunner {
       if (this.#detached.signal.aborted) return;
       const end = told ?? (await this.#endOnDisk());
       if (end !== undefined) {
+        await this.#endHealth();
         await this.#gone(state, { ended: true });
         return this.#tell(end);
       }
@@ -160,6 +193,7 @@ export class ProcessRunner implements ModuleRunner {
         continue;
       }
       if (this.#detached.signal.aborted) return;
+      await this.#endHealth();
       return this.#tell((await this.#endOnDisk()) ?? (await this.#lost(state)));
     }
   }
@@ -170,6 +204,7 @@ export class ProcessRunner implements ModuleRunner {
       clock: this.#ports.clock,
       path: this.#paths.socket,
       greetingMsMax,
+      notified: (text) => this.#hear(text),
     });
     const state = await link.opened;
     if (state !== undefined) return { kind: 'linked', link, state };
@@ -190,20 +225,8 @@ export class ProcessRunner implements ModuleRunner {
   /** The shim is gone without a record, or hangs: makes sure that both are gone, and says so. */
   async #lost(state: ShimState): Promise<ModuleEnd> {
     await this.#gone(state, { ended: false });
-    const endedAtMs = this.#ports.clock.wallMs();
-    return {
-      pid: state.pid,
-      code: null,
-      signal: 9,
-      reason: 'lost',
-      message: 'its shim was killed, and the module with it',
-      startedAtMs: state.startedAtMs,
-      endedAtMs,
-      // No longer than the machine runs: the wall clock may have been set in between.
-      uptimeMs: Math.min(Math.max(0, endedAtMs - state.startedAtMs), Math.round(this.#ports.clock.monotonicMs())),
-      oomKilled: false,
-      logDroppedBytes: 0,
-    };
+    const { clock } = this.#ports;
+    return lostEnd(state, { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() });
   }
 
   /**
@@ -246,31 +269,93 @@ export class ProcessRunner implements ModuleRunner {
     return text.trim() === '' ? 'the shim ended without a record' : text.trim().replace(/^weir-shim: /, '');
   }
 
-  #startFailure(reason: string): ModuleEnd {
-    const endedAtMs = this.#ports.clock.wallMs();
-    const message = `could not be started: ${reason}`;
-    return {
-      pid: null,
-      code: null,
-      signal: null,
-      reason: 'start',
-      message,
-      startedAtMs: null,
-      endedAtMs,
-      uptimeMs: 0,
-      oomKilled: false,
-      logDroppedBytes: 0,
-    };
+  #couldNot(reason: string): ModuleEnd {
+    return startFailure(reason, this.#ports.clock.wallMs());
   }
 
   #failed(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
     this.#log.warn('module could not be started', { directory: this.#paths.directory, reason });
-    this.#tell(this.#startFailure(reason));
+    this.#tell(this.#couldNot(reason));
   }
 
   #tell(end: ModuleEnd): void {
     if (!this.#detached.signal.aborted) this.#listener.ended(end);
+  }
+
+  /** Its private directory; the paths that a module with a read-only root writes to all the same. */
+  async #makeData(spec: LaunchSpec): Promise<readonly string[]> {
+    const { data } = this.#paths;
+    const { disk, dataDirectory } = this.#ports;
+    if (data === undefined || dataDirectory === undefined) return [];
+    await disk.makeDirectory('module:data', dataDirectory, directoryMode);
+    await disk.makeDirectory('module:data', `${dataDirectory}/${this.#paths.fileName}`, directoryMode);
+    if (spec.uid === undefined || spec.gid === undefined) await disk.makeDirectory('module:data', data, privateMode);
+    else await disk.makeDirectoryFor('module:data', data, { uid: spec.uid, gid: spec.gid });
+    return [data];
+  }
+
+  #environment(spec: LaunchSpec): Readonly<Record<string, string>> {
+    const { data } = this.#paths;
+    const env: Record<string, string> = { ...spec.env };
+    if (data !== undefined) {
+      env['WEIR_MODULE_DATA'] = data;
+      // Our own home is of no use to the module; one that its deployment names is.
+      if (env['HOME'] === undefined || env['HOME'] === this.#ports.processes.inherited['HOME']) env['HOME'] = data;
+    }
+    if (spec.health?.notify === true) {
+      env['NOTIFY_SOCKET'] = this.#paths.notify;
+      if (spec.health.watchdogMs !== undefined)
+        env['WATCHDOG_USEC'] = String(Math.round(spec.health.watchdogMs * microsecondsPerMs));
+    }
+    return env;
+  }
+
+  /** Begins, or goes on with what has to be watched now. */
+  #watchHealth(spec: LaunchSpec, { adopted }: { readonly adopted: boolean }): void {
+    const { health, uid, gid, cwd } = spec;
+    const watchedBy = health === undefined ? '' : JSON.stringify([health, uid, gid, cwd]);
+    if (watchedBy === this.#healthOf) return;
+    const notified = this.#health?.saidReady === true ? 'READY=1' : this.#notified;
+    void this.#endHealth();
+    if (health === undefined || this.#detached.signal.aborted) return;
+    const { clock, processes } = this.#ports;
+    const env = this.#environment(spec);
+    const watch = new HealthWatch(
+      {
+        clock,
+        check: (limits) =>
+          processes.run({
+            command: health.command ?? [],
+            env,
+            ...(cwd === undefined ? {} : { cwd }),
+            ...(uid === undefined || gid === undefined ? {} : { uid, gid }),
+            ...limits,
+          }),
+        tell: (state) => {
+          if (!this.#detached.signal.aborted && this.#health === watch) this.#listener.health(state);
+        },
+      },
+      health,
+    );
+    this.#health = watch;
+    this.#healthOf = watchedBy;
+    watch.start({ adopted });
+    if (notified !== undefined) watch.notified(notified);
+  }
+
+  /** A check under way is waited for: it must not outlive the module. */
+  async #endHealth(): Promise<void> {
+    const watch = this.#health;
+    this.#health = undefined;
+    this.#healthOf = '';
+    this.#notified = undefined;
+    await watch?.close();
+  }
+
+  #hear(text: string): void {
+    if (this.#health !== undefined) this.#health.notified(text);
+    else this.#notified = `${this.#notified ?? ''}\n${text}`.slice(-noticesKeptMax);
   }
 
   #pause(delayMs: number): Promise<void> {
@@ -282,25 +367,4 @@ function pause(clock: Clock, delayMs: number): Promise<void> {
   return new Promise((resolve) => {
     clock.setTimer(delayMs, resolve);
   });
-}
-
-function shimArguments(spec: LaunchSpec, paths: ModulePaths): readonly string[] {
-  const args = [
-    '--dir',
-    paths.directory,
-    '--log',
-    paths.log,
-    '--log-bytes',
-    String(spec.logBytesMax),
-    '--log-files',
-    String(spec.logFiles),
-  ];
-  args.push('--grace-ms', String(spec.graceMs), '--no-new-privs');
-  if (spec.uid !== undefined && spec.gid !== undefined) {
-    args.push('--uid', String(spec.uid), '--gid', String(spec.gid));
-    for (const group of spec.groups ?? []) args.push('--group', String(group));
-  }
-  if (spec.cwd !== undefined) args.push('--cwd', spec.cwd);
-  for (const [name, value] of Object.entries(spec.rlimits ?? {})) args.push('--rlimit', `${name}=${value}`);
-  return [...args, '--', ...spec.command];
 }

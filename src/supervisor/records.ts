@@ -1,6 +1,6 @@
 // The three records of a module, read and written: state.json and exit.json are the shim's, supervision.json ours.
 //
-//   supervision.json  {"bootId","generation","phase","restartCount","lastRestartAtMs","nextStartAtMs","lastEnd",
+//   supervision.json  {"bootId","kind","generation","phase","restartCount","lastRestartAtMs","nextStartAtMs","lastEnd",
 //                      "failures","recentAgesMs":[…],"broken","writtenAtMs"}
 //
 // A record that cannot be read counts as absent: then a running module has no known generation and is restarted
@@ -9,6 +9,7 @@
 
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
 import { type Phase, phases } from './module-state.ts';
+import type { ModuleKind } from './ports.ts';
 import type { RestartHistory } from './restart-policy.ts';
 
 /** Who the shim and the module are, beyond their pids. */
@@ -19,8 +20,11 @@ export interface ShimState {
   readonly pidStart: number;
   readonly bootId: string;
   readonly startedAtMs: number;
+  /** What the module was to be shut in with and is not. */
+  readonly lacking: readonly string[];
 }
 
+/** How a module ended. Of a container pid is null, and reason is exit, signal, start or lost. */
 export interface ModuleEnd {
   readonly pid: number | null;
   readonly code: number | null;
@@ -37,6 +41,7 @@ export interface ModuleEnd {
 
 export interface SupervisionRecord {
   readonly bootId: string;
+  readonly kind: ModuleKind;
   readonly generation: string;
   readonly phase: Phase;
   readonly restartCount: number;
@@ -72,7 +77,22 @@ export function parseShimState(text: string): ShimState | undefined {
     return undefined;
   // A pid of 0 or 1 would turn a signal to the group into one to ourselves or to everybody.
   if (shimPid <= 1 || pid <= 1 || typeof bootId !== 'string') return undefined;
-  return { shimPid, shimStart, pid, pidStart, bootId, startedAtMs };
+  const lacking = Array.isArray(json['lacking']) ? json['lacking'] : [];
+  return {
+    shimPid,
+    shimStart,
+    pid,
+    pidStart,
+    bootId,
+    startedAtMs,
+    lacking: lacking.filter((name): name is string => typeof name === 'string'),
+  };
+}
+
+/** The text of `{"notify":"…"}`; undefined for any other line. */
+export function parseNotice(line: string): string | undefined {
+  const notice = objectOf(line)?.['notify'];
+  return typeof notice === 'string' ? notice : undefined;
 }
 
 export function parseModuleEnd(text: string): ModuleEnd | undefined {
@@ -96,6 +116,7 @@ export function parseSupervisionRecord(text: string, now: Instant): SupervisionR
   const ages = recentAgesMs.filter((age): age is number => typeof age === 'number');
   return {
     bootId,
+    kind: json['kind'] === 'container' ? 'container' : 'process',
     generation,
     phase,
     restartCount,

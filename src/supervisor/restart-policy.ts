@@ -2,6 +2,8 @@
 //
 //   exit code 78 (EX_CONFIG)    bad configuration: not again until it changes, whatever the policy
 //   exit code 75 (EX_TEMPFAIL)  "restart me": again after the first delay, and it does not count against it
+//   exit code 76                "the machine has to be rebooted": nobody here may do that, so it is tried seldom,
+//                               as one that is broken; a reboot begins its past anew
 //   policy says no              done when it ended well, else given up
 //   ran `stableMs` or longer    the past is forgotten
 //   otherwise                   firstDelayMs × factor^(n−1), at most delayMsMax, ± jitter
@@ -26,6 +28,8 @@ export interface Pacing {
   readonly brokenFailures: number;
   readonly brokenWindowMs: number;
   readonly brokenDelayMs: number;
+  /** Between two looks at the size of a private directory that has a limit. */
+  readonly dataLookMs: number;
 }
 
 export const defaultPacing: Pacing = {
@@ -37,6 +41,7 @@ export const defaultPacing: Pacing = {
   brokenFailures: 5,
   brokenWindowMs: 600_000,
   brokenDelayMs: 1_800_000,
+  dataLookMs: 30_000,
 };
 
 export interface RestartHistory {
@@ -55,7 +60,7 @@ export type Verdict =
 
 export interface JudgedEnd {
   readonly policy: RestartPolicy;
-  /** Null when a signal ended it, or it never started. */
+  /** Null when a signal ended it, it never started, or it was ended because it was unhealthy. */
   readonly code: number | null;
   readonly uptimeMs: number;
   readonly history: RestartHistory;
@@ -66,6 +71,7 @@ export interface JudgedEnd {
 }
 
 const exitRestartMe = 75;
+const exitRebootMachine = 76;
 const exitBadConfiguration = 78;
 
 export function judgeEnd(end: JudgedEnd): { readonly verdict: Verdict; readonly history: RestartHistory } {
@@ -76,6 +82,8 @@ export function judgeEnd(end: JudgedEnd): { readonly verdict: Verdict; readonly 
   const spread = (delayMs: number): number =>
     Math.round(delayMs * (1 + pacing.jitterFraction * (2 * end.fraction - 1)));
   if (end.code === exitRestartMe) return { verdict: { kind: 'wait', delayMs: spread(pacing.firstDelayMs) }, history };
+  if (end.code === exitRebootMachine)
+    return { verdict: { kind: 'slow', delayMs: spread(pacing.brokenDelayMs) }, history };
 
   const failures = history.failures + 1;
   const recentAtMs = [
@@ -88,6 +96,18 @@ export function judgeEnd(end: JudgedEnd): { readonly verdict: Verdict; readonly 
     ? { kind: 'slow', delayMs: spread(pacing.brokenDelayMs) }
     : { kind: 'wait', delayMs: spread(delayMs) };
   return { verdict, history: { failures, recentAtMs, broken } };
+}
+
+/** Whether a module that runs and is unhealthy is to be ended and started again. By exit codes on-failure and on-unhealthy are one. */
+export function restartsUnhealthy(policy: RestartPolicy): boolean {
+  return policy === 'always' || policy === 'on-unhealthy';
+}
+
+/** What the codes with a meaning of their own say, for people. */
+export function meaningOfExit(code: number | null): string | undefined {
+  if (code === exitRestartMe) return 'it asks to be started again';
+  if (code === exitRebootMachine) return 'it asks for a reboot of the machine';
+  return code === exitBadConfiguration ? 'it says that its configuration is wrong' : undefined;
 }
 
 function wantsRestart(policy: RestartPolicy, code: number | null): boolean {

@@ -1,6 +1,7 @@
 // One connection to a shim's control socket, as the runtime's end of it.
 //
-//   shim → us   the line of state.json · PONG · the line of exit.json, then the end of the stream
+//   shim → us   the line of state.json · {"notify":"READY=1\nSTATUS=…"} · PONG · the line of exit.json, then the end
+//               of the stream
 //   us → shim   GRACE n · TERM · KILL
 //
 // Owns the framing of lines. `opened` settles with the greeting, or with undefined when nobody answers; `closed`
@@ -11,7 +12,7 @@ import { strict as assert } from 'node:assert';
 import { shimLineBytesMax } from '../limits.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Connection, Network } from '../platform/net.ts';
-import { type ModuleEnd, parseModuleEnd, parseShimState, type ShimState } from './records.ts';
+import { type ModuleEnd, parseModuleEnd, parseNotice, parseShimState, type ShimState } from './records.ts';
 
 export interface ShimLinkOptions {
   readonly network: Network;
@@ -19,6 +20,8 @@ export interface ShimLinkOptions {
   readonly path: string;
   /** How long a shim may take to greet; one that is stopped or hangs accepts and says nothing. */
   readonly greetingMsMax: number;
+  /** What the module said of itself (sd_notify). */
+  readonly notified: (text: string) => void;
 }
 
 export class ShimLink {
@@ -29,13 +32,15 @@ export class ShimLink {
   silent = false;
 
   readonly #connection: Connection;
+  readonly #notified: (text: string) => void;
   #received = '';
   #greeting: ShimState | undefined;
   #end: ModuleEnd | undefined;
   #up = false;
   #gone = false;
 
-  constructor({ network, clock, path, greetingMsMax }: ShimLinkOptions) {
+  constructor({ network, clock, path, greetingMsMax, notified }: ShimLinkOptions) {
+    this.#notified = notified;
     let settleOpened: (state: ShimState | undefined) => void = () => undefined;
     let settleClosed: (end: ModuleEnd | undefined) => void = () => undefined;
     this.opened = new Promise((resolve) => {
@@ -88,6 +93,12 @@ export class ShimLink {
     if (!this.#gone) this.#connection.write(Buffer.from(lines));
   }
 
+  #take(line: string): void {
+    const notice = parseNotice(line);
+    if (notice === undefined) this.#end = parseModuleEnd(line);
+    else this.#notified(notice);
+  }
+
   #read(text: string): void {
     this.#received += text;
     for (;;) {
@@ -96,7 +107,7 @@ export class ShimLink {
       const line = this.#received.slice(0, at);
       this.#received = this.#received.slice(at + 1);
       if (this.#greeting === undefined) this.#greeting = parseShimState(line);
-      else if (line !== 'PONG') this.#end = parseModuleEnd(line);
+      else if (line !== 'PONG') this.#take(line);
     }
     // Whoever talks like this is no shim: the end without an exit record sends the runner to look for itself.
     if (this.#received.length > shimLineBytesMax) this.#connection.destroy();

@@ -15,13 +15,32 @@ import { errorMessage } from '../model/errors.ts';
 import type { Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { moduleNotWantedError } from './errors.ts';
-import { logFile, type ModulePaths } from './module-paths.ts';
+import { ailingEnd, startFailure } from './module-ends.ts';
+import { ModuleLife } from './module-life.ts';
+import type { ModulePaths } from './module-paths.ts';
+import { ModuleRunners } from './module-runners.ts';
 import { type Effect, hasProcess, type ModuleEvent, type Phase, transition } from './module-state.ts';
+import { removeTraces } from './module-traces.ts';
 import { observationOf } from './observation.ts';
-import type { LaunchSpec, ModuleObservation, ModuleRunner, RunningModule, SupervisorPorts } from './ports.ts';
-import { ProcessRunner } from './process-runner.ts';
-import { formatSupervisionRecord, type Instant, type ModuleEnd, parseSupervisionRecord } from './records.ts';
-import { defaultPacing, freshHistory, judgeEnd, type RestartHistory } from './restart-policy.ts';
+import type {
+  Found,
+  LaunchSpec,
+  ModuleHealth,
+  ModuleKind,
+  ModuleObservation,
+  RunnerListener,
+  RunningModule,
+  SupervisorPorts,
+} from './ports.ts';
+import {
+  formatSupervisionRecord,
+  type Instant,
+  type ModuleEnd,
+  parseSupervisionRecord,
+  type SupervisionRecord,
+} from './records.ts';
+import { defaultPacing, freshHistory, judgeEnd, type RestartHistory, restartsUnhealthy } from './restart-policy.ts';
+import { StartTimer } from './start-timer.ts';
 
 export interface ModuleOwner {
   changed(): void;
@@ -33,7 +52,12 @@ export interface ModuleOwner {
 
 /** For a module that is stopped before any spec told its own grace. */
 const graceMsWithoutSpec = 10_000;
-const directoryMode = 0o700;
+/** The module passes through to its sockets; each file inside has a mode of its own. */
+const directoryMode = 0o711;
+/** Until the engine answers what there is. */
+const lookAgainMs = 5000;
+/** Until traces that could not be removed are tried again. */
+const eraseAgainMs = 30_000;
 
 export class SupervisedModule {
   readonly name: string;
@@ -41,22 +65,27 @@ export class SupervisedModule {
   readonly #log: Log;
   readonly #paths: ModulePaths;
   readonly #owner: ModuleOwner;
-  readonly #runner: ModuleRunner;
+  readonly #runners: ModuleRunners;
   #mailbox: Promise<void> = Promise.resolve();
   #spec: LaunchSpec | undefined;
   #phase: Phase = 'absent';
   #generation = '';
-  #process: RunningModule | undefined;
-  #adopted = false;
+  #life: ModuleLife;
+  /** What runs cannot be known now: specs wait until it is. */
+  #unsure = false;
+  /** Why the next launch cannot be. */
+  #hindrance: string | undefined;
+  #forgotten = false;
   #history: RestartHistory = freshHistory;
   #lastEnd: ModuleEnd | null = null;
-  #unjudged: ModuleEnd | undefined;
+  #unjudged: { readonly end: ModuleEnd; readonly ailed: boolean } | undefined;
   #startedOnce = false;
   #restartCount = 0;
   #lastRestartAtMs: number | null = null;
-  #nextStartAtMs: number | null = null;
+  readonly #nextStart: StartTimer;
   #delayMs = 0;
-  #timer: Timer | undefined;
+  /** Of what has to be tried again, whatever the phase. */
+  #again: Timer | undefined;
   #closed = false;
 
   constructor(
@@ -72,21 +101,20 @@ export class SupervisedModule {
     this.#paths = paths;
     this.#owner = owner;
     this.#log = ports.log.child('module');
-    this.#runner = new ProcessRunner(ports, {
-      paths,
-      log: this.#log,
-      listener: {
-        up: (state) => void this.#post(() => this.#up(state)),
-        ended: (end) => void this.#post(() => this.#ended(end)),
-        progress: () => undefined,
-        health: () => undefined,
-      },
-    });
+    this.#life = this.#newLife();
+    this.#nextStart = new StartTimer(ports.clock, () => void this.#post(() => this.#handle('due')));
+    this.#runners = new ModuleRunners(name, { ports, paths, listen: (kind) => this.#listen(kind) });
   }
 
   /** Reads what an earlier life of the runtime left, and adopts a module that runs. */
-  restore(): Promise<void> {
-    return this.#post(() => this.#restore());
+  restore({ isContainer }: { readonly isContainer: boolean }): Promise<void> {
+    return this.#post(() => this.#restore(isContainer));
+  }
+
+  /** It will be told its spec when others are up. */
+  hold(): void {
+    if (this.#spec === undefined && this.#phase === 'absent')
+      this.#life.progress = 'waits for modules that start earlier';
   }
 
   /** The module is to run, or to stand, as told. Resolves when that is under way. */
@@ -96,7 +124,10 @@ export class SupervisedModule {
 
   /** The module is no longer wanted: it is ended, and its traces are removed. */
   forget(): Promise<void> {
-    return this.#post(() => this.#handle('forget'));
+    return this.#post(() => {
+      this.#forgotten = true;
+      return this.#unsure ? undefined : this.#handle('forget');
+    });
   }
 
   async restart(): Promise<void> {
@@ -121,8 +152,22 @@ export class SupervisedModule {
   async detach(): Promise<void> {
     this.#closed = true;
     await this.#mailbox;
-    this.#timer?.cancel();
-    await this.#runner.detach();
+    this.#nextStart.stop();
+    this.#again?.cancel();
+    await this.#life.end();
+    await this.#runners.detach();
+  }
+
+  /** True when the spec asks for nothing but what is: it needs no turn in the order of starts. */
+  follows(spec: LaunchSpec): boolean {
+    return spec.wanted === 'stopped' || (spec.generation === this.#generation && this.#phase !== 'absent');
+  }
+
+  /** True while a group that starts later has reason to wait: it is on its way, and may be up and ready soon. */
+  get isOnItsWay(): boolean {
+    if (this.#unsure) return false;
+    const starts = this.#phase === 'starting' || this.#phase === 'stopping-to-start';
+    return starts || (this.#phase === 'running' && this.#life.isGettingReady);
   }
 
   get hasProcess(): boolean {
@@ -132,17 +177,26 @@ export class SupervisedModule {
   observe(): ModuleObservation {
     return observationOf({
       name: this.name,
-      kind: 'process',
+      kind: this.#runners.kind,
       generation: this.#generation,
       phase: this.#phase,
-      pid: this.#process?.pid ?? null,
-      startedAtMs: this.#process?.startedAtMs ?? this.#lastEnd?.startedAtMs ?? null,
+      life: this.#life,
       lastEnd: this.#lastEnd,
       restartCount: this.#restartCount,
       lastRestartAtMs: this.#lastRestartAtMs,
-      nextStartAtMs: this.#nextStartAtMs,
-      adopted: this.#adopted,
+      nextStartAtMs: this.#nextStart.atMs,
     });
+  }
+
+  #listen(kind: ModuleKind): RunnerListener {
+    const post = (work: () => void | Promise<void>): void =>
+      void this.#post(() => (kind === this.#runners.kind ? work() : undefined));
+    return {
+      up: (state) => post(() => this.#up(state)),
+      ended: (end) => post(() => this.#ended(end)),
+      progress: (text) => post(() => this.#progressed(text)),
+      health: (health) => post(() => this.#healthIs(health)),
+    };
   }
 
   #post(work: () => void | Promise<void>): Promise<void> {
@@ -158,11 +212,13 @@ export class SupervisedModule {
     return this.#mailbox;
   }
 
-  async #restore(): Promise<void> {
+  async #restore(isContainer: boolean): Promise<void> {
     const text = await this.#ports.disk.readTextIfPresent('module:record', this.#paths.record);
     const read = text === undefined ? undefined : parseSupervisionRecord(text, this.#now());
     // After a reboot of the machine every record in a directory that outlived it is history.
     const record = read?.bootId === this.#ports.processes.bootId() ? read : undefined;
+    const kind = record?.kind ?? (isContainer ? 'container' : 'process');
+    this.#runners.assume(kind);
     if (record !== undefined) {
       this.#generation = record.generation;
       this.#restartCount = record.restartCount;
@@ -171,31 +227,66 @@ export class SupervisedModule {
       this.#history = record.history;
       this.#startedOnce = true;
     }
-    const found = await this.#runner.find();
-    if (found.kind === 'running') {
-      this.#phase = transition('absent', 'up').phase;
-      this.#process = found.state;
-      this.#adopted = true;
-      this.#log.info('module adopted', { module: this.name, pid: found.state.pid, generation: this.#generation });
-    } else if (record !== undefined && !hasProcess(record.phase)) {
-      this.#phase = record.phase;
-      this.#nextStartAtMs = record.nextStartAtMs;
-    } else if (found.kind === 'ended' && record !== undefined) {
-      this.#lastEnd = found.end;
-      if (!record.phase.startsWith('stopping-')) this.#unjudged = found.end;
+    const isOtherThere =
+      kind === 'process'
+        ? isContainer
+        : (await this.#ports.disk.facts('module:state', this.#paths.state)) !== undefined;
+    if (isOtherThere) await this.#runners.eraseOther();
+    await this.#look(record);
+  }
+
+  /** Finds what runs. An engine that is away cannot tell: it is asked until it does, and nothing is started before. */
+  async #look(record: SupervisionRecord | undefined): Promise<void> {
+    try {
+      const found = await this.#runners.current.find();
+      this.#unsure = false;
+      this.#life.progress = '';
+      this.#take(found, record);
+    } catch (error) {
+      if (!this.#unsure)
+        this.#log.warn('module cannot be looked for', { module: this.name, error: errorMessage(error) });
+      this.#unsure = true;
+      this.#life.progress = `nobody knows whether it runs: ${errorMessage(error)}`;
+      this.#retry(lookAgainMs, () => this.#look(record));
+      return this.#owner.changed();
     }
     this.#owner.changed();
+    const spec = this.#spec;
+    if (spec === undefined) return this.#forgotten ? await this.#handle('forget') : undefined;
+    this.#spec = undefined;
+    await this.#assign(spec);
+  }
+
+  #take(found: Found, record: SupervisionRecord | undefined): void {
+    if (found.kind === 'running') {
+      // What was asked to end before we came is ended: it may have got the word, or not.
+      const isStopping = record?.phase.startsWith('stopping-') === true;
+      this.#phase = isStopping && record !== undefined ? record.phase : transition('absent', 'up').phase;
+      this.#life.begin(found.state, { adopted: true });
+      this.#log.info('module adopted', { module: this.name, pid: found.state.pid, generation: this.#generation });
+      if (isStopping) this.#runners.current.terminate(graceMsWithoutSpec);
+    } else if (record !== undefined && !hasProcess(record.phase)) {
+      this.#phase = record.phase;
+      this.#nextStart.atMs = record.nextStartAtMs;
+    } else if (found.kind === 'ended' && record !== undefined) {
+      const ailed = record.phase === 'stopping-to-judge';
+      this.#lastEnd = ailed ? ailingEnd(found.end, 'it was unhealthy') : found.end;
+      if (ailed || !record.phase.startsWith('stopping-')) this.#unjudged = { end: this.#lastEnd, ailed };
+    }
   }
 
   async #assign(spec: LaunchSpec): Promise<void> {
     const first = this.#spec === undefined;
     this.#spec = spec;
+    this.#forgotten = false;
     this.#owner.kept(this);
-    const sameGeneration = spec.generation === this.#generation;
+    if (this.#unsure) return;
+    if (this.#phase === 'absent') this.#life.progress = '';
+    const sameGeneration = spec.generation === this.#generation && kindOf(spec) === this.#runners.kind;
     const unjudged = this.#unjudged;
     this.#unjudged = undefined;
     if (first && unjudged !== undefined && sameGeneration && spec.wanted === 'running')
-      return await this.#judge(unjudged);
+      return await this.#judge(unjudged.end, unjudged);
     if (first && (this.#phase === 'backoff' || this.#phase === 'broken')) this.#rearm();
     if (spec.wanted === 'stopped') await this.#handle('halt');
     else if (sameGeneration) await this.#handle('run');
@@ -204,38 +295,86 @@ export class SupervisedModule {
       await this.#handle('change');
     }
     if (spec.wanted === 'stopped' && !hasProcess(this.#phase)) this.#begin(spec.generation);
+    if (this.#phase === 'running') await this.#follow(spec);
+  }
+
+  /** What it is watched by may have changed without a restart, or be told for the first time after an adoption. */
+  async #follow(spec: LaunchSpec): Promise<void> {
+    this.#runners.current.follow?.(spec);
+    this.#life.watchData(spec);
+    if (this.#life.health?.healthy === false) await this.#healthIs(this.#life.health);
+  }
+
+  /** Of a life that is over by now it does not matter. */
+  #over(life: object, text: string): Promise<void> | undefined {
+    return life === this.#life && this.#phase === 'running' ? this.#fail(text) : undefined;
+  }
+
+  #healthIs(health: ModuleHealth): Promise<void> | undefined {
+    if (this.#life.running === undefined) return undefined;
+    const turned = this.#life.health?.healthy !== health.healthy;
+    this.#life.health = health;
+    if (turned && !health.healthy) this.#log.warn('module is unhealthy', { module: this.name, reason: health.text });
+    this.#owner.changed();
+    if (health.healthy || this.#phase !== 'running') return undefined;
+    return this.#spec !== undefined && restartsUnhealthy(this.#spec.restartPolicy)
+      ? this.#fail(`unhealthy: ${health.text}`)
+      : undefined;
+  }
+
+  /** It runs, and counts as failed: it is ended, and judged by that. */
+  #fail(reason: string): Promise<void> {
+    this.#life.ailment = reason;
+    this.#log.warn('module is ended because it fails', { module: this.name, reason });
+    return this.#handle('ail');
+  }
+
+  #progressed(text: string): void {
+    if (text === this.#life.progress) return;
+    this.#life.progress = text;
+    this.#owner.changed();
   }
 
   #up(state: RunningModule): Promise<void> {
-    this.#process = state;
+    this.#life.begin(state, { adopted: false });
     this.#log.info('module started', { module: this.name, pid: state.pid, generation: this.#generation });
+    if (this.#spec !== undefined) this.#life.watchData(this.#spec);
     return this.#handle('up');
   }
 
-  async #ended(end: ModuleEnd): Promise<void> {
+  async #ended(told: ModuleEnd): Promise<void> {
     assert(hasProcess(this.#phase), 'only what runs can end');
-    this.#process = undefined;
-    this.#adopted = false;
+    const end = this.#phase === 'stopping-to-judge' ? ailingEnd(told, this.#life.ailment ?? 'it was unhealthy') : told;
+    void this.#life.end();
+    this.#life = this.#newLife();
     this.#lastEnd = end;
-    const asked = this.#phase.startsWith('stopping-');
+    const asked = this.#phase.startsWith('stopping-') && this.#phase !== 'stopping-to-judge';
     this.#log[asked || end.code === 0 ? 'info' : 'warn']('module ended', {
       module: this.name,
       reason: end.message,
       uptimeMs: end.uptimeMs,
     });
-    if (asked) return await this.#handle('done');
-    if (this.#spec !== undefined) return await this.#judge(end);
-    // Nobody has said yet what is to follow. The record is left as it is: should we be killed now, the end is found again.
-    this.#phase = 'absent';
-    this.#unjudged = end;
-    this.#owner.changed();
+    if (this.#spec === undefined && this.#phase !== 'stopping-to-forget') {
+      // Nobody has said yet what is to follow. The record is left as it is: should we be killed now, the end is found again.
+      this.#unjudged = asked ? undefined : { end, ailed: this.#phase === 'stopping-to-judge' };
+      this.#phase = 'absent';
+      return this.#owner.changed();
+    }
+    if (asked) await this.#handle('done');
+    else await this.#judge(end, { ailed: this.#phase === 'stopping-to-judge' });
   }
 
-  async #judge(end: ModuleEnd): Promise<void> {
+  #newLife(): ModuleLife {
+    const over = (life: object, text: string): void => void this.#post(() => this.#over(life, text));
+    return new ModuleLife(this.#ports, { log: this.#log, data: this.#paths.data, over });
+  }
+
+  /** `ailed`: it ran and was ended for that, so that its exit code does not count. */
+  async #judge(end: ModuleEnd, { ailed }: { readonly ailed: boolean }): Promise<void> {
     assert(this.#spec !== undefined, 'a verdict needs a policy');
     const { verdict, history } = judgeEnd({
       policy: this.#spec.restartPolicy,
-      code: end.code,
+      code: ailed ? null : end.code,
       uptimeMs: end.uptimeMs,
       history: this.#history,
       pacing: this.#ports.pacing ?? defaultPacing,
@@ -253,8 +392,8 @@ export class SupervisedModule {
     const { phase, effects } = transition(this.#phase, event);
     const changed = phase !== this.#phase || effects.length > 0;
     this.#phase = phase;
-    if (effects.includes('cancel') || event === 'due') this.#disarm();
-    if (effects.includes('schedule')) this.#arm(this.#delayMs);
+    if (effects.includes('cancel') || event === 'due') this.#nextStart.disarm();
+    if (effects.includes('schedule')) this.#nextStart.arm(this.#delayMs);
     if (effects.includes('launch')) await this.#prepareLaunch();
     if (changed && !effects.includes('erase')) await this.#write();
     for (const effect of effects) await this.#carryOut(effect);
@@ -262,15 +401,21 @@ export class SupervisedModule {
   }
 
   async #carryOut(effect: Effect): Promise<void> {
-    if (effect === 'terminate') this.#runner.terminate(this.#spec?.graceMs ?? graceMsWithoutSpec);
+    if (effect === 'terminate') this.#runners.current.terminate(this.#spec?.graceMs ?? graceMsWithoutSpec);
     if (effect === 'erase') await this.#erase();
     if (effect !== 'launch') return;
     assert(this.#spec !== undefined, 'a launch needs a spec');
-    this.#runner.launch(this.#spec);
+    if (this.#hindrance === undefined) return this.#runners.current.launch(this.#spec);
+    const end = startFailure(
+      `what is left of it as a ${this.#runners.kind} cannot be removed: ${this.#hindrance}`,
+      this.#now().wallMs,
+    );
+    void this.#post(() => this.#ended(end));
   }
 
   async #prepareLaunch(): Promise<void> {
     assert(this.#spec !== undefined, 'a launch needs a spec');
+    this.#hindrance = await this.#runners.become(kindOf(this.#spec)).then(() => undefined, errorMessage);
     // The old end is in the record from now on. Left in place, it could be taken for the end of the new process.
     await this.#unhindered(() => this.#ports.disk.remove('module:exit', this.#paths.exit));
     if (this.#startedOnce && this.#spec.generation === this.#generation) {
@@ -290,25 +435,10 @@ export class SupervisedModule {
     this.#startedOnce = false;
   }
 
-  #arm(delayMs: number): void {
-    this.#disarm();
-    this.#nextStartAtMs = this.#ports.clock.wallMs() + delayMs;
-    this.#timer = this.#ports.clock.setTimer(delayMs, () => void this.#post(() => this.#handle('due')));
-  }
-
-  /** The timer of an earlier life; a wall clock that jumped must not make the wait longer than it ever was. */
+  /** The wait of an earlier life goes on. */
   #rearm(): void {
-    const pacing = this.#ports.pacing ?? defaultPacing;
-    const longestMs =
-      (this.#phase === 'broken' ? pacing.brokenDelayMs : pacing.delayMsMax) * (1 + pacing.jitterFraction);
-    const remainingMs = (this.#nextStartAtMs ?? 0) - this.#ports.clock.wallMs();
-    this.#arm(Math.min(longestMs, Math.max(0, remainingMs)));
-  }
-
-  #disarm(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    this.#nextStartAtMs = null;
+    const { brokenDelayMs, delayMsMax, jitterFraction } = this.#ports.pacing ?? defaultPacing;
+    this.#nextStart.rearm((this.#phase === 'broken' ? brokenDelayMs : delayMsMax) * (1 + jitterFraction));
   }
 
   #write(): Promise<void> {
@@ -316,11 +446,12 @@ export class SupervisedModule {
     const record = formatSupervisionRecord(
       {
         bootId: bootId(),
+        kind: this.#runners.kind,
         generation: this.#generation,
         phase: this.#phase,
         restartCount: this.#restartCount,
         lastRestartAtMs: this.#lastRestartAtMs,
-        nextStartAtMs: this.#nextStartAtMs,
+        nextStartAtMs: this.#nextStart.atMs,
         lastEnd: this.#lastEnd,
         history: this.#history,
       },
@@ -342,15 +473,28 @@ export class SupervisedModule {
   }
 
   async #erase(): Promise<void> {
-    const { disk } = this.#ports;
-    await disk.remove('module:erase', this.#paths.directory);
-    for (let number = 0; (await disk.facts('module:erase', logFile(this.#paths.log, number))) !== undefined; number++) {
-      await disk.remove('module:erase', logFile(this.#paths.log, number));
+    try {
+      await this.#runners.current.erase();
+    } catch (error) {
+      this.#life.progress = `its traces cannot be removed: ${errorMessage(error)}`;
+      this.#log.warn('module cannot be removed', { module: this.name, error: errorMessage(error) });
+      this.#retry(eraseAgainMs, () => (this.#forgotten && this.#phase === 'absent' ? this.#erase() : undefined));
+      return;
     }
+    await removeTraces(this.#ports.disk, this.#paths);
     this.#owner.erased(this.name);
+  }
+
+  #retry(delayMs: number, work: () => void | Promise<void>): void {
+    this.#again?.cancel();
+    this.#again = this.#ports.clock.setTimer(delayMs, () => void this.#post(work));
   }
 
   #now(): Instant {
     return { wallMs: this.#ports.clock.wallMs(), monotonicMs: this.#ports.clock.monotonicMs() };
   }
+}
+
+function kindOf(spec: LaunchSpec): ModuleKind {
+  return spec.container === undefined ? 'process' : 'container';
 }

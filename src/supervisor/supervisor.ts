@@ -4,8 +4,11 @@
 // process-runner.ts. Does not know deployments, images or identities: the agent turns those into LaunchSpecs.
 //
 // Invariants
-//   start() finds every module an earlier life of the runtime left in the run directory, before any apply().
+//   start() finds every module an earlier life of the runtime left in the run directory or in the container engine,
+//   before any apply(). An engine that is away then is asked until it answers.
 //   apply() is all or nothing as to what it accepts: one spec that cannot be followed changes nothing.
+//   A group of the start order begins when those before it are up and ready, or have failed, or let us wait too long.
+//   What needs no start has no turn, and a newer apply() ends the waiting of an older one.
 //   close() leaves the modules running unless told otherwise (guarantee G6).
 
 import { strict as assert } from 'node:assert';
@@ -14,26 +17,42 @@ import {
   moduleLogBytesMax,
   moduleLogBytesMin,
   moduleLogFilesMax,
+  startGroupWaitMsMax,
   supervisedModulesMax,
 } from '../limits.ts';
+import { errorMessage } from '../model/errors.ts';
 import { moduleFileName, moduleOfFileName } from '../model/module-file-name.ts';
+import type { Timer } from '../platform/clock.ts';
 import { closedError, moduleUnknownError, specInvalidError } from './errors.ts';
+import { ModuleAccounts } from './module-accounts.ts';
 import { modulePaths, modulesDirectory } from './module-paths.ts';
 import type { LaunchSpec, ModuleObservation, SupervisorPorts } from './ports.ts';
+import { startGroups } from './start-order.ts';
 import { SupervisedModule } from './supervised-module.ts';
 
 /** Others may pass through to the workload sockets; what is inside a module's directory is protected by its own mode. */
 const directoryMode = 0o711;
+/** How long the start waits for a container engine, and how often one that did not answer is asked again. */
+const engineWaitMsMax = 5000;
+const engineAskAgainMs = 15_000;
 
 export class Supervisor {
   readonly #ports: SupervisorPorts;
   readonly #modules = new Map<string, SupervisedModule>();
   readonly #listeners = new Set<() => void>();
+  readonly #accounts: ModuleAccounts | undefined;
   #applying: Promise<void> = Promise.resolve();
+  /** The groups of the last apply() that have not had their turn. */
+  #starting: { readonly ended: Promise<void>; readonly stop: AbortController } | undefined;
+  #listed: ReadonlySet<string> | undefined;
+  #askAgain: Timer | undefined;
   #state: 'new' | 'open' | 'closed' = 'new';
 
   constructor(ports: SupervisorPorts) {
     this.#ports = ports;
+    const { firstUid, dataDirectory } = ports;
+    if (firstUid !== undefined && dataDirectory !== undefined)
+      this.#accounts = new ModuleAccounts(ports, { firstUid, dataDirectory });
   }
 
   /** Finds and adopts the modules that run already. */
@@ -42,8 +61,10 @@ export class Supervisor {
     this.#state = 'open';
     const directory = modulesDirectory(this.#ports.runDirectory);
     await this.#ports.disk.makeDirectory('supervisor:directory', directory, directoryMode);
-    const names = (await this.#ports.disk.list('supervisor:list', directory)).map(moduleOfFileName);
-    await Promise.all(names.filter((name) => name !== undefined).map((name) => this.#add(name).restore()));
+    const found = (await this.#ports.disk.list('supervisor:list', directory)).map(moduleOfFileName);
+    const inEngine = new Set((await this.#askEngine()).filter((name) => moduleFileName(name) !== undefined));
+    const names = new Set([...found.filter((name) => name !== undefined), ...inEngine]);
+    await Promise.all([...names].map((name) => this.#add(name).restore({ isContainer: inEngine.has(name) })));
   }
 
   /**
@@ -79,7 +100,10 @@ export class Supervisor {
   async close({ stopModules }: { readonly stopModules: boolean }): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    this.#askAgain?.cancel();
+    this.#starting?.stop.abort();
     await this.#applying;
+    await this.#starting?.ended;
     const modules = [...this.#modules.values()];
     if (stopModules) {
       await Promise.all(modules.map((module) => module.halt()));
@@ -90,10 +114,109 @@ export class Supervisor {
   }
 
   async #converge(specs: readonly LaunchSpec[]): Promise<void> {
+    this.#starting?.stop.abort();
+    await this.#starting?.ended;
+    if (this.#state === 'closed') return;
     const listed = new Set(specs.map((spec) => spec.name));
+    this.#listed = listed;
     const unlisted = [...this.#modules.values()].filter((module) => !listed.has(module.name));
     await Promise.all(unlisted.map((module) => module.forget()));
+    const equipped: LaunchSpec[] = [];
+    for (const spec of specs) equipped.push(await this.#withAccount(spec, listed));
+    for (const { name } of equipped) if (!this.#modules.has(name)) this.#add(name);
+    const hasTurn = (spec: LaunchSpec): boolean => this.#modules.get(spec.name)?.follows(spec) !== true;
+    await this.#assign(equipped.filter((spec) => !hasTurn(spec)));
+    const [first = [], ...later] = startGroups(equipped.filter(hasTurn));
+    for (const { name } of later.flat()) this.#modules.get(name)?.hold();
+    await this.#assign(first);
+    const stop = new AbortController();
+    this.#starting = { stop, ended: this.#startLater([first, ...later], stop.signal) };
+  }
+
+  async #assign(specs: readonly LaunchSpec[]): Promise<void> {
     await Promise.all(specs.map((spec) => (this.#modules.get(spec.name) ?? this.#add(spec.name)).assign(spec)));
+  }
+
+  /** The first group is under way; each other one after the one before it. */
+  async #startLater(groups: readonly (readonly LaunchSpec[])[], signal: AbortSignal): Promise<void> {
+    let before = groups[0] ?? [];
+    for (const group of groups.slice(1)) {
+      await this.#untilSettled(before, signal);
+      if (signal.aborted) return;
+      await this.#assign(group);
+      before = group;
+    }
+  }
+
+  #untilSettled(specs: readonly LaunchSpec[], signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        this.#listeners.delete(look);
+        signal.removeEventListener('abort', end);
+        timer.cancel();
+        resolve();
+      };
+      const look = (): void => {
+        if (!specs.some(({ name }) => this.#modules.get(name)?.isOnItsWay)) end();
+      };
+      const timer = this.#ports.clock.setTimer(startGroupWaitMsMax, () => {
+        const late = specs.filter(({ name }) => this.#modules.get(name)?.isOnItsWay).map(({ name }) => name);
+        this.#ports.log.warn('modules start before earlier ones are ready', {
+          waitedMs: startGroupWaitMsMax,
+          late: late.join(),
+        });
+        end();
+      });
+      this.#listeners.add(look);
+      signal.addEventListener('abort', end);
+      if (signal.aborted) end();
+      else look();
+    });
+  }
+
+  /** A user of its own for a process that names none. */
+  async #withAccount(spec: LaunchSpec, listed: ReadonlySet<string>): Promise<LaunchSpec> {
+    if (this.#accounts === undefined || spec.uid !== undefined || spec.container !== undefined) return spec;
+    const number = await this.#accounts.numberOf(spec.name, listed);
+    return { ...spec, uid: number, gid: number };
+  }
+
+  /** The modules the engine has containers of. While it is away it is asked again, and what it names then is adopted or ended. */
+  async #askEngine(): Promise<readonly string[]> {
+    const { containers, clock, log } = this.#ports;
+    if (containers === undefined) return [];
+    const asked = containers.known();
+    const late = Symbol('late');
+    let deadline: Timer | undefined;
+    try {
+      const answer = await Promise.race([
+        asked,
+        new Promise<typeof late>((resolve) => {
+          deadline = clock.setTimer(engineWaitMsMax, () => resolve(late));
+        }),
+      ]);
+      if (answer !== late) return answer;
+      asked.catch(() => undefined);
+      log.warn('container engine does not answer; it is asked again', { waitedMs: engineWaitMsMax });
+    } catch (error) {
+      log.warn('container engine is away; it is asked again', { error: errorMessage(error) });
+    } finally {
+      deadline?.cancel();
+    }
+    if (this.#state === 'open') this.#askAgain = clock.setTimer(engineAskAgainMs, () => void this.#adoptLate());
+    return [];
+  }
+
+  async #adoptLate(): Promise<void> {
+    const names = await this.#askEngine();
+    if (this.#state !== 'open') return;
+    this.#applying = this.#applying.then(async () => {
+      const late = names.filter((name) => !this.#modules.has(name) && moduleFileName(name) !== undefined);
+      await Promise.all(late.map((name) => this.#add(name).restore({ isContainer: true })));
+      const unlisted = late.filter((name) => this.#listed !== undefined && !this.#listed.has(name));
+      await Promise.all(unlisted.map((name) => this.#modules.get(name)?.forget()));
+    });
+    await this.#applying;
   }
 
   #add(name: string): SupervisedModule {
@@ -150,7 +273,8 @@ function invalidity(spec: LaunchSpec): string | undefined {
   const program = spec.command[0] ?? '';
   const texts = [...spec.command, ...Object.entries(spec.env).flat()];
   if (moduleFileName(spec.name) === undefined) return 'its name is empty or too long';
-  if (!program.startsWith('/')) return `its program ${JSON.stringify(program)} is not an absolute path`;
+  if (spec.container === undefined && !program.startsWith('/'))
+    return `its program ${JSON.stringify(program)} is not an absolute path`;
   if (texts.some((text) => text.includes('\0'))) return 'its command or environment holds a zero byte';
   if (spec.cwd !== undefined && !spec.cwd.startsWith('/')) return 'its working directory is not an absolute path';
   if ((spec.uid === undefined) !== (spec.gid === undefined)) return 'uid and gid are needed together';

@@ -9,6 +9,7 @@ const events: readonly ModuleEvent[] = [
   'halt',
   'forget',
   'restart',
+  'ail',
   'up',
   'wait',
   'slow',
@@ -23,6 +24,7 @@ const names: Readonly<Record<string, Phase>> = {
   '>sto': 'stopping-to-stay',
   '>sta': 'stopping-to-start',
   '>abs': 'stopping-to-forget',
+  '>jud': 'stopping-to-judge',
   sto: 'stopped',
   fin: 'finished',
   fai: 'failed',
@@ -36,19 +38,20 @@ const letters: Readonly<Record<string, string>> = {
   cancel: 'C',
   erase: 'E',
 };
-//         run      change   halt     forget   restart  up       wait     slow     done     give-up  due
+//         run      change   halt     forget   restart  ail      up       wait     slow     done     give-up  due
 const matrix = `
-  abs      sta.L    sta.L    sto      abs.E    -        run      bac.S    bro.S    fin      fai      -
-  sta      -        >sta.T   >sto.T   >abs.T   -        run      bac.S    bro.S    fin      fai      -
-  run      -        >sta.T   >sto.T   >abs.T   >sta.T   -        bac.S    bro.S    fin      fai      -
-  >sto     >sta     >sta     -        >abs     -        -        sto      sto      sto      sto      -
-  >sta     -        -        >sto     >abs     -        -        sta.L    sta.L    sta.L    sta.L    -
-  >abs     >sta     >sta     >sto     -        -        -        abs.E    abs.E    abs.E    abs.E    -
-  sto      sta.L    sta.L    -        abs.E    -        -        -        -        -        -        -
-  fin      -        sta.L    sto      abs.E    sta.L    -        -        -        -        -        -
-  fai      -        sta.L    sto      abs.E    sta.L    -        -        -        -        -        -
-  bac      -        sta.CL   sto.C    abs.CE   sta.CL   -        -        -        -        -        sta.L
-  bro      -        sta.CL   sto.C    abs.CE   sta.CL   -        -        -        -        -        sta.L`;
+  abs      sta.L    sta.L    sto      abs.E    -        -        run      bac.S    bro.S    fin      fai      -
+  sta      -        >sta.T   >sto.T   >abs.T   -        -        run      bac.S    bro.S    fin      fai      -
+  run      -        >sta.T   >sto.T   >abs.T   >sta.T   >jud.T   -        bac.S    bro.S    fin      fai      -
+  >sto     >sta     >sta     -        >abs     -        -        -        sto      sto      sto      sto      -
+  >sta     -        -        >sto     >abs     -        -        -        sta.L    sta.L    sta.L    sta.L    -
+  >abs     >sta     >sta     >sto     -        -        -        -        abs.E    abs.E    abs.E    abs.E    -
+  >jud     -        >sta     >sto     >abs     >sta     -        -        bac.S    bro.S    fin      fai      -
+  sto      sta.L    sta.L    -        abs.E    -        -        -        -        -        -        -        -
+  fin      -        sta.L    sto      abs.E    sta.L    -        -        -        -        -        -        -
+  fai      -        sta.L    sto      abs.E    sta.L    -        -        -        -        -        -        -
+  bac      -        sta.CL   sto.C    abs.CE   sta.CL   -        -        -        -        -        -        sta.L
+  bro      -        sta.CL   sto.C    abs.CE   sta.CL   -        -        -        -        -        -        sta.L`;
 
 t.test('every event in every phase leads where the table says', async (t) => {
   const rows = matrix

@@ -7,7 +7,15 @@ import {
   type SupervisionRecord,
 } from '../../src/supervisor/records.ts';
 
-const state = { shimPid: 10, shimStart: 100, pid: 11, pidStart: 101, bootId: 'b', startedAtMs: 5 };
+const state = {
+  shimPid: 10,
+  shimStart: 100,
+  pid: 11,
+  pidStart: 101,
+  bootId: 'b',
+  startedAtMs: 5,
+  lacking: ['landlock'],
+};
 const end = {
   pid: 11,
   code: null,
@@ -49,6 +57,7 @@ t.test('the shim’s records are read, and what is not one is not', async (t) =>
 t.test('failures survive the process that counted them as ages', async (t) => {
   const record: SupervisionRecord = {
     bootId: 'b',
+    kind: 'container',
     generation: 'g',
     phase: 'backoff',
     restartCount: 3,
