@@ -1,6 +1,8 @@
 /* The control socket: ctl.sock in the module's directory, for up to CLIENTS_MAX clients.
  *
- *   on connect   shim → client   the content of state.json, one line
+ *   on connect   shim → client   the content of state.json, one line; then what the module told of
+ *                                itself, {"notify":"READY=1"}, when it did
+ *   meanwhile    shim → client   {"notify":"…"}, what it tells
  *   TERM         client → shim   SIGTERM to the module's group, SIGKILL after the grace
  *   KILL                         SIGKILL to the module's group now
  *   GRACE n                      another grace, in milliseconds
@@ -56,6 +58,10 @@ static void say(struct client *client, const char *words) {
   if (send(client->fd, words, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length) drop(client);
 }
 
+static const char *second_greeting = "";
+
+void control_greet_also(const char *line) { second_greeting = line; }
+
 static void welcome(const char *greeting) {
   int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) return;
@@ -64,6 +70,7 @@ static void welcome(const char *greeting) {
     clients[at].fd = fd;
     clients[at].length = 0;
     say(&clients[at], greeting);
+    if (clients[at].fd >= 0 && *second_greeting != '\0') say(&clients[at], second_greeting);
     return;
   }
   close(fd);

@@ -2,7 +2,7 @@
  *
  *   2026-11-21T09:12:44.123Z O text of a stdout line
  *   2026-11-21T09:12:44.124Z E text of a stderr line
- *   2026-11-21T09:12:44.125Z S a remark of the shim (bytes dropped)
+ *   2026-11-21T09:12:44.125Z S a remark of the shim (bytes dropped, what shuts the module in is lacking)
  *
  * FILE grows to bytes_max, then becomes FILE.1, FILE.1 becomes FILE.2 … FILE.(files-1); the oldest
  * goes. A line of more than LINE_BYTES_MAX is cut; a cut part ends in SPLIT_MARK and the next line
@@ -144,6 +144,17 @@ static void report_dropped(void) {
   text_add(&text, strerror(sink.last_error));
   text_add(&text, "\n");
   if (make_room(text.length) && write_whole(text.start, text.length)) sink.dropped_unreported = 0;
+}
+
+void log_remark(const char *words) {
+  char memory[320];
+  struct text text;
+  text_init(&text, memory, sizeof memory - 1);
+  text_utc(&text, now_unix_ms());
+  text_add(&text, " S ");
+  text_add(&text, words);
+  text_add(&text, "\n");
+  if (!make_room(text.length) || !write_whole(text.start, text.length)) drop(text.length, errno);
 }
 
 static void flush(void) {

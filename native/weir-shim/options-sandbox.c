@@ -141,7 +141,9 @@ bool sandbox_option(struct options *options, const char *name, const char *value
   return true;
 }
 
-void sandbox_check(const struct options *options) {
+void sandbox_check(struct options *options) {
+  /* Without privileges the kernel takes neither from a program that could gain some. */
+  if (options->seccomp || options->landlock || options->egress == EGRESS_NONE) options->no_new_privs = true;
   const struct limits *limits = &options->limits;
   bool limited = limits->memory_bytes != 0 || limits->cpu_share != 0 || limits->pids != 0 ||
                  limits->io_weight != 0 || limits->io_bytes != 0;

@@ -36,26 +36,30 @@ size_t read_small_file(const char *path, char *buffer, size_t capacity) {
   return length;
 }
 
-static int64_t start_ticks(pid_t pid) {
+int64_t stat_field(pid_t pid, int field) {
   char path_memory[48], stat[1024];
   struct text path;
   text_init(&path, path_memory, sizeof path_memory);
   text_add(&path, "/proc/");
   text_int(&path, pid);
   text_add(&path, "/stat");
-  read_small_file(path.start, stat, sizeof stat);
+  if (read_small_file(path.start, stat, sizeof stat) == 0) return -1;
   const char *at = strrchr(stat, ')'); /* field 2 may hold blanks and brackets itself */
-  for (int field = 2; at != NULL && field < STAT_FIELD_START; field++) {
+  for (int before = 2; at != NULL && before < field; before++) {
     at = strchr(at, ' ');
     if (at != NULL) at++;
   }
-  int64_t ticks = 0;
-  for (; at != NULL && *at >= '0' && *at <= '9'; at++) ticks = ticks * 10 + (*at - '0');
-  return ticks;
+  int64_t number = 0;
+  for (; at != NULL && *at >= '0' && *at <= '9'; at++) number = number * 10 + (*at - '0');
+  return number;
 }
 
-static void write_atomically(const char *name, const char *temporary, const struct text *text,
-                             bool sync) {
+static int64_t start_ticks(pid_t pid) {
+  int64_t ticks = stat_field(pid, STAT_FIELD_START);
+  return ticks > 0 ? ticks : 0;
+}
+
+void write_record(const char *name, const char *temporary, const struct text *text, bool sync) {
   int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
   if (fd < 0) return; /* the clients on the socket still hear it */
   bool whole = write(fd, text->start, text->length) == (ssize_t)text->length;
@@ -92,7 +96,7 @@ void record_state(const struct life *life, struct text *line) {
   text_add(line, ",\"lacking\":");
   gaps_json(line);
   text_add(line, "}\n");
-  write_atomically("state.json", "state.json.tmp", line, false);
+  write_record("state.json", "state.json.tmp", line, false);
 }
 
 /* The kernel's log names the process it killed; a record begins `prio,seq,time-in-µs,…;text`. */
@@ -130,11 +134,21 @@ static bool killed_for_memory(const struct life *life) {
   return found;
 }
 
+/* The cgroup counts whom the kernel took, and without one its log names them. A module may also be a
+ * shell whose program was taken: then it ends with 128 + SIGKILL, as shells do. */
+static bool ran_out_of_memory(const struct life *life, const struct ending *ending) {
+  int status = ending->wait_status;
+  bool taken = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  bool told = WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGKILL;
+  if (!taken && !told) return false;
+  return ending->oom_kills > 0 || (taken && killed_for_memory(life));
+}
+
 void record_exit(const struct life *life, const struct ending *ending, struct text *line) {
   bool exited = !ending->exec_failed && WIFEXITED(ending->wait_status);
   bool signalled = !ending->exec_failed && WIFSIGNALED(ending->wait_status);
   int signal = signalled ? WTERMSIG(ending->wait_status) : 0;
-  bool oom = signal == SIGKILL && !ending->killed_by_shim && killed_for_memory(life);
+  bool oom = !ending->exec_failed && !ending->killed_by_shim && ran_out_of_memory(life, ending);
   field(line, "{\"pid\":", life->pid);
   text_add(line, ",\"code\":");
   if (exited) text_int(line, WEXITSTATUS(ending->wait_status));
@@ -152,5 +166,5 @@ void record_exit(const struct life *life, const struct ending *ending, struct te
   text_add(line, oom ? ",\"oomKilled\":true" : ",\"oomKilled\":false");
   field(line, ",\"logDroppedBytes\":", log_dropped_bytes());
   text_add(line, "}\n");
-  write_atomically("exit.json", "exit.json.tmp", line, true);
+  write_record("exit.json", "exit.json.tmp", line, true);
 }

@@ -35,6 +35,8 @@ enum {
   LOG_BYTES_MIN = 16 * 1024, /* more than one split line with its prefix */
   LINE_BYTES_MAX = 8 * 1024,
   RECORD_BYTES_MAX = 2048,
+  NOTIFY_LINE_MAX = 4096,
+  NOTIFY_STATUS_MAX = 512, /* of a STATUS; six times that as JSON */
   PATHS_MAX = 64,          /* of one option */
   CGROUP_NAME_MAX = 100,   /* a directory name holds 255, and a digest follows */
   CPU_SHARE_ONE = 1000,    /* --cpus is kept in thousandths */
@@ -109,10 +111,37 @@ const char *option_absolute(const char *name, const char *path);
 /* options-sandbox.c: false when `name` is none of its options. */
 bool sandbox_flag(struct options *options, const char *name);
 bool sandbox_option(struct options *options, const char *name, const char *value);
-void sandbox_check(const struct options *options); /* combinations */
+void sandbox_check(struct options *options); /* combinations, and what follows from them */
 
 /* capability.c */
 int capability_number(const char *name); /* NET_RAW, cap_net_raw; -1 when unknown */
+bool capability_kept(const struct options *options, const char *name);
+void capabilities_bound(const struct options *options); /* before the identity is dropped */
+void capabilities_keep(const struct options *options);  /* after it */
+
+/* cgroup.c: the shim makes, kills and removes it, the child joins it. */
+void cgroup_make(const struct options *options);
+void cgroup_join(void);
+void cgroup_kill(void);
+void cgroup_remove(void);
+const char *cgroup_generation(void); /* 2, 1, hybrid, none */
+int cgroup_unified_fd(void);     /* -1: there is none */
+int64_t cgroup_oom_kills(void);  /* processes taken for want of memory; -1: unknown */
+
+/* egress.c */
+void egress_local(void); /* the shim's side */
+bool egress_none(void);  /* the child's side; false: a filter has to do it */
+
+/* mounts.c: a mount namespace as the options say; the child's side, as root. */
+void mounts_apply(const struct options *options);
+
+/* landlock.c: prepared while paths can be opened, put in force when nothing else is to be done. */
+int landlock_prepare(const struct options *options); /* a descriptor, -1: not to be, or a gap */
+void landlock_restrict(int ruleset_fd);
+int landlock_abi(void); /* 0: none */
+
+/* seccomp.c */
+bool seccomp_apply(const struct options *options, bool without_network);
 
 /* gaps.c: what was wished for and is not in force. Set by the shim and by the child alike. */
 enum gap {
@@ -151,7 +180,9 @@ void text_init(struct text *text, char *memory, size_t capacity);
 void text_add(struct text *text, const char *words);
 void text_bytes(struct text *text, const char *bytes, size_t length);
 void text_int(struct text *text, int64_t number);
-void text_json(struct text *text, const char *words); /* with quotes and escapes */
+void text_json(struct text *text, const char *words); /* with quotes and escapes, ASCII */
+void text_json_utf8(struct text *text, const char *words); /* within quotes; what is not UTF-8 becomes ? */
+void text_hex(struct text *text, uint32_t number);    /* 8 digits */
 void text_utc(struct text *text, int64_t unix_ms);    /* 2026-11-21T09:12:44.123Z */
 int64_t parse_int(const char *words, int64_t max);    /* -1 when it is no number in 0..max */
 int64_t now_unix_ms(void);
@@ -166,6 +197,7 @@ struct child {
   int setup_step; /* index into spawn_step_name, when setup_error is not 0 */
   int setup_error;
 };
+void shut_in(const struct options *options, int report_fd, pid_t shim_pid); /* the child's side */
 void spawn_module(const struct options *options, struct child *child);
 const char *spawn_step_name(int step);
 
@@ -173,6 +205,7 @@ const char *spawn_step_name(int step);
 enum stream { STREAM_OUT, STREAM_ERR };
 void log_open(const char *path, int64_t bytes_max, int files);
 bool log_copy(enum stream stream, int fd); /* one bounded read; false at the end of the stream */
+void log_remark(const char *words);        /* a line of the shim itself */
 void log_finish(void);                     /* writes unfinished lines */
 int64_t log_dropped_bytes(void);
 
@@ -183,8 +216,21 @@ typedef void command_fn(enum command command, int64_t argument);
 void control_listen(void); /* ctl.sock in the current directory */
 int control_poll_set(struct pollfd *set);
 void control_serve(const struct pollfd *set, int count, const char *greeting, command_fn *act);
+void control_greet_also(const char *line); /* after the greeting; "" for nothing */
 void control_broadcast(const char *line);
 void control_close(void);
+
+/* probe.c */
+_Noreturn void probe(void); /* tries everything, prints JSON, ends the process */
+
+/* notify.c */
+void notify_listen(const struct options *options);
+int notify_fd(void); /* -1: there is none */
+void notify_hear(void);
+int notify_wait_ms(void);                /* until a line may be sent; -1: nothing is new */
+bool notify_line(struct text *line);     /* what is new, once, when it is time; keeps notify.json */
+bool notify_greeting(struct text *line); /* what holds; false when nothing was ever told */
+void notify_close(void);
 
 /* record.c */
 struct life {
@@ -198,8 +244,11 @@ struct ending {
   bool exec_failed;
   const char *message;
   bool killed_by_shim;
+  int64_t oom_kills; /* in the module's cgroup; -1: unknown */
 };
 void record_exit(const struct life *life, const struct ending *ending, struct text *line);
+void write_record(const char *name, const char *temporary, const struct text *text, bool sync);
+int64_t stat_field(pid_t pid, int field); /* of /proc/PID/stat; -1: no such process */
 size_t read_small_file(const char *path, char *buffer, size_t capacity);
 
 #endif

@@ -1,10 +1,23 @@
 /* The child's side: from fork to exec.
  *
  * The module gets a session of its own, /dev/null as stdin, two pipes, the listed descriptors and
- * nothing else; then limits, identity, no_new_privs, and a death signal tied to the shim. Order
- * matters: the identity is dropped after what needs root, and PDEATHSIG is set after it, because
- * the kernel clears it when credentials change. A step that fails is reported, with errno, through
- * a close-on-exec pipe: an empty pipe means that exec happened.
+ * nothing else. Then it is shut in, in this order, each step needing what a later one takes away:
+ *
+ *   cgroup              everything from here on counts as the module's
+ *   mounts, network     need root, and no Landlock, under which nothing can be mounted
+ *   Landlock's rules    opened while paths can be opened; not yet in force
+ *   resource limits     a limit on descriptors would have hindered the steps above
+ *   bounding set        needs CAP_SETPCAP
+ *   groups, gid, uid
+ *   capabilities        what is kept; the kernel cleared the rest with the uid
+ *   working directory   the module itself must be able to be there
+ *   no_new_privs        without privileges, Landlock and seccomp need it
+ *   death signal        the kernel clears it when credentials change
+ *   Landlock, seccomp   last, for they forbid most of the above
+ *
+ * A step that every module needs ends the start when it fails: it is reported, with errno, through a
+ * close-on-exec pipe, and an empty pipe means that exec happened. What shuts the module in and cannot
+ * be had is a gap instead (gaps.c).
  */
 #include "shim.h"
 
@@ -84,34 +97,55 @@ static void take_identity(const struct options *options, int report_fd) {
   if (setresuid(options->uid, options->uid, options->uid) != 0) fail(report_fd, STEP_UID);
 }
 
-static _Noreturn void become_module(const struct options *options, const int stdio[3], int report_fd,
-                                    pid_t shim_pid) {
-  if (setsid() < 0) fail(report_fd, STEP_SESSION);
+static void set_up_stdio(const struct options *options, const int stdio[3], int report_fd) {
   for (int fd = 0; fd < 3; fd++) {
     if (dup2(stdio[fd], fd) < 0) fail(report_fd, STEP_STDIO);
   }
   for (int at = 0; at < options->keep_fd_count; at++) {
     if (fcntl(options->keep_fds[at], F_SETFD, 0) != 0) fail(report_fd, STEP_KEEP_FD);
   }
-  reset_signals();
-  umask(027);
-  lose_oom_protection();
+}
+
+static void set_limits(const struct options *options, int report_fd) {
   for (int at = 0; at < options->rlimit_count; at++) {
     const struct rlimit_choice *choice = &options->rlimits[at];
     if (setrlimit(choice->resource, &choice->value) != 0) fail(report_fd, STEP_RLIMIT);
   }
+}
+
+/* Everything between the session and exec. Also what the probe goes through. */
+void shut_in(const struct options *options, int report_fd, pid_t shim_pid) {
+  cgroup_join();
+  mounts_apply(options);
+  bool without_network = options->egress == EGRESS_NONE && !egress_none();
+  int ruleset_fd = landlock_prepare(options);
+  set_limits(options, report_fd);
+  capabilities_bound(options);
   take_identity(options, report_fd);
-  /* After the identity: the module must be able to be where it says it works. */
+  capabilities_keep(options);
   if (chdir(options->cwd) != 0) fail(report_fd, STEP_CWD);
-  if (options->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-    fail(report_fd, STEP_NO_NEW_PRIVS);
-  }
+  if (options->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail(report_fd, STEP_NO_NEW_PRIVS);
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail(report_fd, STEP_DEATH_SIGNAL);
   /* The shim may have died before the line above, and then no signal ever comes. */
   if (getppid() != shim_pid) {
     errno = ESRCH;
     fail(report_fd, STEP_PARENT_GONE);
   }
+  landlock_restrict(ruleset_fd);
+  if (!options->seccomp && !without_network) return;
+  if (!seccomp_apply(options, without_network) && without_network) {
+    gap_set(GAP_EGRESS, "neither a network namespace nor a filter can be made", errno);
+  }
+}
+
+static _Noreturn void become_module(const struct options *options, const int stdio[3], int report_fd,
+                                    pid_t shim_pid) {
+  if (setsid() < 0) fail(report_fd, STEP_SESSION);
+  set_up_stdio(options, stdio, report_fd);
+  reset_signals();
+  umask(027);
+  lose_oom_protection();
+  shut_in(options, report_fd, shim_pid);
   execve(options->argv[0], options->argv, environ);
   fail(report_fd, STEP_EXEC);
 }

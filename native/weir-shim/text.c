@@ -39,6 +39,13 @@ void text_int(struct text *text, int64_t number) {
   text_bytes(text, digits + at, sizeof digits - at);
 }
 
+void text_hex(struct text *text, uint32_t number) {
+  static const char hex[] = "0123456789abcdef";
+  char digits[8];
+  for (int at = 7; at >= 0; at--, number >>= 4) digits[at] = hex[number & 15];
+  text_bytes(text, digits, sizeof digits);
+}
+
 static void text_padded(struct text *text, int64_t number, int width) {
   char digits[8];
   for (int at = width - 1; at >= 0; at--) {
@@ -64,6 +71,35 @@ void text_json(struct text *text, const char *words) {
     }
   }
   text_add(text, "\"");
+}
+
+/* The length of the UTF-8 sequence at `at`; 0 when it is none (RFC 3629, without the finer rules on
+ * surrogates and overlong forms: readers replace those). */
+static size_t sequence(const unsigned char *at) {
+  size_t length = at[0] < 0x80 ? 1 : at[0] >= 0xc2 && at[0] < 0xe0 ? 2 : (at[0] & 0xf0) == 0xe0 ? 3
+                  : at[0] >= 0xf0 && at[0] < 0xf5 ? 4 : 0;
+  for (size_t next = 1; next < length; next++) {
+    if ((at[next] & 0xc0) != 0x80) return 0;
+  }
+  return length;
+}
+
+void text_json_utf8(struct text *text, const char *words) {
+  while (*words != '\0') {
+    size_t length = sequence((const unsigned char *)words);
+    if (length > 1) {
+      text_bytes(text, words, length);
+      words += length;
+      continue;
+    }
+    char one[2] = {length == 1 ? *words : '?', '\0'};
+    char memory[16];
+    struct text quoted;
+    text_init(&quoted, memory, sizeof memory);
+    text_json(&quoted, one);
+    text_bytes(text, quoted.start + 1, quoted.length - 2);
+    words++;
+  }
 }
 
 /* Days since 1970 to a date: the era arithmetic of Howard Hinnant's civil_from_days. */

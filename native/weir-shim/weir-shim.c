@@ -5,7 +5,8 @@
  * in its turn is the module's fate: if the shim is killed, the kernel kills the module, so that a
  * directory without a shim is a directory without a module.
  *
- *   lock → ctl.sock → fork, exec → state.json → [copy logs, obey clients, reap] → module ended
+ *   lock → ctl.sock, notify.sock → cgroup → fork, exec → state.json
+ *        → [copy logs, obey clients, pass on notices, reap] → module ended
  *        → kill its leftovers → exit.json → tell clients → drain the pipes → exit 0
  *
  * Invariants
@@ -35,7 +36,7 @@ enum {
   DRAIN_MS_MAX = 1000,     /* for the log after the end: a pipe may be held by a stranger */
   LEFTOVERS_MS_MAX = 2000, /* for killed descendants to be gone; one in an endless disk wait stays */
   LEFTOVERS_STEP_MS = 5,
-  POLL_SET_MAX = 3 + 1 + CLIENTS_MAX
+  POLL_SET_MAX = 4 + 1 + CLIENTS_MAX
 };
 
 static struct {
@@ -47,6 +48,7 @@ static struct {
   int64_t kill_at_ms; /* monotonic; 0: no grace is running */
   int signal_fd;
   char state_line[RECORD_BYTES_MAX];
+  char notify_line[NOTIFY_LINE_MAX]; /* what later clients are greeted with */
 } shim;
 
 /* Descriptors the runtime left open by accident would keep its sockets and pipes alive. */
@@ -109,6 +111,7 @@ static void kill_module(void) {
   shim.ending.killed_by_shim = true;
   shim.kill_at_ms = 0;
   kill(-shim.child.pid, SIGKILL);
+  cgroup_kill();
 }
 
 static void obey(enum command command, int64_t argument) {
@@ -116,7 +119,7 @@ static void obey(enum command command, int64_t argument) {
   if (command == COMMAND_GRACE) shim.options.grace_ms = argument;
   if (command == COMMAND_KILL) kill_module();
   if (command == COMMAND_TERM) {
-    kill(-shim.child.pid, SIGTERM);
+    kill(-shim.child.pid, shim.options.stop_signal);
     kill(-shim.child.pid, SIGCONT); /* a stopped module must be able to hear it */
     if (shim.kill_at_ms == 0) shim.kill_at_ms = now_monotonic_ms() + shim.options.grace_ms;
   }
@@ -157,32 +160,47 @@ static void copy_logs(short out_events, short err_events) {
   }
 }
 
+/* Tells clients what the module told of itself, and keeps it for those who come later. */
+static void pass_on_notices(void) {
+  char memory[NOTIFY_LINE_MAX];
+  struct text line;
+  text_init(&line, memory, sizeof memory);
+  if (!notify_line(&line)) return;
+  control_broadcast(line.start);
+  text_init(&line, shim.notify_line, sizeof shim.notify_line);
+  notify_greeting(&line);
+}
+
 static void turn(int timeout_ms) {
   struct pollfd set[POLL_SET_MAX];
   set[0] = (struct pollfd){.fd = shim.signal_fd, .events = POLLIN};
   set[1] = (struct pollfd){.fd = shim.child.out_fd, .events = POLLIN};
   set[2] = (struct pollfd){.fd = shim.child.err_fd, .events = POLLIN};
-  int clients = control_poll_set(set + 3);
-  if (poll(set, (nfds_t)(3 + clients), timeout_ms) <= 0) return;
+  set[3] = (struct pollfd){.fd = notify_fd(), .events = POLLIN};
+  int clients = control_poll_set(set + 4);
+  if (poll(set, (nfds_t)(4 + clients), timeout_ms) <= 0) return;
   copy_logs(set[1].revents, set[2].revents);
-  control_serve(set + 3, clients, shim.state_line, obey);
+  if (set[3].revents != 0) notify_hear();
+  control_serve(set + 4, clients, shim.state_line, obey);
   if (set[0].revents != 0) take_signals();
 }
 
 static void run_until_end(void) {
   while (!shim.ended) {
-    int timeout_ms = -1;
+    int timeout_ms = notify_wait_ms();
     if (shim.kill_at_ms != 0) {
       int64_t rest_ms = shim.kill_at_ms - now_monotonic_ms();
-      timeout_ms = rest_ms > 0 ? (int)rest_ms : 0;
+      if (rest_ms < 0) rest_ms = 0;
+      if (timeout_ms < 0 || rest_ms < timeout_ms) timeout_ms = (int)rest_ms;
     }
     turn(timeout_ms);
+    pass_on_notices();
     if (!shim.ended && shim.kill_at_ms != 0 && now_monotonic_ms() >= shim.kill_at_ms) kill_module();
   }
 }
 
 /* The group was killed when the module was reaped. As a subreaper the shim inherits every orphan,
- * also those that left the group. */
+ * also those that left the group; and the cgroup holds them all. */
 static void kill_children(void) {
   char children[4096];
   read_small_file("/proc/thread-self/children", children, sizeof children);
@@ -200,6 +218,7 @@ static void kill_leftovers(void) {
     if (pid > 0) continue;
     if (pid < 0 && errno == ECHILD) return;
     kill_children();
+    cgroup_kill();
     if (now_monotonic_ms() >= until_ms) return;
     nanosleep(&step, NULL);
   }
@@ -236,17 +255,34 @@ static void describe_ending(struct text *message) {
   }
 }
 
+/* Written once a life into the module's own log, where its author looks first. */
+static void gaps_remark(void) {
+  for (int gap = 0; gap < GAP_COUNT; gap++) {
+    char memory[256];
+    struct text reason;
+    if (!gap_is_set((enum gap)gap)) continue;
+    text_init(&reason, memory, sizeof memory);
+    gap_reason((enum gap)gap, &reason);
+    log_remark(reason.start);
+  }
+}
+
 static void start_module(void) {
   struct text line;
   text_init(&line, shim.state_line, sizeof shim.state_line);
+  control_greet_also(shim.notify_line);
   shim.life.started_unix_ms = now_unix_ms();
   shim.life.started_monotonic_ms = now_monotonic_ms();
+  cgroup_make(&shim.options);
+  if (shim.options.egress == EGRESS_LOCAL) egress_local();
   spawn_module(&shim.options, &shim.child);
+  gaps_remark();
   shim.life.pid = shim.child.pid;
   record_state(&shim.life, &line);
 }
 
 int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "--probe") == 0) probe();
   options_parse(&shim.options, argc, argv);
   gaps_init();
   setsid(); /* refused when the runtime already made us a leader, which is as good */
@@ -259,11 +295,14 @@ int main(int argc, char **argv) {
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   log_open(shim.options.log_path, shim.options.log_bytes, shim.options.log_files);
   control_listen();
+  notify_listen(&shim.options);
   start_module();
   let_go_of_stdio();
 
   if (shim.child.setup_error == 0) run_until_end();
+  shim.ending.oom_kills = cgroup_oom_kills();
   if (shim.child.pid > 0) kill_leftovers();
+  cgroup_remove();
   char message_memory[512], line_memory[RECORD_BYTES_MAX];
   struct text message, line;
   text_init(&message, message_memory, sizeof message_memory);
@@ -276,5 +315,6 @@ int main(int argc, char **argv) {
   drain(true);
   log_finish();
   control_close();
+  notify_close();
   return 0;
 }
