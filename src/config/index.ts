@@ -6,3 +6,4 @@ export { type ConfigReading, loadConfig, locate, readConfig } from './load.ts';
 export { nearestName } from './nearest.ts';
 export { formatRedacted, redactedConfig } from './redacted.ts';
 export type { Config } from './schema.ts';
+export { parseBytes, parseDurationMs } from './units.ts';

@@ -29,6 +29,7 @@ import {
 } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Disk } from '../platform/disk.ts';
+import { readContainers } from './container-settings.ts';
 import { ConfigError, type ConfigNote } from './errors.ts';
 import { readGatewayListeners } from './gateway-listeners.ts';
 import { keyPositions } from './key-positions.ts';
@@ -207,6 +208,7 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
       clientCa: reader.fileUri('broker.client_ca'),
       authorizations: reader.fileUri('broker.authorizations'),
     },
+    containers: readContainers(reader),
     modules: {
       graceMs: reader.durationMs('modules.grace', {
         min: 0,
@@ -224,6 +226,7 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
         fallback: defaultLogFiles,
       }),
       user: reader.text('modules.user', (text) => userPattern.test(text)),
+      management: reader.texts('modules.management') ?? [],
     },
   };
 }

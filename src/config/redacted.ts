@@ -5,6 +5,7 @@
 
 import { stringify } from 'smol-toml';
 import type { JsonObject } from '../model/json.ts';
+import { redactedContainers } from './container-settings.ts';
 import type { RemoteBrokerConfig } from './remote-brokers.ts';
 import type { Config, ListenerName, Provisioning, TcpAddress } from './schema.ts';
 import { formatBytes, formatDurationMs } from './units.ts';
@@ -49,6 +50,7 @@ export function redactedConfig(config: Config): JsonObject {
         : { flash_endurance: formatBytes(config.store.flashEnduranceBytes) }),
       time_to_live: formatDurationMs(config.store.timeToLiveSecs * msPerSecond),
     },
+    ...redactedContainers(config.containers),
     routes: { mode: config.routes.mode },
     upstream: withoutUndefined({
       live_first: config.upstream.liveFirst !== undefined,
@@ -63,6 +65,7 @@ export function redactedConfig(config: Config): JsonObject {
       log_size: formatBytes(config.modules.logBytesMax),
       log_files: config.modules.logFiles,
       user: config.modules.user,
+      management: config.modules.management.length === 0 ? undefined : [...config.modules.management],
     }),
   });
 }

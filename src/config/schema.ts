@@ -26,6 +26,7 @@ import {
   configTimeToLiveSecsMax,
 } from '../limits.ts';
 import type { LogLevel } from '../platform/log.ts';
+import { type ContainersConfig, containerSettings } from './container-settings.ts';
 import type { RemoteBrokerConfig } from './remote-brokers.ts';
 import { formatBytes, formatDurationMs } from './units.ts';
 
@@ -121,11 +122,14 @@ export interface Config {
     /** A policy in JSON that holds while the twin has none. */
     readonly authorizations: string | undefined;
   };
+  readonly containers: ContainersConfig;
   readonly modules: {
     readonly graceMs: number;
     readonly logBytesMax: number;
     readonly logFiles: number;
     readonly user: string | undefined;
+    /** Modules that get a management socket. */
+    readonly management: readonly string[];
   };
 }
 
@@ -450,12 +454,18 @@ export const settings: readonly SettingDescription[] = [
     fallback: 'the user that runs weir',
     meaning: 'Who modules run as.',
   },
+  {
+    key: 'modules.management',
+    allowed: 'a list of module names, such as ["monitor"]',
+    fallback: 'none',
+    meaning: "Modules that may list and restart the others and read their logs, over Azure's management API.",
+  },
+  ...containerSettings,
 ];
 
 /** Keys and tables of Azure's config.toml that mean nothing here. */
 export const azureOnlyKeys: readonly string[] = [
   'agent',
-  'allow_elevated_docker_permissions',
   'auto_reprovisioning_mode',
   'aziot_keys',
   'cert_issuance',
@@ -464,12 +474,10 @@ export const azureOnlyKeys: readonly string[] = [
   'connect',
   'edge_ca',
   'homedir',
-  'image_garbage_collection',
   'imported_master_encryption_key',
   'listen',
   'localid',
   'manifest_trust_bundle_cert',
-  'moby_runtime',
   'preloaded_certs',
   'preloaded_keys',
   'prefer_module_identity_cache',

@@ -34,7 +34,16 @@ export interface CreatePlan {
   readonly usesNetwork: boolean;
 }
 
-const topNames = ['Env', 'Labels', 'HostConfig', 'NetworkingConfig', 'Healthcheck', 'StopSignal', 'StopTimeout', 'Image'];
+const topNames = [
+  'Env',
+  'Labels',
+  'HostConfig',
+  'NetworkingConfig',
+  'Healthcheck',
+  'StopSignal',
+  'StopTimeout',
+  'Image',
+];
 const hostNames = [
   'RestartPolicy',
   'AutoRemove',
@@ -155,7 +164,11 @@ function healthcheckOf(health: Health | undefined): JsonObject | undefined {
 
 function networking(
   given: JsonValue | undefined,
-  { network, spec, container }: { readonly network: string; readonly spec: LaunchSpec; readonly container: ContainerSpec },
+  {
+    network,
+    spec,
+    container,
+  }: { readonly network: string; readonly spec: LaunchSpec; readonly container: ContainerSpec },
 ): JsonObject {
   const config = objectOf(given);
   const endpoints = objectOf(config['EndpointsConfig']);

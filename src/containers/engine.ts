@@ -78,7 +78,10 @@ export class Engine {
   #probe: Promise<void> | undefined;
   readonly #closed = new AbortController();
 
-  constructor(ports: EnginePorts, { sockets, times }: { readonly sockets: readonly string[]; readonly times: ContainerTimes }) {
+  constructor(
+    ports: EnginePorts,
+    { sockets, times }: { readonly sockets: readonly string[]; readonly times: ContainerTimes },
+  ) {
     this.#ports = ports;
     this.#sockets = sockets;
     this.#times = times;
@@ -89,10 +92,15 @@ export class Engine {
     if (this.#facts !== undefined) return this.#facts;
     let reason: unknown;
     for (const socketPath of this.#sockets) {
-      if ((await this.#ports.disk.facts('containers:socket', socketPath).catch(() => undefined)) === undefined) continue;
+      if ((await this.#ports.disk.facts('containers:socket', socketPath).catch(() => undefined)) === undefined)
+        continue;
       try {
         const facts = await this.#ask(socketPath);
-        this.#ports.log.info('container engine found', { engine: facts.text, api: facts.apiVersion, socket: socketPath });
+        this.#ports.log.info('container engine found', {
+          engine: facts.text,
+          api: facts.apiVersion,
+          socket: socketPath,
+        });
         this.#facts = facts;
         return facts;
       } catch (error) {
@@ -126,7 +134,8 @@ export class Engine {
     const limit = this.#limit(request);
     try {
       const answer = await this.#send(facts, request, limit.signal);
-      if (answer.status >= statusErrorMin) this.#refuse(what, { status: answer.status, value: await readJson(answer), accept: [] });
+      if (answer.status >= statusErrorMin)
+        this.#refuse(what, { status: answer.status, value: await readJson(answer), accept: [] });
       limit.lift();
       return { ...answer, body: this.#translated(what, answer.body, limit) };
     } catch (cause) {
@@ -150,6 +159,7 @@ export class Engine {
   }
 
   async #lookForIt(): Promise<void> {
+    this.#ports.log.warn('the container engine is away; its containers are taken to be as they were');
     const { awayMsMin, awayMsMax } = this.#times;
     const delays = backoffDelays({ floorMs: awayMsMin, firstCeilingMs: awayMsMin, ceilingMsMax: awayMsMax }, () =>
       this.#ports.entropy.fraction(),
@@ -170,10 +180,16 @@ export class Engine {
   async #ask(socketPath: string): Promise<EngineFacts> {
     const limit = this.#limit({ method: 'GET', path: '/version' });
     try {
-      const answer = await this.#ports.http.exchange({ socketPath, method: 'GET', path: '/version', signal: limit.signal });
+      const answer = await this.#ports.http.exchange({
+        socketPath,
+        method: 'GET',
+        path: '/version',
+        signal: limit.signal,
+      });
       const value = await readJson(answer);
       const facts = factsOf(value, socketPath);
-      if (facts === undefined) throw engineUnsuitableError(socketPath, `it answers /version with status ${answer.status} and no API version`);
+      if (facts === undefined)
+        throw engineUnsuitableError(socketPath, `it answers /version with status ${answer.status} and no API version`);
       return facts;
     } catch (cause) {
       throw this.#translate('/version', { cause, limit, socketPath });
@@ -195,7 +211,14 @@ export class Engine {
     });
   }
 
-  #refuse(what: string, { status, value, accept }: { readonly status: number; readonly value: JsonValue; readonly accept: readonly number[] }): void {
+  #refuse(
+    what: string,
+    {
+      status,
+      value,
+      accept,
+    }: { readonly status: number; readonly value: JsonValue; readonly accept: readonly number[] },
+  ): void {
     if (status < statusErrorMin || accept.includes(status)) return;
     const told = isJsonObject(value) ? (value['message'] ?? value['cause']) : undefined;
     const reason = typeof told === 'string' && told !== '' ? told : `status ${status}`;
@@ -213,6 +236,7 @@ export class Engine {
     return {
       signal: linked.signal,
       expiredMs: () => (isOut && typeof limitMs === 'number' ? limitMs : undefined),
+      isGivenUp: () => linked.signal.aborted && !isOut,
       lift: () => timer?.cancel(),
       end: () => {
         timer?.cancel();
@@ -234,9 +258,12 @@ export class Engine {
     }
   }
 
-  #translate(what: string, { cause, limit, socketPath }: { readonly cause: unknown; readonly limit: Limit; readonly socketPath: string }): unknown {
+  #translate(
+    what: string,
+    { cause, limit, socketPath }: { readonly cause: unknown; readonly limit: Limit; readonly socketPath: string },
+  ): unknown {
     if (errorCode(cause) !== 'PLATFORM_HTTP_FAILED') return cause;
-    this.#facts = undefined;
+    if (!limit.isGivenUp()) this.#facts = undefined;
     const afterMs = limit.expiredMs();
     if (afterMs !== undefined) return engineSilentError(what, { socketPath, afterMs });
     const errno = cause instanceof WeirError ? String(cause.fields['errno']) : '';
@@ -248,6 +275,8 @@ export class Engine {
 interface Limit {
   readonly signal: AbortSignal;
   readonly expiredMs: () => number | undefined;
+  /** True when it was the caller who ended it: that says nothing about the engine. */
+  readonly isGivenUp: () => boolean;
   /** The time limit no longer holds; the caller's signal does. */
   readonly lift: () => void;
   readonly end: () => void;

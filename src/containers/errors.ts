@@ -35,7 +35,10 @@ export function engineAbsentError(socketPaths: readonly string[], cause?: unknow
   });
 }
 
-export function engineSilentError(what: string, { socketPath, afterMs }: { readonly socketPath: string; readonly afterMs: number }): WeirError {
+export function engineSilentError(
+  what: string,
+  { socketPath, afterMs }: { readonly socketPath: string; readonly afterMs: number },
+): WeirError {
   return new WeirError({
     code: 'CONTAINERS_ENGINE_SILENT',
     message: `The container engine on ${socketPath} did not answer ${what} within ${afterMs} ms. It is asked again; if it stays so, restart the engine.`,
@@ -44,7 +47,10 @@ export function engineSilentError(what: string, { socketPath, afterMs }: { reado
   });
 }
 
-export function engineLostError(what: string, { socketPath, cause }: { readonly socketPath: string; readonly cause: unknown }): WeirError {
+export function engineLostError(
+  what: string,
+  { socketPath, cause }: { readonly socketPath: string; readonly cause: unknown },
+): WeirError {
   return new WeirError({
     code: 'CONTAINERS_ENGINE_LOST',
     message: `The connection to the container engine on ${socketPath} broke during ${what}. Its containers are taken to be as they were until it answers again.`,
@@ -63,7 +69,10 @@ export function engineUnsuitableError(socketPath: string, reason: string): WeirE
   });
 }
 
-export function engineRefusedError(what: string, { status, reason }: { readonly status: number; readonly reason: string }): WeirError {
+export function engineRefusedError(
+  what: string,
+  { status, reason }: { readonly status: number; readonly reason: string },
+): WeirError {
   return new WeirError({
     code: 'CONTAINERS_ENGINE_REFUSED',
     message: `The container engine refused ${what}: ${reason}`,

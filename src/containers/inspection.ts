@@ -73,14 +73,34 @@ export function runningOf({ pid, startedAtMs, imageId }: Inspection, nowMs: numb
 }
 
 /** How it ended, in the words of a process: above 128 an exit code is a signal's, as shells and engines write it. */
-export function endOf(found: Inspection, { nowMs, logDroppedBytes }: { readonly nowMs: number; readonly logDroppedBytes: number }): ModuleEnd {
+export function endOf(
+  found: Inspection,
+  { nowMs, logDroppedBytes }: { readonly nowMs: number; readonly logDroppedBytes: number },
+): ModuleEnd {
   const { exitCode, error, startedAtMs, oomKilled } = found;
   const endedAtMs = found.finishedAtMs ?? nowMs;
   const signal = exitCode > signalBase && exitCode <= signalBase + signalMax ? exitCode - signalBase : null;
-  const times = { startedAtMs: startedAtMs ?? null, endedAtMs, uptimeMs: Math.max(0, endedAtMs - (startedAtMs ?? endedAtMs)) };
+  const times = {
+    startedAtMs: startedAtMs ?? null,
+    endedAtMs,
+    uptimeMs: Math.max(0, endedAtMs - (startedAtMs ?? endedAtMs)),
+  };
   const common = { pid: null, oomKilled, logDroppedBytes, ...times };
-  if (signal !== null) return { ...common, code: null, signal, reason: 'signal', message: `ended by signal ${signal}${error === '' ? '' : `: ${error}`}` };
-  return { ...common, code: exitCode, signal: null, reason: 'exit', message: `ended with exit code ${exitCode}${error === '' ? '' : `: ${error}`}` };
+  if (signal !== null)
+    return {
+      ...common,
+      code: null,
+      signal,
+      reason: 'signal',
+      message: `ended by signal ${signal}${error === '' ? '' : `: ${error}`}`,
+    };
+  return {
+    ...common,
+    code: exitCode,
+    signal: null,
+    reason: 'exit',
+    message: `ended with exit code ${exitCode}${error === '' ? '' : `: ${error}`}`,
+  };
 }
 
 function phaseOf(status: string, startedAtMs: number | undefined): Inspection['phase'] {

@@ -24,7 +24,10 @@ const digestLengthInName = 8;
  * has to be changed carries a digest, so that two modules never share one.
  */
 export function containerName(module: string, digest: (text: string) => string): string {
-  const plain = module.replaceAll(/[^a-zA-Z0-9_.-]/g, '_').replace(/^[^a-zA-Z0-9]+/, '').slice(0, nameLengthMax);
+  const plain = module
+    .replaceAll(/[^a-zA-Z0-9_.-]/g, '_')
+    .replace(/^[^a-zA-Z0-9]+/, '')
+    .slice(0, nameLengthMax);
   if (plain === module && module.length > 1) return plain;
   return `${plain === '' ? 'module' : plain}-${digest(module).slice(0, digestLengthInName)}`;
 }

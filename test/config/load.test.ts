@@ -53,7 +53,13 @@ t.test('an empty file gives the defaults', async (t) => {
     },
     routes: { mode: 'isolated' },
     upstream: { liveFirst: undefined },
-    modules: { graceMs: 10_000, logBytesMax: 1_048_576, logFiles: 4, user: undefined },
+    containers: {
+      sockets: ['/run/podman/podman.sock', '/var/run/docker.sock'],
+      network: { name: 'azure-iot-edge', ipv6: false, ipam: [] },
+      allowElevated: true,
+      images: { collect: true, recurrenceMs: 86_400_000, ageMs: 604_800_000 },
+    },
+    modules: { graceMs: 10_000, logBytesMax: 1_048_576, logFiles: 4, user: undefined, management: [] },
   });
   t.ok(config.hostname.length > 0, 'the host name is that of the machine');
   t.ok(Object.isFrozen(config) && Object.isFrozen(config.store), 'it is frozen');
@@ -81,6 +87,21 @@ parent_hostname = "upper.example"
 trust_bundle_cert = "file://DIR/ca%20file.pem"
 data_dir = "/data"
 run_dir = "/run/a"
+allow_elevated_docker_permissions = false
+[moby_runtime]
+uri = "unix:///run/user/1000/podman/podman.sock"
+[moby_runtime.network]
+name = "plant"
+ipv6 = true
+[[moby_runtime.network.ipam.config]]
+gateway = "172.18.0.1"
+subnet = "172.18.0.0/16"
+ip_range = "172.18.4.0/24"
+[image_garbage_collection]
+enabled = false
+cleanup_recurrence = "12h"
+image_age_cleanup_threshold = "3d"
+cleanup_time = "03:00"
 [provisioning]
 source = "manual"
 iothub_hostname = "hub.example"
@@ -134,6 +155,7 @@ grace = "3s"
 log_size = "64KiB"
 log_files = 2
 user = "weir"
+management = ["monitor"]
 `,
     { 'ca file.pem': '-----BEGIN CERTIFICATE-----\n', key: `${key}\n` },
   );
@@ -205,7 +227,17 @@ user = "weir"
       flashEnduranceBytes: 40_000_000_000_000,
       timeToLiveSecs: 604_800,
     },
-    modules: { graceMs: 3_000, logBytesMax: 65_536, logFiles: 2, user: 'weir' },
+    containers: {
+      sockets: ['/run/user/1000/podman/podman.sock'],
+      network: {
+        name: 'plant',
+        ipv6: true,
+        ipam: [{ gateway: '172.18.0.1', subnet: '172.18.0.0/16', ipRange: '172.18.4.0/24' }],
+      },
+      allowElevated: false,
+      images: { collect: false, recurrenceMs: 43_200_000, ageMs: 259_200_000 },
+    },
+    modules: { graceMs: 3_000, logBytesMax: 65_536, logFiles: 2, user: 'weir', management: ['monitor'] },
   });
 });
 
@@ -241,6 +273,20 @@ interface BadRow {
 }
 
 const bad: readonly BadRow[] = [
+  { toml: '[moby_runtime]\nuri = "tcp://x:1"', at: ':2:1', key: 'moby_runtime.uri', says: /unix:\/\/\/path/ },
+  { toml: '[moby_runtime]\nnetwork = "a b"', at: ':2:1', key: 'moby_runtime.network', says: /a name, or/ },
+  {
+    toml: '[moby_runtime.network]\nname = "n"\nsubnet = "1.2.3.4/8"',
+    at: ':1:2',
+    key: 'moby_runtime.network',
+    says: /not a network/,
+  },
+  {
+    toml: '[image_garbage_collection]\nimage_age_cleanup_threshold = "1ms"',
+    at: ':2:1',
+    key: 'image_garbage_collection.image_age_cleanup_threshold',
+    says: /less than/,
+  },
   { toml: '[bridges]\n"a.b" = {}', at: ':2:1', key: 'bridges.a.b', says: /no name of a bridge/ },
   { toml: '[bridges.a]\ntopics = []', at: ':1:2', key: 'bridges.a.url', says: /address of the broker is missing/ },
   { toml: '[bridges.a]\nurl = "http://x"', at: ':2:1', key: 'bridges.a.url', says: /not an address of this kind/ },
