@@ -1,79 +1,23 @@
-// What clients of the gateway meet: the sockets on which modules prove themselves, the broker with its listeners, and
-// the IoT Hub protocol in front of router and twins.
+// What clients of the gateway meet: the broker with its listeners, and the IoT Hub protocol in front of router and twins.
 //
 // Part of the composition root (device.ts).
 
-import { dirname, join } from 'node:path';
-import { Clients, ModuleRegistry } from './agent/index.ts';
+import { join } from 'node:path';
 import { Broker, IotHubFront, SysTopics } from './broker/index.ts';
 import { openCalls } from './device-calls.ts';
 import { behindProxy, type Ground } from './device-ground.ts';
 import { admitting, clientAuthorities, followPolicy, openMqtt } from './device-mqtt.ts';
 import type { BrokerParts, DataParts, HubParts, IdentityParts, ModuleParts, Stage } from './device-parts.ts';
-import { type CertificateStore, ModuleAuthenticator, ModuleKeys } from './identity/index.ts';
+import { type CertificateStore, ModuleAuthenticator } from './identity/index.ts';
 import type { Identity } from './model/address.ts';
 import { errorMessage } from './model/errors.ts';
 import type { JsonObject } from './model/json.ts';
 import type { Message } from './model/message.ts';
-import { moduleFileName } from './model/module-file-name.ts';
 import type { HttpAnswerer } from './platform/http-answerer.ts';
 import { buildInfo } from './platform/native.ts';
 import type { Listener } from './platform/net.ts';
-import { WorkloadSockets } from './workload/index.ts';
 
-const passableMode = 0o711;
 const everyoneMode = 0o666;
-const workloadApiVersion = '2022-08-03';
-
-/** The identities of modules and the sockets on which they prove them. */
-export async function openModules(
-  { ground, closing }: Stage,
-  parts: IdentityParts & DataParts & HubParts,
-): Promise<ModuleParts> {
-  const { config, http, log, metrics, disk, entropy, clock } = ground;
-  const { deviceId, hubHostname, certificates, localKey, memory, twins, notices, hub } = parts;
-  const clients = new Clients(() => clock.wallMs());
-  const socketOf = (moduleId: string): string =>
-    join(config.runDir, 'modules', moduleFileName(moduleId) ?? '%', 'workload.sock');
-  const workload = new WorkloadSockets(
-    { http, log, metrics, keys: new ModuleKeys(localKey), certificates },
-    { hubHostname, deviceId },
-  );
-  closing.push(() => workload.closeAll());
-  const registry = new ModuleRegistry({
-    memory,
-    newGenerationId: () => entropy.uuid(),
-    workload: {
-      open: async (module) => {
-        const path = socketOf(module.moduleId);
-        await disk.makeDirectory('device:module', dirname(path), passableMode);
-        await workload.open(module, path);
-      },
-      close: (moduleId) => workload.close(moduleId),
-    },
-    joined: (moduleId) => hub?.sync.watch({ deviceId, moduleId }),
-    created: (moduleId) => void notices.created({ deviceId, moduleId }, twins.twin({ deviceId, moduleId })),
-    left: async (moduleId) => {
-      const module = { deviceId, moduleId };
-      clients.forget(module);
-      void notices.deleted(module, twins.twin(module));
-      await (hub === undefined ? twins.forget(module) : hub.sync.unwatch(module));
-    },
-    environment: ({ moduleId, generationId }) => ({
-      IOTEDGE_WORKLOADURI: `unix://${socketOf(moduleId)}`,
-      IOTEDGE_AUTHSCHEME: 'sasToken',
-      IOTEDGE_APIVERSION: workloadApiVersion,
-      IOTEDGE_MODULEGENERATIONID: generationId,
-      IOTEDGE_IOTHUBHOSTNAME: hubHostname,
-      IOTEDGE_GATEWAYHOSTNAME: config.hostname,
-      IOTEDGE_DEVICEID: deviceId,
-      IOTEDGE_MODULEID: moduleId,
-      WEIR_MQTT_URI: `unix://${join(config.runDir, 'mqtt.sock')}`,
-    }),
-  });
-  await registry.start();
-  return { registry, clients };
-}
 
 /** The broker and the IoT Hub protocol in front of router and twins. */
 export async function openBroker(

@@ -16,6 +16,7 @@ import { buildInfo } from './platform/native.ts';
 import { type Network, systemNetwork, trustedProxies } from './platform/net.ts';
 import { systemPeerCredentials } from './platform/peer-credentials.ts';
 import { type Processes, systemProcesses } from './platform/process.ts';
+import { type ServiceManager, systemServiceManager } from './platform/service-manager.ts';
 import { findUser, type UserFacts } from './platform/users.ts';
 import { WallKeeper } from './platform/wall-keeper.ts';
 import { systemWitnesses } from './platform/wall-witnesses.ts';
@@ -38,6 +39,8 @@ export interface Ground {
   readonly processes: Processes;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Who started this process and wants to hear how it goes; undefined: nobody. */
+  readonly service: ServiceManager | undefined;
 }
 
 /** Data is the gateway's own; the run directory holds sockets that modules of other users reach. */
@@ -70,6 +73,7 @@ export async function openGround(options: DeviceOptions): Promise<Ground> {
     processes: systemProcesses(),
     log,
     metrics,
+    service: systemServiceManager({ env: process.env, pid: process.pid, log: log.child('service') }),
   };
 }
 

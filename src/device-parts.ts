@@ -16,6 +16,7 @@ import type { StateFile, Store } from './store/index.ts';
 import type { Supervisor } from './supervisor/index.ts';
 import type { Notices, TwinCache, TwinSync } from './twin/index.ts';
 import type { UpstreamLink } from './upstream/index.ts';
+import type { CallerCheck, KnownModule, ManagedGateway } from './workload/index.ts';
 
 /** Built-in modules by name; the command line hands them in, so that the root stays free of them. */
 export interface DeviceExtras {
@@ -57,6 +58,10 @@ export interface HubParts {
 export interface ModuleParts {
   readonly clients: Clients;
   readonly registry: ModuleRegistry;
+  /** Who calls on the sockets of modules. */
+  readonly callers: CallerCheck;
+  /** What their sockets ask, and what is opened after them. */
+  readonly later: { modules: () => readonly KnownModule[]; gateway: ManagedGateway | undefined };
 }
 
 export interface MqttParts {

@@ -8,12 +8,13 @@
 //
 // Order of the end: no new work (link, agent), drains, broker, store. Modules keep running (guarantee G6).
 
-import { listenTls, openBroker, openModules } from './device-broker.ts';
+import { listenTls, openBroker } from './device-broker.ts';
 import { openAdmin, openControl, openRouting } from './device-control.ts';
 import { openData, openIdentity } from './device-data.ts';
 import { type DeviceOptions, type Ground, openGround } from './device-ground.ts';
 import { openHub } from './device-hub.ts';
 import { followLeafDevices } from './device-leaf.ts';
+import { openManagement, openModules } from './device-modules.ts';
 import { reloadAccess } from './device-mqtt.ts';
 import type {
   BrokerParts,
@@ -24,6 +25,7 @@ import type {
   IdentityParts,
   Stage,
 } from './device-parts.ts';
+import { reportToService } from './device-service.ts';
 import { upstreamQueue } from './router/index.ts';
 
 export type { DeviceExtras } from './device-parts.ts';
@@ -76,16 +78,23 @@ class Device {
     followLeafDevices(this.#stage, { ...data, ...hub, ...modules, ...broker });
     await openRouting(this.#stage, { ...identity, ...data, ...modules, ...broker });
     const control = await openControl(this.#stage, { ...identity, ...data, ...modules, ...broker });
+    await openManagement(this.#stage, { ...identity, ...data, ...modules, ...control });
     await openAdmin(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
     await startFlow(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
     log.info('weir is ready', { device: identity.deviceId, runDir: config.runDir });
+    reportToService(this.#stage, { ...data, ...hub, ...control });
   }
 
   async reload(): Promise<void> {
-    if (this.#broker !== undefined) await reloadAccess(this.#broker);
+    const { service, clock } = this.#stage.ground;
+    if (this.#broker === undefined) return;
+    service?.reloading(clock.monotonicMs());
+    await reloadAccess(this.#broker);
+    service?.ready('serving; users and policy were read anew');
   }
 
   async close(): Promise<void> {
+    this.#stage.ground.service?.stopping();
     for (const close of this.#stage.closing.splice(0).reverse()) await close();
   }
 }

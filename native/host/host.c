@@ -10,6 +10,7 @@ static int add(napi_env env, napi_value exports, const char *name, napi_callback
 NAPI_MODULE_INIT() {
   if (!add(env, exports, "peerCredentials", peer_credentials) ||
       !add(env, exports, "clockSynchronised", clock_synchronised) ||
+      !add(env, exports, "notifySend", notify_send) ||
       !add(env, exports, "collectHeap", collect_heap) ||
       !add(env, exports, "trimHeap", trim_heap) ||
       !add(env, exports, "pressHeap", press_heap) ||

@@ -24,4 +24,7 @@ napi_value unmap_idle_files(napi_env env, napi_callback_info info);
 /* clockSynchronised() -> boolean | undefined */
 napi_value clock_synchronised(napi_env env, napi_callback_info info);
 
+/* notifySend(path, text) */
+napi_value notify_send(napi_env env, napi_callback_info info);
+
 #endif

@@ -47,6 +47,12 @@ export interface Mount {
   readonly readOnly: boolean;
 }
 
+/** A name in a container's /etc/hosts. `host-gateway` stands for the address under which it reaches this machine. */
+export interface HostName {
+  readonly name: string;
+  readonly address: string;
+}
+
 export interface Resources {
   readonly memoryBytes?: number;
   /** Cores: 0.5 is half of one. */
@@ -108,4 +114,5 @@ export interface LaunchOrder extends Partial<Account> {
   readonly isolation?: Isolation;
   readonly health?: Health;
   readonly mounts?: readonly Mount[];
+  readonly hosts?: readonly HostName[];
 }

@@ -1,4 +1,8 @@
-// Which module identities exist on this device, each with its generation, its workload socket and its variables.
+// Which module identities exist on this device, each with its generation, its sockets, and what it is told of them.
+//
+//   provide(module, kind) ─► env      variables, whose paths hold where the module is
+//                            mounts   directories of this machine that a container must see, at the same paths
+//                            hosts    names that must lead to this machine from inside a container
 //
 // A generation id is born with the first deployment of a module and dies with its removal: tokens and keys of an
 // earlier life of the same name do not work any more. Generations are remembered, so that a restart of the
@@ -7,7 +11,7 @@
 // Invariant: a module's generation is durable before the module is told about it.
 
 import { isJsonObject, parseJson } from '../model/json.ts';
-import type { AgentMemory, ModuleIdentities } from './ports.ts';
+import type { AgentMemory, ModuleIdentities, ModuleKind, ModuleProvision } from './ports.ts';
 
 export interface RegistryPorts {
   readonly memory: AgentMemory;
@@ -21,10 +25,12 @@ export interface RegistryPorts {
   /** Called when a module gets or loses its identity: its twin begins or ends here. */
   readonly joined: (moduleId: string) => void;
   readonly left: (moduleId: string) => Promise<void>;
-  readonly environment: (module: {
+  /** What the module is told, once its sockets are open. */
+  readonly provision: (module: {
     readonly moduleId: string;
     readonly generationId: string;
-  }) => Readonly<Record<string, string>>;
+    readonly kind: ModuleKind;
+  }) => ModuleProvision;
 }
 
 const generationsKey = 'agent:module-generations';
@@ -57,7 +63,7 @@ export class ModuleRegistry implements ModuleIdentities {
     return [...this.#generations.keys()];
   }
 
-  async provide(moduleId: string): Promise<{ readonly env: Readonly<Record<string, string>> }> {
+  async provide(moduleId: string, kind: ModuleKind = 'process'): Promise<ModuleProvision> {
     let generationId = this.#generations.get(moduleId);
     if (generationId === undefined) {
       generationId = this.#ports.newGenerationId();
@@ -70,7 +76,7 @@ export class ModuleRegistry implements ModuleIdentities {
       this.#open.add(moduleId);
       this.#ports.joined(moduleId);
     }
-    return { env: this.#ports.environment({ moduleId, generationId }) };
+    return this.#ports.provision({ moduleId, generationId, kind });
   }
 
   async keepOnly(moduleIds: readonly string[]): Promise<void> {

@@ -2,12 +2,13 @@
 // fetches their files and images, and a place that remembers what it has decided.
 
 import type { JsonObject } from '../model/json.ts';
-import type { LaunchOrder, Mount, PullPolicy, RegistryCredentials } from './launch-order.ts';
+import type { HostName, LaunchOrder, Mount, PullPolicy, RegistryCredentials } from './launch-order.ts';
 
 export type {
   Account,
   ContainerSpec,
   Health,
+  HostName,
   Isolation,
   LaunchOrder,
   Mount,
@@ -50,14 +51,20 @@ export interface ModuleHands {
   onChange(listener: () => void): () => void;
 }
 
+export type ModuleKind = 'process' | 'container';
+
+export interface ModuleProvision {
+  /** Variables that tell the module who it is and where it proves that. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Directories of this machine that a container has to see for that. */
+  readonly mounts?: readonly Mount[];
+  /** Names that lead to this machine from inside a container. */
+  readonly hosts?: readonly HostName[];
+}
+
 export interface ModuleIdentities {
-  /**
-   * Makes sure the module can prove who it is, and answers the variables that tell it how, and what of this machine a
-   * container has to see for that. Idempotent.
-   */
-  provide(
-    moduleId: string,
-  ): Promise<{ readonly env: Readonly<Record<string, string>>; readonly mounts?: readonly Mount[] }>;
+  /** Makes sure the module can prove who it is, and answers what tells it how. Idempotent. */
+  provide(moduleId: string, kind?: ModuleKind): Promise<ModuleProvision>;
   /** The modules that are deployed now; others lose their sockets and twins. */
   keepOnly(moduleIds: readonly string[]): Promise<void>;
 }

@@ -61,7 +61,7 @@ export class HttpAnswerer {
       clearTimeout(this.#deadlines.get(stream));
       return handler(request);
     };
-    void answer(incoming, outgoing, { handler: whole, bodyBytesMax, peerCredentials: undefined });
+    void answer(incoming, outgoing, { handler: whole, bodyBytesMax, peer: undefined });
   }
 
   #arm(stream: unknown): void {

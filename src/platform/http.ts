@@ -25,7 +25,7 @@ export interface HttpResponse {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   /** Text in one piece, or pieces as they come. */
-  readonly body?: string | AsyncIterable<string>;
+  readonly body?: string | AsyncIterable<string | Uint8Array>;
 }
 
 export type HttpHandler = (request: HttpRequest) => Promise<HttpResponse>;
@@ -79,8 +79,14 @@ async function serve(
   { endpoint, handler, bodyBytesMax }: HttpEndpointOptions,
   peerCredentials?: (fd: number) => PeerCredentials,
 ): Promise<HttpServer> {
+  // Asked when the connection comes, not with each request: by then the peer's pid may be another process's.
+  const peers = new WeakMap<Socket, PeerCredentials>();
   const server = createServer((incoming, outgoing) => {
-    void answer(incoming, outgoing, { handler, bodyBytesMax, peerCredentials });
+    void answer(incoming, outgoing, { handler, bodyBytesMax, peer: peers.get(incoming.socket) });
+  });
+  server.on('connection', (socket: Socket) => {
+    const peer = readPeer(socket, peerCredentials);
+    if (peer !== undefined) peers.set(socket, peer);
   });
   if (endpoint.kind === 'unix') await unlink(endpoint.path).catch(() => undefined);
   await new Promise<void>((resolve, reject) => {
@@ -111,14 +117,14 @@ async function serve(
 export interface Answering {
   readonly handler: HttpHandler;
   readonly bodyBytesMax: number;
-  readonly peerCredentials: ((fd: number) => PeerCredentials) | undefined;
+  readonly peer: PeerCredentials | undefined;
 }
 
 /** Reads the request, calls the handler, writes its answer; every failure becomes an answer. */
 export async function answer(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  { handler, bodyBytesMax, peerCredentials }: Answering,
+  { handler, bodyBytesMax, peer }: Answering,
 ): Promise<void> {
   const gone = new AbortController();
   outgoing.on('close', () => gone.abort());
@@ -141,7 +147,7 @@ export async function answer(
       query: url.searchParams,
       headers: incoming.headers as Record<string, string | undefined>,
       body,
-      peer: readPeer(incoming.socket, peerCredentials),
+      peer,
       signal: gone.signal,
     });
     await writeResponse(outgoing, response, gone.signal);
@@ -159,14 +165,18 @@ function decodeSegment(part: string): string {
   }
 }
 
+/** Undefined for TCP, and where the kernel does not tell: whoever must know treats that as not known. */
 function readPeer(
   socket: Socket,
   peerCredentials: ((fd: number) => PeerCredentials) | undefined,
 ): PeerCredentials | undefined {
   const handle = (socket as unknown as { readonly _handle: { readonly fd?: number } | null })._handle;
-  return socket.remoteAddress === undefined && handle?.fd !== undefined && handle.fd >= 0
-    ? peerCredentials?.(handle.fd)
-    : undefined;
+  if (socket.remoteAddress !== undefined || handle?.fd === undefined || handle.fd < 0) return undefined;
+  try {
+    return peerCredentials?.(handle.fd);
+  } catch {
+    return undefined;
+  }
 }
 
 async function readBody(incoming: IncomingMessage, bytesMax: number): Promise<string | undefined> {

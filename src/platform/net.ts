@@ -82,9 +82,12 @@ export type DialEndpoint =
   | { readonly kind: 'unix'; readonly path: string };
 
 export interface PeerCredentials {
+  /** 0: it is in a pid namespace that we do not see. */
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
+  /** When that process started, clock ticks since boot: tells it from a later one of the same pid. */
+  readonly startTicks?: number | undefined;
 }
 
 export interface Connection {

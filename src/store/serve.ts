@@ -79,6 +79,8 @@ function answer(engine: Engine, request: Exclude<Request, { name: 'open' | 'comm
       return engine.state(request.body.key);
     case 'facts':
       return engine.facts();
+    case 'alive':
+      return null;
     case 'close':
       engine.close();
       return null;

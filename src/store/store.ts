@@ -288,6 +288,11 @@ export class Store {
     return this.#link.request('facts', null);
   }
 
+  /** Resolves when the thread has come to this question. A thread that died and is being started again rejects it. */
+  async alive(): Promise<void> {
+    await this.#link.request('alive', null);
+  }
+
   /** Commits what waits, empties the write-ahead log, closes the file, ends the thread. */
   close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -199,6 +199,8 @@ export interface Operations {
   state: { readonly request: { readonly key: string }; readonly reply: string | undefined };
   mqtt: { readonly request: { readonly part: MqttPart; readonly after: MqttCursor }; readonly reply: MqttPage };
   facts: { readonly request: null; readonly reply: FileFacts };
+  /** Answered in turn, by nothing but the thread's being there. */
+  alive: { readonly request: null; readonly reply: null };
   close: { readonly request: null; readonly reply: null };
 }
 

@@ -1,4 +1,4 @@
-// Why a workload request is refused. `fields.status` is the HTTP status; the body is {"message": …}.
+// Why a request on a module's socket is refused. `fields.status` is the HTTP status; the body is {"message": …}.
 
 import { WeirError } from '../model/errors.ts';
 
@@ -25,10 +25,19 @@ export function forbiddenError(asked: string, owner: string): WorkloadError {
   });
 }
 
-export function unknownRouteError(method: string, path: string): WorkloadError {
+export function strangerError(who: string, owner: string | undefined): WorkloadError {
+  const whose = owner === undefined ? 'is for operators of this gateway' : `belongs to module '${owner}'`;
+  return new WorkloadError({
+    code: 'WORKLOAD_CALLER_FORBIDDEN',
+    message: `Unauthorized: this socket ${whose}, and the caller is ${who}.`,
+    fields: { status: forbidden },
+  });
+}
+
+export function unknownRouteError(method: string, path: string, api: 'workload' | 'management'): WorkloadError {
   return new WorkloadError({
     code: 'WORKLOAD_ROUTE_UNKNOWN',
-    message: `There is no ${method} ${path} in the workload API.`,
+    message: `There is no ${method} ${path} in the ${api} API.`,
     fields: { status: notFound },
   });
 }
@@ -36,7 +45,7 @@ export function unknownRouteError(method: string, path: string): WorkloadError {
 export function busyError(countMax: number): WorkloadError {
   return new WorkloadError({
     code: 'WORKLOAD_BUSY',
-    message: `${countMax} requests of this module are under way already: wait for their answers.`,
+    message: `${countMax} requests on this socket are under way already: wait for their answers.`,
     retryable: true,
     fields: { status: tooMany },
   });
@@ -47,5 +56,21 @@ export function pathTooLongError(path: string, bytesMax: number): WorkloadError 
     code: 'WORKLOAD_PATH_TOO_LONG',
     message: `The socket path ${path} has over ${bytesMax} bytes, more than the kernel takes: choose a shorter run directory or module name.`,
     fields: { path },
+  });
+}
+
+export function moduleUnknownError(name: string): WorkloadError {
+  return new WorkloadError({
+    code: 'WORKLOAD_MODULE_UNKNOWN',
+    message: `Module not found: '${name}' is not deployed on this gateway.`,
+    fields: { status: notFound },
+  });
+}
+
+export function deployedOnlyError(what: string, mend: string): WorkloadError {
+  return new WorkloadError({
+    code: 'WORKLOAD_DEPLOYMENT_DECIDES',
+    message: `Unauthorized: ${what} is the business of this gateway's own agent, which keeps the modules as deployed. ${mend}`,
+    fields: { status: forbidden },
   });
 }

@@ -19,6 +19,7 @@
 import type { JsonObject, JsonValue } from '../model/json.ts';
 import { isJsonObject, parseJson } from '../model/json.ts';
 import type { HttpRequest, HttpResponse } from '../platform/http.ts';
+import { checkApiVersion, firstApiVersion } from './api-version.ts';
 import { badRequestError, forbiddenError, unknownRouteError } from './errors.ts';
 import type { WorkloadCertificates, WorkloadKeys } from './ports.ts';
 
@@ -35,17 +36,6 @@ export interface WorkloadApiOptions {
   readonly deviceId: string;
 }
 
-/** In order of age: texts compare like dates. */
-export const workloadApiVersions: readonly string[] = [
-  '2018-06-28',
-  '2019-01-30',
-  '2019-10-22',
-  '2019-11-05',
-  '2020-07-07',
-  '2021-12-07',
-  '2022-08-03',
-];
-const firstVersion = '2018-06-28';
 const manifestTrustVersion = '2020-07-07';
 const statusOk = 200;
 const statusCreated = 201;
@@ -58,24 +48,24 @@ export async function answerWorkload(request: HttpRequest, options: WorkloadApiO
   const { certificates, module } = options;
   switch (route) {
     case 'GET trust-bundle':
-      checkVersion(request, firstVersion);
+      checkApiVersion(request, firstApiVersion);
       return json(statusOk, { certificate: certificates.trustBundle() });
     case 'GET manifest-trust-bundle':
-      checkVersion(request, manifestTrustVersion);
+      checkApiVersion(request, manifestTrustVersion);
       return json(statusOk, { certificate: certificates.trustBundle() });
     case 'GET modules':
-      checkVersion(request, firstVersion);
+      checkApiVersion(request, firstApiVersion);
       return json(statusOk, { modules: [moduleDetails(module.moduleId)] });
     case 'POST modules/*/genid/*/*':
     case 'POST modules/*/genid/*/certificate/server':
     case 'POST modules/*/certificate/identity': {
       const action = third === 'certificate' ? 'identity' : (sixth ?? fifth);
-      checkVersion(request, firstVersion);
+      checkApiVersion(request, firstApiVersion);
       if (first !== 'modules' || moduleId !== module.moduleId) throw forbiddenError(moduleId ?? '', module.moduleId);
       return answerModule(action ?? '', request, options);
     }
     default:
-      throw unknownRouteError(request.method, `/${request.segments.join('/')}`);
+      throw unknownRouteError(request.method, `/${request.segments.join('/')}`, 'workload');
   }
 }
 
@@ -83,10 +73,12 @@ async function answerModule(action: string, request: HttpRequest, options: Workl
   const { keys, certificates, hubHostname, deviceId } = options;
   const { moduleId, generationId } = options.module;
   const body = readBody(request.body);
+  // Only the identity certificate has a request without a single member that must be there.
+  if (action !== 'identity' && request.body.trim() === '') throw badRequestError('missing request body');
   switch (action) {
     case 'sign': {
       const algorithm = body['algo'];
-      if (typeof algorithm !== 'string' || algorithm.toUpperCase() !== 'HMACSHA256')
+      if (algorithm !== undefined && (typeof algorithm !== 'string' || algorithm.toUpperCase() !== 'HMACSHA256'))
         throw badRequestError("'algo' must be HMACSHA256");
       return json(statusOk, { digest: keys.sign(moduleId, generationId, bytesMember(body, 'data')) });
     }
@@ -108,7 +100,7 @@ async function answerModule(action: string, request: HttpRequest, options: Workl
       return certificateAnswer(await certificates.issueIdentity({ moduleId, uri }));
     }
     default:
-      throw unknownRouteError(request.method, `/${request.segments.join('/')}`);
+      throw unknownRouteError(request.method, `/${request.segments.join('/')}`, 'workload');
   }
 }
 
@@ -120,15 +112,6 @@ function routeShape(segments: readonly string[]): string {
     return sixth === undefined ? 'modules/*/genid/*/*' : `modules/*/genid/*/${fifth}/${sixth}`;
   }
   return `modules/*/${segments.slice(2).join('/')}`;
-}
-
-function checkVersion(request: HttpRequest, since: string): void {
-  const version = request.query.get('api-version');
-  if (version === null || version === '') throw badRequestError("'api-version' is missing from the query");
-  if (!workloadApiVersions.includes(version)) {
-    throw badRequestError(`api-version '${version}' is none of ${workloadApiVersions.join(', ')}`);
-  }
-  if (version < since) throw badRequestError(`this needs api-version ${since} or newer, not '${version}'`);
 }
 
 function readBody(text: string): JsonObject {

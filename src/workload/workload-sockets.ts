@@ -1,19 +1,21 @@
-// One unix socket per module, on which it asks for signatures and certificates.
+// The unix sockets of one module: on one it asks for signatures and certificates; on another, which only few are
+// given, it manages what it may.
 //
-// Who calls is known by the socket: each module is given the path of its own, in a directory only it may enter,
-// so the socket itself is open to all (modules run as other users than the runtime). Where the platform knows
-// the peer's process, a PeerCheck is asked as well.
+// Who calls is known by the socket: each module is given the path of its own, in a directory of its own, which a
+// container sees and no other module's container does. The socket itself is open to all, since modules run as other
+// users than the runtime; so the process at the other end is asked for as well (caller-check.ts), where it can be.
 //
 // Sockets come and go with modules; after a restart of the runtime they are opened again at the same paths, and
 // the modules, which kept running, never notice. Changes happen one after the other.
 
-import { unixPathBytesMax, workloadBodyBytesMax, workloadRequestsPerModuleMax } from '../limits.ts';
-import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
-import type { Http, HttpRequest, HttpResponse, HttpServer } from '../platform/http.ts';
+import { managementRequestsMax, workloadRequestsPerModuleMax } from '../limits.ts';
+import type { Http, HttpServer } from '../platform/http.ts';
 import type { Log } from '../platform/log.ts';
 import type { Metrics } from '../platform/metrics.ts';
-import { busyError, forbiddenError, pathTooLongError } from './errors.ts';
-import type { PeerCheck, WorkloadCertificates, WorkloadKeys } from './ports.ts';
+import type { PeerCredentials } from '../platform/net.ts';
+import { answerManagement } from './management-api.ts';
+import type { ManagedGateway, PeerVerdict, WorkloadCertificates, WorkloadKeys } from './ports.ts';
+import { serveSocket } from './served-socket.ts';
 import { answerWorkload, type WorkloadModule } from './workload-api.ts';
 
 export interface WorkloadPorts {
@@ -22,7 +24,10 @@ export interface WorkloadPorts {
   readonly metrics: Metrics;
   readonly keys: WorkloadKeys;
   readonly certificates: WorkloadCertificates;
-  readonly mayUse?: PeerCheck;
+  /** What management tells of; asked with each request, because there is nothing to tell while the gateway starts. */
+  readonly gateway?: (() => ManagedGateway | undefined) | undefined;
+  /** Whether the process at the other end is the module. Absent: the socket's place decides. Never rejects. */
+  readonly mayUse?: ((moduleId: string, peer: PeerCredentials) => Promise<PeerVerdict>) | undefined;
 }
 
 export interface WorkloadOptions {
@@ -30,56 +35,45 @@ export interface WorkloadOptions {
   readonly deviceId: string;
 }
 
-interface OpenSocket {
-  readonly module: WorkloadModule;
-  readonly socketPath: string;
-  readonly server: HttpServer;
+/** Their directories exist. */
+export interface SocketPaths {
+  readonly workload: string;
+  /** Absent: this module does not manage. */
+  readonly management?: string | undefined;
 }
 
-const socketMode = 0o666;
-const statusInternal = 500;
+interface OpenSockets {
+  readonly generationId: string;
+  readonly paths: SocketPaths;
+  readonly servers: readonly HttpServer[];
+}
+
+const everyoneMode = 0o666;
 
 export class WorkloadSockets {
   readonly #ports: WorkloadPorts;
   readonly #options: WorkloadOptions;
-  readonly #log: Log;
-  readonly #sockets = new Map<string, OpenSocket>();
+  readonly #sockets = new Map<string, OpenSockets>();
   #lastChange: Promise<unknown> = Promise.resolve();
 
   constructor(ports: WorkloadPorts, options: WorkloadOptions) {
-    this.#ports = ports;
+    this.#ports = { ...ports, log: ports.log.child('workload') };
     this.#options = options;
-    this.#log = ports.log.child('workload');
   }
 
   /**
-   * Serves the module at `socketPath`, whose directory exists. Again for the same module replaces the socket
-   * when anything differs. Rejects WORKLOAD_PATH_TOO_LONG, PLATFORM_LISTEN_FAILED.
+   * Serves the module. Again for the same module replaces its sockets when anything differs. Rejects
+   * WORKLOAD_PATH_TOO_LONG, PLATFORM_LISTEN_FAILED.
    */
-  open(module: WorkloadModule, socketPath: string): Promise<void> {
+  open(module: WorkloadModule, paths: SocketPaths): Promise<void> {
     return this.#change(async () => {
       const before = this.#sockets.get(module.moduleId);
-      if (before?.socketPath === socketPath && before.module.generationId === module.generationId) return;
-      // Checked here because libuv cuts a longer path silently and binds another one.
-      if (Buffer.byteLength(socketPath) > unixPathBytesMax) throw pathTooLongError(socketPath, unixPathBytesMax);
+      const isSame = before?.paths.workload === paths.workload && before.paths.management === paths.management;
+      if (isSame && before.generationId === module.generationId) return;
       await this.#end(module.moduleId);
-      let underWay = 0;
-      const server = await this.#ports.http.serve({
-        endpoint: { kind: 'unix', path: socketPath, mode: socketMode },
-        bodyBytesMax: workloadBodyBytesMax,
-        handler: async (request) => {
-          underWay += 1;
-          try {
-            if (underWay > workloadRequestsPerModuleMax) throw busyError(workloadRequestsPerModuleMax);
-            return await this.#answer(module, request);
-          } catch (error) {
-            return this.#refuse(module, error);
-          } finally {
-            underWay -= 1;
-          }
-        },
-      });
-      this.#sockets.set(module.moduleId, { module, socketPath, server });
+      const servers = [await this.#serveWorkload(module, paths.workload)];
+      this.#sockets.set(module.moduleId, { generationId: module.generationId, paths, servers });
+      if (paths.management !== undefined) servers.push(await this.#serveManagement(module, paths.management));
     });
   }
 
@@ -94,6 +88,33 @@ export class WorkloadSockets {
     });
   }
 
+  #serveWorkload(module: WorkloadModule, path: string): Promise<HttpServer> {
+    const { keys, certificates } = this.#ports;
+    return serveSocket(this.#ports, {
+      ...this.#frame(module, path),
+      requestsMax: workloadRequestsPerModuleMax,
+      answer: (request) => answerWorkload(request, { module, keys, certificates, ...this.#options }),
+    });
+  }
+
+  #serveManagement(module: WorkloadModule, path: string): Promise<HttpServer> {
+    return serveSocket(this.#ports, {
+      ...this.#frame(module, path),
+      requestsMax: managementRequestsMax,
+      answer: (request) => answerManagement(request, this.#ports.gateway?.()),
+    });
+  }
+
+  #frame({ moduleId }: WorkloadModule, path: string) {
+    const { mayUse } = this.#ports;
+    return {
+      path,
+      mode: everyoneMode,
+      owner: moduleId,
+      mayUse: mayUse && ((peer: PeerCredentials) => mayUse(moduleId, peer)),
+    };
+  }
+
   #change(work: () => Promise<void>): Promise<void> {
     const done = this.#lastChange.then(work);
     this.#lastChange = done.catch(() => undefined);
@@ -101,31 +122,8 @@ export class WorkloadSockets {
   }
 
   async #end(moduleId: string): Promise<void> {
-    const socket = this.#sockets.get(moduleId);
+    const sockets = this.#sockets.get(moduleId);
     this.#sockets.delete(moduleId);
-    await socket?.server.close();
-  }
-
-  #answer(module: WorkloadModule, request: HttpRequest): Promise<HttpResponse> {
-    const { mayUse, keys, certificates } = this.#ports;
-    if (request.peer !== undefined && mayUse?.(module.moduleId, request.peer) === false) {
-      throw forbiddenError(`a process (pid ${request.peer.pid}) that is not the module`, module.moduleId);
-    }
-    return answerWorkload(request, { module, keys, certificates, ...this.#options });
-  }
-
-  #refuse(module: WorkloadModule, error: unknown): HttpResponse {
-    this.#ports.metrics.counter('weir_workload_refused', { reason: errorCode(error) }).add();
-    const known = error instanceof WeirError;
-    this.#log[known ? 'warn' : 'error']('request refused', {
-      module: module.moduleId,
-      code: errorCode(error),
-      reason: errorMessage(error),
-    });
-    const status = known ? error.fields['status'] : undefined;
-    return {
-      status: typeof status === 'number' ? status : statusInternal,
-      body: JSON.stringify({ message: known ? errorMessage(error) : 'Internal error.' }),
-    };
+    await Promise.all((sockets?.servers ?? []).map((server) => server.close()));
   }
 }

@@ -19,7 +19,10 @@ function bench(memory: MemoryState) {
     },
     joined: (moduleId) => void events.push(`joined ${moduleId}`),
     left: (moduleId) => Promise.resolve(void events.push(`left ${moduleId}`)),
-    environment: ({ generationId }) => ({ IOTEDGE_MODULEGENERATIONID: generationId }),
+    provision: ({ generationId, kind }) => ({
+      env: { IOTEDGE_MODULEGENERATIONID: generationId },
+      ...(kind === 'process' ? {} : { mounts: [{ source: '/run/m/api', target: '/run/m/api', readOnly: true }] }),
+    }),
   });
   return { registry, events };
 }
@@ -29,7 +32,10 @@ t.test('a module keeps its generation over a restart and gets a new one after it
   const first = bench(memory);
   await first.registry.start();
   t.same(await first.registry.provide('pump'), { env: { IOTEDGE_MODULEGENERATIONID: 'g1' } });
-  await first.registry.provide('pump');
+  t.match(await first.registry.provide('pump', 'container'), {
+    env: { IOTEDGE_MODULEGENERATIONID: 'g1' },
+    mounts: [{ target: '/run/m/api' }],
+  });
   t.same(first.events, ['open pump g1', 'joined pump'], 'a second call opens nothing again');
   const second = bench(memory);
   await second.registry.start();

@@ -39,7 +39,7 @@ async function serve(t: Test, more: Partial<WorkloadPorts> = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'weir-w-'));
   t.teardown(() => disk.remove('test', directory));
   const socketPath = join(directory, 'w.sock');
-  await sockets.open({ moduleId: 'm', generationId: '1' }, socketPath);
+  await sockets.open({ moduleId: 'm', generationId: '1' }, { workload: socketPath });
   t.teardown(() => sockets.closeAll());
   const call = async (
     method: string,
@@ -50,12 +50,12 @@ async function serve(t: Test, more: Partial<WorkloadPorts> = {}) {
     const answer = await http.call({ socketPath, method, path, ...(text === undefined ? {} : { body: text }) });
     return { status: answer.status, body: JSON.parse(answer.body) as Record<string, unknown> };
   };
-  const refused = (): number =>
+  const count = (wanted: string): number =>
     metrics
       .snapshot()
-      .filter(({ name }) => name === 'weir_workload_refused')
+      .filter(({ name }) => name === wanted)
       .reduce((sum, { value }) => sum + value, 0);
-  return { sockets, socketPath, call, refused };
+  return { sockets, socketPath, call, count, refused: () => count('weir_workload_refused') };
 }
 
 t.test("Microsoft's edge client makes a token through the socket that passes our check", async (t) => {
@@ -160,8 +160,14 @@ t.test('what is refused has a status and a message', async (t) => {
   const { call, refused } = await serve(t);
   const sign = `/modules/m/genid/1/sign${version}`;
   const table: readonly [string, string, unknown, number, RegExp][] = [
-    ['GET', '/trust-bundle', undefined, 400, /'api-version' is missing/],
-    ['GET', '/trust-bundle?api-version=2018-06-29', undefined, 400, /none of 2018-06-28, .*2022-08-03/],
+    ['GET', '/trust-bundle', undefined, 400, /api-version not specified/],
+    [
+      'GET',
+      '/trust-bundle?api-version=2018-06-29',
+      undefined,
+      400,
+      /invalid api-version "2018-06-29".*none of 2018-06-28, .*2022-08-03/,
+    ],
     ['GET', '/manifest-trust-bundle?api-version=2018-06-28', undefined, 400, /2020-07-07 or newer/],
     [
       'POST',
@@ -174,7 +180,8 @@ t.test('what is refused has a status and a message', async (t) => {
     ['POST', `/modules/M/genid/1/sign${version}`, { algo: 'HMACSHA256', data: '' }, 403, /Unauthorized/],
     ['POST', sign, 'rubbish', 400, /not JSON/],
     ['POST', sign, '[]', 400, /not a JSON object/],
-    ['POST', sign, '', 400, /'algo'/],
+    ['POST', sign, '', 400, /missing request body/],
+    ['POST', sign, '{}', 400, /'data' is missing/],
     ['POST', sign, { algo: 'MD5', data: '' }, 400, /'algo'/],
     ['POST', sign, { algo: 'HMACSHA256' }, 400, /'data' is missing/],
     ['POST', sign, { algo: 'HMACSHA256', data: 'a b' }, 400, /'data' is not base64/],
@@ -214,16 +221,43 @@ t.test('a fault inside is 500 and says nothing', async (t) => {
   });
 });
 
-t.test('a process that is not the module is refused where the platform can tell', async (t) => {
-  const http = systemHttp({ peerCredentials: () => ({ pid: 77, uid: 1, gid: 1 }) });
+t.test('a process that is not the module is refused and counted', async (t) => {
+  const peer = { pid: 77, uid: 1, gid: 1 };
   const asked: unknown[] = [];
-  const mayUse = (moduleId: string, peer: object): boolean => {
-    asked.push([moduleId, peer]);
-    return false;
+  const mayUse = async (moduleId: string, found: object) => {
+    asked.push([moduleId, found]);
+    return { ok: false, who: "a process (pid 77) of the module 'n'" } as const;
   };
-  const { call } = await serve(t, { http, mayUse });
-  t.match(await call('GET', `/trust-bundle${version}`), { status: 403, body: { message: /pid 77/ } });
-  t.strictSame(asked, [['m', { pid: 77, uid: 1, gid: 1 }]]);
+  const { call, refused } = await serve(t, { http: systemHttp({ peerCredentials: () => peer }), mayUse });
+  t.match(await call('GET', `/trust-bundle${version}`), {
+    status: 403,
+    body: {
+      message:
+        "Unauthorized: this socket belongs to module 'm', and the caller is a process (pid 77) of the module 'n'.",
+    },
+  });
+  t.strictSame(asked, [['m', peer]]);
+  t.equal(refused(), 1);
+});
+
+t.test('where the machine does not tell who calls, the place of the socket decides, and that is counted', async (t) => {
+  const unknown = (): number => count('weir_workload_callers_unknown');
+  const unsure = await serve(t, {
+    http: systemHttp({ peerCredentials: () => ({ pid: 0, uid: 1, gid: 1 }) }),
+    mayUse: () => Promise.resolve({ ok: true, sure: false }),
+  });
+  const { count } = unsure;
+  t.match(await unsure.call('GET', `/trust-bundle${version}`), { status: 200 });
+  t.equal(unknown(), 1);
+  const broken = (): never => {
+    throw new TypeError('no such option');
+  };
+  const untold = await serve(t, {
+    http: systemHttp({ peerCredentials: broken }),
+    mayUse: () => Promise.resolve({ ok: false, who: 'nobody asked' }),
+  });
+  t.match(await untold.call('GET', `/trust-bundle${version}`), { status: 200 }, 'the kernel refused to tell');
+  t.equal(untold.count('weir_workload_callers_unknown'), 1);
 });
 
 t.test('requests beyond the limit of one module are answered 429', async (t) => {
@@ -252,20 +286,23 @@ t.test('sockets are opened again, replaced and closed, one change after the othe
   const sign = async (): Promise<unknown> =>
     (await call('POST', `/modules/m/genid/1/sign${version}`, { algo: 'HMACSHA256', data: '' })).body['digest'];
   const first = await sign();
-  await sockets.open({ moduleId: 'm', generationId: '1' }, socketPath);
+  await sockets.open({ moduleId: 'm', generationId: '1' }, { workload: socketPath });
   t.equal(await sign(), first);
-  await Promise.all([sockets.open({ moduleId: 'm', generationId: '2' }, socketPath), sockets.close('unknown')]);
+  await Promise.all([
+    sockets.open({ moduleId: 'm', generationId: '2' }, { workload: socketPath }),
+    sockets.close('unknown'),
+  ]);
   t.not(await sign(), first);
   t.equal((await disk.facts('test', socketPath))?.mode, 0o666);
-  await t.rejects(sockets.open({ moduleId: 'n', generationId: '1' }, '/nowhere/at/all.sock'), {
+  await t.rejects(sockets.open({ moduleId: 'n', generationId: '1' }, { workload: '/nowhere/at/all.sock' }), {
     code: 'PLATFORM_LISTEN_FAILED',
   });
-  await t.rejects(sockets.open({ moduleId: 'n', generationId: '1' }, `/tmp/${'x'.repeat(103)}`), {
+  await t.rejects(sockets.open({ moduleId: 'n', generationId: '1' }, { workload: `/tmp/${'x'.repeat(103)}` }), {
     code: 'WORKLOAD_PATH_TOO_LONG',
   });
   await sockets.close('m');
   await sockets.close('m');
   await t.rejects(call('GET', `/trust-bundle${version}`), { code: 'PLATFORM_HTTP_FAILED' });
-  await sockets.open({ moduleId: 'm', generationId: '1' }, socketPath);
+  await sockets.open({ moduleId: 'm', generationId: '1' }, { workload: socketPath });
   t.equal(await sign(), first);
 });
