@@ -378,6 +378,10 @@ export const brokerRetainedMessagesMax = 131_072;
 export const brokerRetainedLevelsMax = 524_288;
 /** Bytes of retained messages. */
 export const brokerRetainedBytesMax = 33_554_432;
+/** Retained messages that one client sent last: half of all. Policy as above, for this client only. */
+export const brokerRetainedMessagesPerClientMax = 65_536;
+/** Bytes of retained messages that one client sent last: half of all. */
+export const brokerRetainedBytesPerClientMax = 16_777_216;
 /** Bytes of one turn for a group of receivers, before they are handed to the sockets: keeps them in the processor's cache. */
 export const brokerFanOutBytesMax = 262_144;
 /** Receivers in all resolved lists together; beyond it all are forgotten, and resolved again. */
@@ -410,6 +414,8 @@ export const brokerStoreWaitMsMax = 10_000;
 export const brokerAuthenticationRoundsMax = 16;
 /** Publishes of one client in a second, if not configured: 0 is no limit. Beyond it the client is not read until its time has come. */
 export const brokerMessagesPerSecondMax = 0;
+/** Publishes of all clients together in a second, if not configured: 0 is no limit. Beyond it whoever publishes next is not read until its time has come. */
+export const brokerMessagesPerSecondTotalMax = 0;
 /** Connections of one listener in a second, if not configured: 0 is no limit. More are closed at once. */
 export const brokerConnectionsPerSecondMax = 0;
 

@@ -69,6 +69,7 @@ const everyoneMode = 0o666;
 /** What [limits] may name beside the broker's bounds: its pace, where the largest number means nothing. */
 const paceCeilings = {
   messagesPerSecondMax: 1_000_000,
+  messagesPerSecondTotalMax: 10_000_000,
   connectionsPerSecondMax: 100_000,
   keepAliveSecondsMax: 65_535,
   sessionExpirySecondsMax: 0xffff_ffff,

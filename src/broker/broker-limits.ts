@@ -12,7 +12,9 @@ import {
   brokerQueueBytesTotalMax,
   brokerQueueMessagesMax,
   brokerRetainedBytesMax,
+  brokerRetainedBytesPerClientMax,
   brokerRetainedMessagesMax,
+  brokerRetainedMessagesPerClientMax,
   brokerSessionsAwayMax,
   brokerStalledMsMax,
   brokerSubscriptionsMax,
@@ -36,6 +38,8 @@ export interface BrokerLimits {
   readonly subscriptionsMax: number;
   readonly retainedMessagesMax: number;
   readonly retainedBytesMax: number;
+  readonly retainedMessagesPerClientMax: number;
+  readonly retainedBytesPerClientMax: number;
   readonly stalledMsMax: number;
 }
 
@@ -54,6 +58,8 @@ const ceilings: BrokerLimits = {
   subscriptionsMax: brokerSubscriptionsMax,
   retainedMessagesMax: brokerRetainedMessagesMax,
   retainedBytesMax: brokerRetainedBytesMax,
+  retainedMessagesPerClientMax: brokerRetainedMessagesPerClientMax,
+  retainedBytesPerClientMax: brokerRetainedBytesPerClientMax,
   stalledMsMax: brokerStalledMsMax,
 };
 

@@ -1,7 +1,11 @@
 // What a root may decide about the broker beyond its bounds (broker-limits.ts): what happens to a publish that is
 // not allowed, how fast clients may be, and what MQTT 5 clients are granted of what they ask for.
 
-import { brokerConnectionsPerSecondMax, brokerMessagesPerSecondMax } from '../limits.ts';
+import {
+  brokerConnectionsPerSecondMax,
+  brokerMessagesPerSecondMax,
+  brokerMessagesPerSecondTotalMax,
+} from '../limits.ts';
 
 export interface BrokerPolicy {
   /**
@@ -11,6 +15,8 @@ export interface BrokerPolicy {
   readonly deniedPublish: 'disconnect' | 'drop';
   /** Publishes of one client in a second; 0 is no limit. */
   readonly messagesPerSecondMax: number;
+  /** Publishes of all clients together in a second; 0 is no limit. */
+  readonly messagesPerSecondTotalMax: number;
   /** Connections one listener takes in a second; 0 is no limit. */
   readonly connectionsPerSecondMax: number;
   /** The longest keep-alive of a 5.0 client, seconds; 0 is no limit. A longer or missing one is lowered (Server Keep Alive). */
@@ -24,6 +30,7 @@ const sessionExpiryUnlimited = 0xffff_ffff;
 const defaults: BrokerPolicy = {
   deniedPublish: 'disconnect',
   messagesPerSecondMax: brokerMessagesPerSecondMax,
+  messagesPerSecondTotalMax: brokerMessagesPerSecondTotalMax,
   connectionsPerSecondMax: brokerConnectionsPerSecondMax,
   keepAliveSecondsMax: 0,
   sessionExpirySecondsMax: sessionExpiryUnlimited,
@@ -34,6 +41,7 @@ export function brokerPolicy(chosen: Partial<BrokerPolicy> = {}): BrokerPolicy {
   return {
     deniedPublish: chosen.deniedPublish ?? defaults.deniedPublish,
     messagesPerSecondMax: chosen.messagesPerSecondMax ?? defaults.messagesPerSecondMax,
+    messagesPerSecondTotalMax: chosen.messagesPerSecondTotalMax ?? defaults.messagesPerSecondTotalMax,
     connectionsPerSecondMax: chosen.connectionsPerSecondMax ?? defaults.connectionsPerSecondMax,
     keepAliveSecondsMax: chosen.keepAliveSecondsMax ?? defaults.keepAliveSecondsMax,
     sessionExpirySecondsMax: chosen.sessionExpirySecondsMax ?? defaults.sessionExpirySecondsMax,

@@ -343,6 +343,7 @@ export class Broker {
   }
 
   #shareOf({ clock, log, authenticator, authoriser, service, sessionStore }: BrokerPorts): ConnectionShare {
+    const { messagesPerSecondTotalMax: overallMax } = this.#policy;
     return {
       clock,
       log,
@@ -357,6 +358,7 @@ export class Broker {
       sessions: this.#sessions,
       wills: this.#wills,
       rates: this.#rates,
+      overallRate: overallMax > 0 ? new TokenBucket(overallMax, clock.monotonicMs()) : undefined,
       room: this.#room,
       traffic: this.#traffic,
       outboxes: this.#outboxes,

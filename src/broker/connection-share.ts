@@ -11,7 +11,7 @@ import type { BrokerPolicy } from './broker-policy.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ClientLog } from './client-log.ts';
 import type { Exchange } from './exchange.ts';
-import type { RateQueue } from './message-rate.ts';
+import type { RateQueue, TokenBucket } from './message-rate.ts';
 import type { OutboxShare } from './outbox.ts';
 import type { Authenticator, Authoriser, SessionStore, TopicProtocol } from './ports.ts';
 import type { PublishScan } from './publish-scan.ts';
@@ -36,6 +36,8 @@ export interface ConnectionShare {
   readonly room: StoreRoom;
   readonly wills: Wills;
   readonly rates: RateQueue;
+  /** What all clients together may publish; absent without such a limit. */
+  readonly overallRate: TokenBucket | undefined;
   readonly traffic: Traffic;
   readonly outboxes: OutboxShare;
   /** Whatever came through any connection, since the start. */

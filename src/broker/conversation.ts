@@ -24,7 +24,7 @@ import type { Admittance } from './entrance.ts';
 import type { EndReason } from './errors.ts';
 import { FlushWait } from './flush-wait.ts';
 import type { ConnectRequest } from './handshake.ts';
-import { type MessageRate, TokenBucket } from './message-rate.ts';
+import { type MessageRate, spendAll, TokenBucket } from './message-rate.ts';
 import type { Outbox } from './outbox.ts';
 import type { PacketRange } from './packet-reader.ts';
 import type { Principal } from './ports.ts';
@@ -105,10 +105,10 @@ export class Conversation {
     this.#authentication = admittance.authentication;
     this.#wire = request.wire;
     this.#expiryAsked = request.expirySeconds;
-    if (policy.messagesPerSecondMax > 0) {
-      const bucket = new TokenBucket(policy.messagesPerSecondMax, clock.monotonicMs());
-      this.#rate = { bucket, release: () => connection.release(holding.rate) };
-    }
+    const buckets = share.overallRate === undefined ? [] : [share.overallRate];
+    if (policy.messagesPerSecondMax > 0)
+      buckets.push(new TokenBucket(policy.messagesPerSecondMax, clock.monotonicMs()));
+    if (buckets.length > 0) this.#rate = { buckets, release: () => connection.release(holding.rate) };
   }
 
   get outbox(): Outbox {
@@ -210,7 +210,7 @@ export class Conversation {
   /** `count` publishes came: back-pressure on who is faster than the policy has it. */
   came(count: number): void {
     const rate = this.#rate;
-    if (rate === undefined || rate.bucket.spend(count) || !this.isOpen || !this.#share.rates.wait(rate)) return;
+    if (rate === undefined || spendAll(rate, count) || !this.isOpen || !this.#share.rates.wait(rate)) return;
     this.#share.traffic.throttled();
     this.#connection.hold(holding.rate);
   }

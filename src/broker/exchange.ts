@@ -144,7 +144,7 @@ export class Exchange {
     const { outcome, traffic } = this.#ports;
     outcome.durable = false;
     outcome.pressing = undefined;
-    if (view.retain) this.#retain(route.topic, view);
+    if (view.retain) this.#retain(route.topic, view, from);
     const list = this.#listOf(route);
     outcome.receivers = list.count;
     if (list.count === 0) return outcome;
@@ -193,8 +193,8 @@ export class Exchange {
   }
 
   /** Whether there is room to retain the message, if it says that it is to be retained. */
-  mayRetain(view: PublishView, { topic }: TopicRoute): boolean {
-    return !view.retain || view.payloadBytes === 0 || this.retained.fits(topic, canonicalBytes(view));
+  mayRetain(view: PublishView, { topic }: TopicRoute, from: Session): boolean {
+    return !view.retain || view.payloadBytes === 0 || this.retained.fits(topic, canonicalBytes(view), from.clientId);
   }
 
   /**
@@ -204,9 +204,8 @@ export class Exchange {
    */
   needsStore(view: PublishView, route: TopicRoute, from: Session | undefined): boolean {
     const bytes = canonicalBytes(view);
-    if (view.retain && view.payloadBytes > 0 && !isSysTopic(route.topic) && this.retained.fits(route.topic, bytes)) {
-      return true;
-    }
+    const isKept = view.retain && view.payloadBytes > 0 && !isSysTopic(route.topic);
+    if (isKept && this.retained.fits(route.topic, bytes, from?.clientId)) return true;
     const { targets, shared } = this.#listOf(route);
     for (const { session, delivery, own } of targets) {
       const facts = session === from ? own : delivery;
@@ -354,7 +353,7 @@ export class Exchange {
     return own <= brokerFilterCharactersPerSessionMax;
   }
 
-  #retain(topic: string, view: PublishView): void {
+  #retain(topic: string, view: PublishView, from: Session | undefined): void {
     const { traffic, outcome } = this.#ports;
     // The broker's own numbers change all the time and mean nothing after a restart: they spare the flash.
     const store = isSysTopic(topic) ? undefined : this.#ports.store;
@@ -363,7 +362,7 @@ export class Exchange {
       store?.deleteRetained(topic);
     } else {
       const refused = store?.full === true ? 'store-full' : 'retained-full';
-      if (store?.full === true || !this.retained.store(topic, view)) {
+      if (store?.full === true || !this.retained.store(topic, view, from?.clientId)) {
         traffic.dropped(refused, 1);
         return;
       }

@@ -1,4 +1,4 @@
-// How fast clients may be: a bucket a client, or a listener, and one clock for all who wait.
+// How fast clients may be: a bucket a client, one for all of them, one a listener; and one clock for all who wait.
 //
 //   spend(n) ──tokens left──► go on
 //      └─ none left ──► the connection is not read (back-pressure, nothing is lost) ──► refilled every waitMs
@@ -45,10 +45,21 @@ export class TokenBucket {
   }
 }
 
-/** The bucket of one client, and what to do when it may go on. */
+/** The buckets one client spends from (its own, the one of all), and what to do when it may go on. */
 export interface MessageRate {
-  readonly bucket: TokenBucket;
+  readonly buckets: readonly TokenBucket[];
   release(): void;
+}
+
+/** Takes `count` from each; false when one of them is empty now. */
+export function spendAll({ buckets }: MessageRate, count: number): boolean {
+  let isLeft = true;
+  for (const bucket of buckets) if (!bucket.spend(count)) isLeft = false;
+  return isLeft;
+}
+
+function refillAll({ buckets }: MessageRate, nowMs: number): boolean {
+  return buckets.filter((bucket) => !bucket.refill(nowMs)).length === 0;
 }
 
 /** The clients of a broker that wait for their rate. No timer while nobody waits. */
@@ -65,9 +76,9 @@ export class RateQueue {
     return this.#waiting.size;
   }
 
-  /** True when `rate` must wait: it is released later. False when time has filled its bucket meanwhile. */
+  /** True when `rate` must wait: it is released later. False when time has filled its buckets meanwhile. */
   wait(rate: MessageRate): boolean {
-    if (rate.bucket.refill(this.#clock.monotonicMs())) return false;
+    if (refillAll(rate, this.#clock.monotonicMs())) return false;
     this.#waiting.add(rate);
     this.#timer ??= this.#clock.setTimer(waitMs, () => this.#tick());
     return true;
@@ -85,7 +96,7 @@ export class RateQueue {
     this.#timer = undefined;
     const nowMs = this.#clock.monotonicMs();
     for (const rate of [...this.#waiting]) {
-      if (!rate.bucket.refill(nowMs)) continue;
+      if (!refillAll(rate, nowMs)) continue;
       this.#waiting.delete(rate);
       rate.release();
     }

@@ -393,7 +393,7 @@ export class Publisher {
         this.#full(view, 'store-full');
         return;
       }
-      if (view.retain && !exchange.mayRetain(view, route)) {
+      if (view.retain && !exchange.mayRetain(view, route, session)) {
         this.#full(view, 'retained-full');
         return;
       }

@@ -1,7 +1,9 @@
 // The last retained message of each topic, found by topic at once and by filter through a tree of levels.
 //
 // Bounded by messages, by bytes and by the levels of their topics: when full, a topic that has none yet stays
-// without (`reject`, counted by the caller); a topic that has one may change it as far as the bytes allow. Replay
+// without (`reject`, counted by the caller); a topic that has one may change it as far as the bytes allow. The same
+// holds for each client's share, so that one cannot take all the room: a message counts against who sent it last, and
+// against nobody after a restart of the broker. Replay
 // to a new subscriber is lazy, at the subscriber's pace: match() walks the living tree, and `sequence` tells what is
 // younger than the walk.
 //
@@ -19,6 +21,12 @@ export interface RetainedMessage {
   readonly sequence: number;
 }
 
+/** What one client has retained. */
+interface Share {
+  messages: number;
+  bytes: number;
+}
+
 interface Level {
   children: Map<string, Level> | undefined;
   message: Kept | undefined;
@@ -28,17 +36,23 @@ interface Level {
 const stringBytesMax = 4096;
 const sweepTopicsMax = 1024;
 
+interface KeptFacts {
+  readonly qos: Qos;
+  readonly expiresAtMs: number;
+  readonly owner?: string | undefined;
+}
+
 class Kept implements RetainedMessage {
   readonly sequence: number;
   readonly bytes: number;
   readonly expiresAtMs: number;
+  /** Client id of who sent it, if that counts. */
+  readonly owner: string | undefined;
   readonly #canonical: Buffer | string;
   readonly #qos: Qos;
 
-  constructor(
-    canonical: Buffer,
-    facts: { readonly qos: Qos; readonly expiresAtMs: number; readonly sequence: number },
-  ) {
+  constructor(canonical: Buffer, facts: KeptFacts & { readonly sequence: number }) {
+    this.owner = facts.owner;
     this.sequence = facts.sequence;
     this.bytes = canonical.length;
     this.expiresAtMs = facts.expiresAtMs;
@@ -56,6 +70,8 @@ class Kept implements RetainedMessage {
 export interface RetainedLimits {
   readonly retainedMessagesMax: number;
   readonly retainedBytesMax: number;
+  readonly retainedMessagesPerClientMax: number;
+  readonly retainedBytesPerClientMax: number;
 }
 
 export class RetainedMessages {
@@ -64,6 +80,7 @@ export class RetainedMessages {
   readonly #monotonicMs: () => number;
   /** Topics whose message has an expiry, the one looked at longest ago first. */
   readonly #expiring = new Map<string, number>();
+  readonly #shares = new Map<string, Share>();
   #count = 0;
   #bytes = 0;
   #levels = 0;
@@ -87,22 +104,30 @@ export class RetainedMessages {
     return this.#sequence;
   }
 
-  /** Keeps a copy of `view` as the message of `topic`; an empty payload removes it [MQTT-3.3.1-6]. False when it does not fit. */
-  store(topic: string, view: PublishView): boolean {
+  /**
+   * Keeps a copy of `view` as the message of `topic`; an empty payload removes it [MQTT-3.3.1-6]. False when it does not
+   * fit. It counts against the share of the client `owner`; without one, against the whole alone.
+   */
+  store(topic: string, view: PublishView, owner?: string): boolean {
     if (view.payloadBytes === 0) {
       this.remove(topic);
       return true;
     }
-    return this.#keep(topic, view.canonical(), view);
+    const canonical = view.canonical();
+    if (!this.fits(topic, canonical.length, owner)) return false;
+    const { qos, expiresAtMs } = view;
+    this.#put(topic, new Kept(canonical, { qos, expiresAtMs, owner, sequence: ++this.#sequence }));
+    return true;
   }
 
   /** Whether store() would take a message of `canonicalBytes` for `topic`. */
-  fits(topic: string, canonicalBytes: number): boolean {
+  fits(topic: string, canonicalBytes: number, owner?: string): boolean {
     const before = this.#find(topic);
     const { retainedMessagesMax, retainedBytesMax } = this.#limits;
     if (before === undefined && this.#count >= retainedMessagesMax) return false;
     if (before === undefined && this.#levels + topicLevelsMax > brokerRetainedLevelsMax) return false;
-    return this.#bytes - (before?.bytes ?? 0) + canonicalBytes <= retainedBytesMax;
+    if (this.#bytes - (before?.bytes ?? 0) + canonicalBytes > retainedBytesMax) return false;
+    return owner === undefined || this.#isWithinShare(owner, before, canonicalBytes);
   }
 
   /** Puts back what the session store had, whatever the bounds are now. */
@@ -156,6 +181,7 @@ export class RetainedMessages {
     if (level.message === undefined) return false;
     this.#count--;
     this.#bytes -= level.message.bytes;
+    this.#uncount(level.message);
     level.message = undefined;
     for (const { parent, name } of path.reverse()) {
       const child = parent.children?.get(name);
@@ -167,10 +193,28 @@ export class RetainedMessages {
     return true;
   }
 
-  #keep(topic: string, canonical: Buffer, { qos, expiresAtMs }: PublishView): boolean {
-    if (!this.fits(topic, canonical.length)) return false;
-    this.#put(topic, new Kept(canonical, { qos, expiresAtMs, sequence: ++this.#sequence }));
-    return true;
+  #isWithinShare(owner: string, before: Kept | undefined, canonicalBytes: number): boolean {
+    const { retainedMessagesPerClientMax, retainedBytesPerClientMax } = this.#limits;
+    const { messages, bytes } = this.#shares.get(owner) ?? { messages: 0, bytes: 0 };
+    const own = before?.owner === owner ? before : undefined;
+    if (own === undefined && messages >= retainedMessagesPerClientMax) return false;
+    return bytes - (own?.bytes ?? 0) + canonicalBytes <= retainedBytesPerClientMax;
+  }
+
+  #uncount({ owner, bytes }: Kept): void {
+    const share = owner === undefined ? undefined : this.#shares.get(owner);
+    if (owner === undefined || share === undefined) return;
+    share.messages--;
+    share.bytes -= bytes;
+    if (share.messages === 0) this.#shares.delete(owner);
+  }
+
+  #countIn({ owner, bytes }: Kept): void {
+    if (owner === undefined) return;
+    const share = this.#shares.get(owner) ?? { messages: 0, bytes: 0 };
+    share.messages++;
+    share.bytes += bytes;
+    this.#shares.set(owner, share);
   }
 
   #put(topic: string, message: Kept): void {
@@ -186,6 +230,8 @@ export class RetainedMessages {
       level = child;
     }
     if (level.message === undefined) this.#count++;
+    else this.#uncount(level.message);
+    this.#countIn(message);
     this.#bytes += message.bytes - (level.message?.bytes ?? 0);
     level.message = message;
     this.#expiring.delete(topic);

@@ -45,6 +45,8 @@ export interface BenchCase {
   readonly steps?: readonly number[];
   /** Measured once, whatever the number of rounds. */
   readonly once?: boolean;
+  /** The broker's main thread and the generator stay on processors of their own (course.ts). */
+  readonly apart?: boolean;
 }
 
 const connections = 50;
@@ -130,6 +132,7 @@ const latency: readonly BenchCase[] = [
     title: 'open loop 5,000/s QoS 1, 50 pairs, 64 B',
     load: { ...pairs, bytes: 64, qos: 1, rate: 5000 },
     goal: { kind: 'latency', p99MsMax: 1, efficiencyMin: 0.8 },
+    apart: true,
   },
 ];
 

@@ -2,6 +2,10 @@
 //
 //   for each round: for each case: mosquitto, weir, aedes (another one first in each round)
 //
+// A light load is measured apart: the broker's main thread on the first processor, the generator on the last. Left to
+// the kernel, one of two mostly idle processes wakes the other on its own processor or on a sleeping one, for seconds
+// either way, and that alone halves or doubles what a message costs.
+//
 // The brokers live through all rounds, so that their memory at the end is that of the whole course; idle
 // connections are measured on fresh ones, because what a broker has grown to before would hide them.
 
@@ -9,7 +13,7 @@ import { readFileSync } from 'node:fs';
 import type { BenchCase, CaseSet } from './cases.ts';
 import { type Contender, type RunningBroker, startSink } from './contenders.ts';
 import { figure, limit, perSecond, type Result, type Sample } from './figures.ts';
-import { load } from './load.ts';
+import { keepOn, load, processors } from './load.ts';
 import { rateText } from './report.ts';
 
 export interface CourseOptions {
@@ -32,6 +36,7 @@ const ladderSeconds = 1.5;
 const idleReserve = 500;
 const mqtt5 = 5;
 const connectWarmups = 4;
+const lightWarmups = 8;
 
 export class CourseRun {
   readonly #contenders: readonly Contender[];
@@ -104,6 +109,7 @@ export class CourseRun {
     let result: Result;
     if (benchCase.steps !== undefined) result = await climb(benchCase.steps, target);
     else if (benchCase.load['mode'] === 'queue') result = await queueAndDrain(target, broker.name);
+    else if (benchCase.apart === true && processors() > 1) result = await apart(target);
     else result = await attempt(target);
     this.#keep(benchCase, { contender: broker.name, round, result });
     const resident = mostResidentMb(broker.pid);
@@ -145,7 +151,8 @@ export class CourseRun {
     if (benchCase.set === 'matrix') return { seconds: seconds / 2, warmup: warmup / 2 };
     // Handshakes are rare elsewhere: a Node broker has compiled nothing of them yet.
     if (benchCase.load['mode'] === 'connect') return { seconds, warmup: warmup * connectWarmups };
-    if (benchCase.set === 'latency') return { seconds: seconds * 2, warmup };
+    // A light load takes seconds to run often enough that Node compiles it well.
+    if (benchCase.set === 'latency') return { seconds: seconds * 2, warmup: warmup * lightWarmups };
     return benchCase.load['mode'] === 'pubsub' ? { seconds, warmup } : {};
   }
 
@@ -163,12 +170,22 @@ function isPubSub({ load: { mode, rate }, steps }: BenchCase): boolean {
 }
 
 /** A run that fails is told beside the others instead of ending the course. */
-async function attempt(options: Readonly<Record<string, string | number>>): Promise<Result> {
+async function attempt(options: Readonly<Record<string, string | number>>, processor?: number): Promise<Result> {
   try {
-    return await load(options);
+    return await load(options, processor);
   } catch (error) {
     const { stderr } = error as { stderr?: unknown };
     return { error: String(stderr ?? error).trim() };
+  }
+}
+
+async function apart(target: Readonly<Record<string, string | number>>): Promise<Result> {
+  const [pid, last] = [Number(target['pid']), processors() - 1];
+  keepOn(pid, '0');
+  try {
+    return await attempt(target, last);
+  } finally {
+    keepOn(pid, `0-${last}`);
   }
 }
 

@@ -1,6 +1,6 @@
 // Runs mqtt-load and takes its JSON line.
 
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { promisify } from 'node:util';
@@ -11,12 +11,14 @@ const timeoutMs = 240_000;
 
 export const generatorFile = 'out/host/mqtt-load';
 
-/** Rejects with what mqtt-load said when it ended badly. */
-export async function load(options: Readonly<Record<string, string | number>>): Promise<Result> {
+/** Rejects with what mqtt-load said when it ended badly. `processor`: the generator stays on this one. */
+export async function load(options: Readonly<Record<string, string | number>>, processor?: number): Promise<Result> {
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const before = busySeconds();
   const startedMs = performance.now();
-  const { stdout } = await run(generatorFile, args, { timeout: timeoutMs });
+  const pinned = processor === undefined ? [] : ['taskset', '--cpu-list', String(processor)];
+  const [command = generatorFile, ...rest] = [...pinned, generatorFile, ...args];
+  const { stdout } = await run(command, rest, { timeout: timeoutMs });
   const result: unknown = JSON.parse(stdout);
   if (typeof result !== 'object' || result === null) throw new TypeError(`mqtt-load said ${stdout}`);
   const seconds = (performance.now() - startedMs) / 1000;
@@ -39,4 +41,9 @@ function busySeconds(): number {
 
 export function processors(): number {
   return cpus().length;
+}
+
+/** The main thread of `pid` may run on the processors of this list (`0`, `0-3`) and nowhere else; its other threads stay free. */
+export function keepOn(pid: number, list: string): void {
+  execFileSync('taskset', ['--cpu-list', '--pid', list, String(pid)], { stdio: 'ignore' });
 }

@@ -1,7 +1,7 @@
 // Rates: a bucket of one second, debts worked off, waiting clients released by one timer.
 
 import t from 'tap';
-import { RateQueue, TokenBucket } from '../../src/broker/message-rate.ts';
+import { RateQueue, spendAll, TokenBucket } from '../../src/broker/message-rate.ts';
 import { SimClock } from '../support/sim-clock.ts';
 
 t.test('a bucket holds one second and fills with time', (t) => {
@@ -34,7 +34,7 @@ t.test('who waits is released in time, who is gone is not, and then no timer run
   const rate = (name: string, debt: number) => {
     const bucket = new TokenBucket(10, 0);
     bucket.spend(10 + debt);
-    return { bucket, release: () => void released.push(name) };
+    return { buckets: [bucket], release: () => void released.push(name) };
   };
   const [quick, slow, gone] = [rate('quick', 0), rate('slow', 4), rate('gone', 0)];
   t.ok(queue.wait(quick) && queue.wait(slow) && queue.wait(gone));
@@ -45,11 +45,26 @@ t.test('who waits is released in time, who is gone is not, and then no timer run
   await clock.advance(300);
   t.same(released, ['quick', 'slow']);
   t.equal(clock.timerCount, 0);
-  const rich = { bucket: new TokenBucket(10, 0), release: () => t.fail('it never waited') };
+  const rich = { buckets: [new TokenBucket(10, 0)], release: () => t.fail('it never waited') };
   t.notOk(queue.wait(rich), 'time has filled it');
   const last = rate('last', 50);
-  last.bucket.refill(clock.monotonicMs());
+  last.buckets[0]?.refill(clock.monotonicMs());
   t.ok(queue.wait(last));
   queue.forget(last);
   t.equal(clock.timerCount, 0);
+});
+
+t.test('who spends from two buckets waits for the emptier one', async (t) => {
+  const clock = new SimClock();
+  const queue = new RateQueue(clock);
+  const [own, overall] = [new TokenBucket(1000, 0), new TokenBucket(10, 0)];
+  const released: string[] = [];
+  const rate = (name: string) => ({ buckets: [own, overall], release: () => void released.push(name) });
+  t.ok(spendAll(rate('a'), 9));
+  t.notOk(spendAll(rate('a'), 3));
+  t.ok(queue.wait(rate('a')) && queue.wait(rate('b')));
+  await clock.advance(200);
+  t.same(released, []);
+  await clock.advance(100);
+  t.same(released, ['a', 'b'], 'both, for the bucket is of both');
 });

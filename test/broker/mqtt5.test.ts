@@ -456,6 +456,24 @@ t.test('faster than its rate, a client is not read; nothing is lost, nobody else
   t.equal(h.count('weir_broker_throttled_total'), 2);
 });
 
+t.test(
+  'all together faster than the broker may be: whoever publishes is read more slowly, nothing is lost',
+  async (t) => {
+    const h = await new Harness(t, { limits: { messagesPerSecondTotalMax: 10 } }).start();
+    const [one, two, other] = [await h.client('one', v5), await h.client('two', v5), await h.client('other')];
+    other.send(subscribe(1, ['t', 0]));
+    await looked(other);
+    for (let n = 0; n < 8; n++) one.send(publish('t', `${n}`));
+    for (let n = 0; n < 8; n++) two.send(publish('t', `${n}`));
+    await settle();
+    t.notOk(one.paused, 'within the second');
+    t.ok(two.paused, 'what was left was not enough');
+    await h.clock.advance(2000);
+    t.equal((await looked(other)).length, 16);
+    t.notOk(two.paused);
+  },
+);
+
 t.test('more connections than a listener takes in a second are closed at once', async (t) => {
   const h = await new Harness(t, { limits: { connectionsPerSecondMax: 2 } }).start();
   const wires = [h.wire(), h.wire(), h.wire()];
