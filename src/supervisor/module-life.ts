@@ -45,8 +45,16 @@ export class ModuleLife {
     return this.health?.healthy !== false && this.health?.ready === false;
   }
 
+  /** What the spec wants watched. */
+  watch(spec: LaunchSpec): void {
+    // Until it is told how it is, a module that can be asked is not ready.
+    if (spec.health?.notify === true || spec.health?.command !== undefined)
+      this.health ??= { healthy: true, ready: false, text: '' };
+    this.#watchData(spec);
+  }
+
   /** A limit that is the same as before goes on being watched as before. */
-  watchData({ resources, container }: LaunchSpec): void {
+  #watchData({ resources, container }: LaunchSpec): void {
     const { data: path, log, over } = this.#options;
     const bytesMax = container === undefined && path !== undefined ? resources?.dataBytes : undefined;
     if (bytesMax === this.#watchedBytesMax) return;

@@ -301,7 +301,7 @@ export class SupervisedModule {
   /** What it is watched by may have changed without a restart, or be told for the first time after an adoption. */
   async #follow(spec: LaunchSpec): Promise<void> {
     this.#runners.current.follow?.(spec);
-    this.#life.watchData(spec);
+    this.#life.watch(spec);
     if (this.#life.health?.healthy === false) await this.#healthIs(this.#life.health);
   }
 
@@ -338,7 +338,7 @@ export class SupervisedModule {
   #up(state: RunningModule): Promise<void> {
     this.#life.begin(state, { adopted: false });
     this.#log.info('module started', { module: this.name, pid: state.pid, generation: this.#generation });
-    if (this.#spec !== undefined) this.#life.watchData(this.#spec);
+    if (this.#spec !== undefined) this.#life.watch(this.#spec);
     return this.#handle('up');
   }
 
