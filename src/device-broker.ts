@@ -51,7 +51,7 @@ export async function openBroker(
     { deviceKey: localKey, modules: registry, clock, leafs: hub?.leafs },
     { deviceId, hostnames: [hubHostname, config.hostname] },
   );
-  const http = openCalls(stage, { ...parts, front, authenticator });
+  const { http, systemCalls } = openCalls(stage, { ...parts, front, authenticator });
   const { access, bridges } = await openMqtt(stage, parts, () => broker);
   const broker: Broker = new Broker({
     network,
@@ -85,7 +85,7 @@ export async function openBroker(
     const missed = twins.unseen(owner);
     if (missed !== undefined) tell(missed);
   });
-  return { broker, front, http, access, bridges };
+  return { broker, front, http, systemCalls, access, bridges };
 }
 
 /** The broker's numbers as topics, where the configuration asks for them. */

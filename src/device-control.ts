@@ -7,7 +7,9 @@ import { type AdminDevice, AdminServer, ModuleLog } from './admin/index.ts';
 import { Agent, type AgentFacts, BrokerSections, type OwnTwin, Routing } from './agent/index.ts';
 import { type IotHubFront, ModuleInput } from './broker/index.ts';
 import { redactedConfig } from './config/index.ts';
+import { openContainers } from './device-containers.ts';
 import { findAccount } from './device-ground.ts';
+import { openAgentMethods } from './device-methods.ts';
 import type {
   BrokerParts,
   ControlParts,
@@ -75,7 +77,9 @@ export async function openControl(
   const { ground, closing, extras } = stage;
   const { config, clock, entropy, disk, log, processes, network } = ground;
   const { memory, twins, registry, deviceId } = parts;
+  const containers = await openContainers(stage, parts);
   const supervisor = new Supervisor({
+    containers,
     clock,
     entropy,
     disk,
@@ -91,6 +95,7 @@ export async function openControl(
   const agent = new Agent({
     twin: twinOf(twins, { deviceId, moduleId: edgeAgentId }),
     hands: supervisor,
+    images: containers.images,
     identities: registry,
     memory,
     clock,
@@ -112,11 +117,12 @@ export async function openControl(
   return { supervisor, agent };
 }
 
-/** What operators ask and order, on its own socket. */
+/** What operators ask and order: on a socket of their own, and from the hub. */
 export async function openAdmin(
-  { ground, closing, startedAtMs }: Stage,
+  stage: Stage,
   parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts,
 ): Promise<void> {
+  const { ground, closing, startedAtMs } = stage;
   const { config, http, log, metrics, disk, clock, entropy, processes } = ground;
   const { store, router, memory, supervisor, deviceId, hubKey } = parts;
   const operator = new OperatorQueues(
@@ -139,6 +145,7 @@ export async function openAdmin(
   );
   await server.start();
   closing.push(() => server.close());
+  openAgentMethods(stage, { ...parts, device });
 }
 
 function agentFacts({ ground, startedAtMs }: Stage): AgentFacts {

@@ -5,12 +5,13 @@
 
 import { join } from 'node:path';
 import { type Config, loadConfig } from './config/index.ts';
+import { ownLogCharactersMax } from './limits.ts';
 import { errorMessage, WeirError } from './model/errors.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
 import { type Disk, systemDisk } from './platform/disk.ts';
 import { type Entropy, systemEntropy } from './platform/entropy.ts';
 import { type Http, systemHttp } from './platform/http.ts';
-import { createLog, type Log } from './platform/log.ts';
+import { createLog, type Log, type RecentLines, recentLines } from './platform/log.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
 import { buildInfo } from './platform/native.ts';
 import { type Network, systemNetwork, trustedProxies } from './platform/net.ts';
@@ -38,6 +39,8 @@ export interface Ground {
   readonly http: Http;
   readonly processes: Processes;
   readonly log: Log;
+  /** The latest of its lines. */
+  readonly recentLog: RecentLines;
   readonly metrics: Metrics;
   /** Who started this process and wants to hear how it goes; undefined: nobody. */
   readonly service: ServiceManager | undefined;
@@ -54,7 +57,12 @@ export async function openGround(options: DeviceOptions): Promise<Ground> {
   const wall = new WallKeeper({ machine: systemClock(), disk, witnesses: systemWitnesses() }, { builtMs });
   const clock = systemClock(wall);
   const config = await loadConfig({ ...options, disk });
-  const log = createLog({ clock, level: config.log.level, write: (line) => void process.stdout.write(line) });
+  const recentLog = recentLines(ownLogCharactersMax);
+  const write = (line: string): void => {
+    recentLog.write(line);
+    process.stdout.write(line);
+  };
+  const log = createLog({ clock, level: config.log.level, write });
   const metrics = createMetrics();
   await disk.makeDirectory('device:data', config.dataDir, privateMode).catch(unusable(config.dataDir));
   await disk.makeDirectory('device:run', config.runDir, passableMode).catch(unusable(config.runDir));
@@ -72,6 +80,7 @@ export async function openGround(options: DeviceOptions): Promise<Ground> {
     http,
     processes: systemProcesses(),
     log,
+    recentLog,
     metrics,
     service: systemServiceManager({ env: process.env, pid: process.pid, log: log.child('service') }),
   };

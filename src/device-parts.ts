@@ -7,6 +7,7 @@ import type { GatewayAccess } from './access/index.ts';
 import type { Agent, Clients, ModuleRegistry } from './agent/index.ts';
 import type { Bridges } from './bridge/index.ts';
 import type { Broker, IotHubFront } from './broker/index.ts';
+import type { SystemCalls } from './device-calls.ts';
 import type { Ground } from './device-ground.ts';
 import type { FlashWear } from './flash/index.ts';
 import type { CertificateStore, DeviceKey, LeafDevices } from './identity/index.ts';
@@ -74,6 +75,8 @@ export interface BrokerParts extends MqttParts {
   readonly front: IotHubFront;
   /** Beside MQTT over WebSocket, on its ports. */
   readonly http: HttpAnswerer;
+  /** Whom the hub's calls of `$edgeAgent` go to. */
+  readonly systemCalls: SystemCalls;
 }
 
 export interface ControlParts {

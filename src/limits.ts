@@ -257,6 +257,8 @@ export const modulePidsMax = 4_194_304;
 export const moduleHealthMsMin = 100;
 export const moduleHealthMsMax = 86_400_000;
 export const moduleHealthRetriesMax = 1000;
+/** The longest verification of a deployment that can be asked for, milliseconds: a day. */
+export const configVerifyMsMax = 86_400_000;
 /** Registries whose credentials one deployment names. */
 export const registryCredentialsMax = 32;
 
@@ -793,6 +795,8 @@ export const containerLogTailBytesMax = 1_048_576;
 export const configImageRecurrenceMsMin = 3_600_000;
 export const configImageAgeMsMin = 60_000;
 export const configImageAgeMsMax = 31_536_000_000;
+/** Less free space than this where the engine keeps its images, and unused ones go at once: unless store.reserve says otherwise. */
+export const containerSpaceReserveBytes = 268_435_456;
 /** Images that are remembered as pulled here; beyond it the longest unused are forgotten and stay. */
 export const pulledImagesMax = 512;
 

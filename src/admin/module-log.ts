@@ -15,6 +15,7 @@ import { moduleFileName, moduleOfFileName } from '../model/module-file-name.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Disk } from '../platform/disk.ts';
 import { AdminError } from './errors.ts';
+import { lastLines, linesBefore, stampOf } from './log-window.ts';
 import type { LogRequest } from './ports.ts';
 
 export interface ModuleLogPorts {
@@ -44,9 +45,6 @@ const searchAttemptsMax = 3;
 
 const newline = 0x0a;
 
-/** Beyond it, ISO 8601 stamps get a sign and no longer sort as text. */
-const stampMsMax = Date.UTC(9999, 11, 31);
-
 /** The names of all modules that have a log. */
 export async function loggedModules(disk: Disk, logDir: string): Promise<readonly string[]> {
   const names = await disk.list('admin:log-names', logDir);
@@ -67,6 +65,17 @@ export class ModuleLog {
 
   /** Pieces of whole lines, oldest first. Throws ADMIN_NO_SUCH_MODULE when there is no log of this name. */
   async *read(request: LogRequest): AsyncIterable<string> {
+    const { untilMs, tail } = request;
+    if (untilMs === undefined) {
+      yield* this.#read(request);
+      return;
+    }
+    const whole = (): AsyncIterable<string> =>
+      linesBefore(untilMs, this.#read({ ...request, tail: undefined, follow: false }));
+    yield* tail === undefined ? whole() : lastLines(tail, whole);
+  }
+
+  async *#read(request: LogRequest): AsyncIterable<string> {
     const since = sinceFilter(request.sinceMs);
     let left = request.tail ?? Number.POSITIVE_INFINITY;
     let cursor: Cursor | undefined = await this.#start(request);
@@ -197,7 +206,7 @@ function wholeLines(bytes: Buffer, { isCurrent }: { readonly isCurrent: boolean 
 /** Drops lines until one is stamped at or after `sinceMs`; all that follow are newer. */
 function sinceFilter(sinceMs: number | undefined): (text: string) => string {
   if (sinceMs === undefined) return (text) => text;
-  const stamp = new Date(Math.min(sinceMs, stampMsMax)).toISOString();
+  const stamp = stampOf(sinceMs);
   let reached = false;
   return (text) => {
     if (reached) return text;

@@ -109,6 +109,8 @@ export interface LogRequest {
   readonly tail?: number | undefined;
   /** Only lines stamped at or after this wall time. */
   readonly sinceMs?: number | undefined;
+  /** Only lines stamped before this wall time; nothing is followed then. */
+  readonly untilMs?: number | undefined;
   /** Goes on with new lines until the signal. */
   readonly follow?: boolean | undefined;
   /** The reader left. */

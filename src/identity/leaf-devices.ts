@@ -68,6 +68,11 @@ export class LeafDevices {
     this.#sync.changed(version);
   }
 
+  /** Asks the hub again, whatever it told. */
+  refresh(): Promise<void> {
+    return this.#sync.refresh();
+  }
+
   authenticate(identity: Identity, claim: ConnectClaim): Promise<ConnectVerdict> {
     return this.#authenticator.authenticate(identity, claim);
   }

@@ -50,6 +50,12 @@ export class ScopeSync {
     this.#schedule(0);
   }
 
+  /** Reads the scope again although the hub did not tell of a new one. Resolves as settled() does. */
+  refresh(): Promise<void> {
+    this.changed(`${this.#ports.cache.version ?? ''} again`);
+    return this.settled();
+  }
+
   /** Resolves at once when nothing is under way or the hub does not answer, else after the reading, or after `scopeWaitMsMax` at the latest. */
   settled(): Promise<void> {
     if (this.#isSettled() || this.#hasFailed) return Promise.resolve();

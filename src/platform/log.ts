@@ -52,6 +52,34 @@ export interface LineBatch {
 
 const batchCharactersMax = 65_536;
 
+/** The latest lines of a log, for whoever asks from afar: the log itself goes to the journal. */
+export interface RecentLines {
+  write(line: string): void;
+  /** Oldest first, without their newlines. */
+  lines(): readonly string[];
+}
+
+/** Remembers so many characters of lines; the oldest go first. */
+export function recentLines(charactersMax: number): RecentLines {
+  const lines: string[] = [];
+  let characters = 0;
+  let first = 0;
+  return {
+    write(line) {
+      const text = line.trimEnd();
+      lines.push(text);
+      characters += text.length;
+      while (characters > charactersMax && first < lines.length - 1) characters -= lines[first++]?.length ?? 0;
+      // Moved seldom, so that a line costs the same however many are kept.
+      if (first > lines.length / 2) {
+        lines.splice(0, first);
+        first = 0;
+      }
+    },
+    lines: () => lines.slice(first),
+  };
+}
+
 export function batchLines(clock: Pick<Clock, 'soon'>, write: (lines: string) => void): LineBatch {
   let lines = '';
   const flush = (): void => {

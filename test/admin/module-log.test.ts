@@ -75,6 +75,19 @@ t.test('since gives the lines stamped at or after a time, together with tail onl
   t.equal(await all(log(dir), { sinceMs: Number.MAX_SAFE_INTEGER }), '');
 });
 
+t.test('until gives the lines stamped before a time, and the last ones are counted from there', async (t) => {
+  const dir = t.testdir(threeFiles);
+  const untilMs = base + 45_000;
+  t.equal(await all(log(dir), { untilMs }), lines(0, 45));
+  t.equal(await all(log(dir), { untilMs: untilMs + 1 }), lines(0, 46));
+  t.equal(await all(log(dir), { untilMs: base }), '');
+  t.equal(await all(log(dir), { untilMs: base + 100_000 }), lines(0, 70));
+  t.equal(await all(log(dir), { sinceMs: base + 40_000, untilMs }), lines(40, 45));
+  for (const tail of [0, 1, 14, 15, 16, 44, 45, 100])
+    t.equal(await all(log(dir), { untilMs, tail }), lines(Math.max(0, 45 - tail), 45), `the last ${tail}`);
+  t.equal(await all(log(dir), { untilMs, tail: 3, sinceMs: base + 43_000 }), lines(43, 45));
+});
+
 t.test('a line that is still being written is left for later, the torn end of an older file is not', async (t) => {
   const dir = t.testdir({ 'm.log': `${line(2)}2026-`, 'm.log.1': `${line(0)}torn` });
   t.equal(await all(log(dir), {}), `${line(0)}torn${line(2)}`);

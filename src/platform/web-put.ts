@@ -1,0 +1,68 @@
+// PUT to an address anywhere: how a file leaves this machine over HTTP or HTTPS.
+//
+// One connection a request. Certificates are checked against Node's authorities and those that are given. Nobody who
+// answers slowly holds a caller for ever: silence of `webIdleMsMax` ends the attempt.
+
+import { request as sendPlain } from 'node:http';
+import { request as sendSecure } from 'node:https';
+import { rootCertificates } from 'node:tls';
+import { errorCode, WeirError } from '../model/errors.ts';
+
+export interface WebUpload {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  readonly signal: AbortSignal;
+}
+
+export interface WebPut {
+  /** Rejects PLATFORM_WEB_FAILED when nobody answers. */
+  put(upload: WebUpload): Promise<{ readonly status: number; readonly text: string }>;
+}
+
+const webIdleMsMax = 60_000;
+/** Of an answer's body; what comes behind is not kept. */
+const textCharactersMax = 4_096;
+
+export function systemWebPut(options: { readonly authoritiesPem?: string | undefined } = {}): WebPut {
+  const { authoritiesPem } = options;
+  const trust = authoritiesPem === undefined ? {} : { ca: [...rootCertificates, authoritiesPem] };
+  return {
+    put: ({ url, headers, body, signal }) =>
+      new Promise((resolve, reject) => {
+        const target = new URL(url);
+        const fail = (cause: unknown): void => reject(failure(target, cause));
+        const send = target.protocol === 'https:' ? sendSecure : sendPlain;
+        const outgoing = send(
+          target,
+          { method: 'PUT', agent: false, signal, headers: { ...headers, 'content-length': body.length }, ...trust },
+          (incoming) => {
+            let text = '';
+            incoming.setEncoding('utf8');
+            incoming.on('data', (piece: string) => {
+              if (text.length < textCharactersMax) text += piece;
+            });
+            incoming.on('error', fail);
+            incoming.on('end', () =>
+              resolve({ status: incoming.statusCode ?? 0, text: text.slice(0, textCharactersMax) }),
+            );
+          },
+        );
+        outgoing.setTimeout(webIdleMsMax, () => outgoing.destroy(new TypeError(`no answer within ${webIdleMsMax} ms`)));
+        outgoing.on('error', fail);
+        outgoing.end(body);
+      }),
+  };
+}
+
+/** The query is left out: it may be a secret. */
+function failure({ protocol, host }: URL, cause: unknown): WeirError {
+  const reason = cause instanceof Error && cause.message !== '' ? cause.message : errorCode(cause);
+  return new WeirError({
+    code: 'PLATFORM_WEB_FAILED',
+    message: `No answer from ${protocol}//${host}: ${reason}.`,
+    fields: { host, errno: errorCode(cause) },
+    retryable: true,
+    cause,
+  });
+}
