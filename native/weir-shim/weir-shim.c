@@ -213,6 +213,7 @@ static void kill_children(void) {
 static void kill_leftovers(void) {
   const struct timespec step = {0, LEFTOVERS_STEP_MS * 1000000L};
   int64_t until_ms = now_monotonic_ms() + LEFTOVERS_MS_MAX;
+  cgroup_kill(); /* also where the shim could not become a subreaper */
   for (;;) {
     pid_t pid = waitpid(-1, NULL, WNOHANG);
     if (pid > 0) continue;
@@ -302,7 +303,6 @@ int main(int argc, char **argv) {
   if (shim.child.setup_error == 0) run_until_end();
   shim.ending.oom_kills = cgroup_oom_kills();
   if (shim.child.pid > 0) kill_leftovers();
-  cgroup_remove();
   char message_memory[512], line_memory[RECORD_BYTES_MAX];
   struct text message, line;
   text_init(&message, message_memory, sizeof message_memory);
@@ -312,6 +312,7 @@ int main(int argc, char **argv) {
   drain(false); /* before the record, which counts what was dropped */
   record_exit(&shim.life, &shim.ending, &line);
   control_broadcast(line.start);
+  cgroup_remove(); /* nobody need wait for it to hear of the end */
   drain(true);
   log_finish();
   control_close();

@@ -64,12 +64,14 @@ export async function check(context: CliContext, options: CheckOptions): Promise
 }
 
 async function gatherFacts(context: CliContext, options: GlobalOptions): Promise<CheckFacts> {
-  const [{ readConfig }, { systemMachine }, { buildInfo, nativeAddon, shimPath }] = await Promise.all([
+  const [{ readConfig }, { systemMachine }, { buildInfo, nativeAddon, shimPath }, { probeKernel }] = await Promise.all([
     import('../config/index.ts'),
     import('../platform/machine.ts'),
     import('../platform/native.ts'),
+    import('../platform/kernel-features.ts'),
   ]);
   const { disk, clock } = context;
+  let kernel: ReturnType<CheckFacts['kernel']> | undefined;
   return {
     disk,
     clock,
@@ -78,6 +80,10 @@ async function gatherFacts(context: CliContext, options: GlobalOptions): Promise
     ...(await locateDirectories(context, options)),
     daemon: await askDaemon(context, options),
     builtAtMs: Date.parse(buildInfo().builtAt),
+    kernel: () => {
+      kernel ??= Promise.resolve().then(() => probeKernel(shimPath()));
+      return kernel;
+    },
     native: { load: (name) => void nativeAddon(name), shimPath },
   };
 }

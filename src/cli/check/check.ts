@@ -8,11 +8,12 @@ import type { ConfigReading } from '../../config/index.ts';
 import { errorMessage } from '../../model/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Disk } from '../../platform/disk.ts';
+import type { KernelFeatures } from '../../platform/kernel-features.ts';
 import type { Machine } from '../../platform/machine.ts';
 import type { NativeAddonName } from '../../platform/native.ts';
 
 export type CheckResult = 'ok' | 'warn' | 'fail' | 'skip';
-export type CheckGroup = 'configuration' | 'machine' | 'hub' | 'runtime';
+export type CheckGroup = 'configuration' | 'machine' | 'isolation' | 'hub' | 'runtime';
 
 export interface Verdict {
   readonly result: CheckResult;
@@ -40,6 +41,8 @@ export interface CheckFacts {
   readonly daemon: { readonly status: StatusReport } | { readonly error: unknown };
   /** Wall time at which this executable was built; the clock cannot be before it. */
   readonly builtAtMs: number;
+  /** What modules can be shut in with, tried once for all checks that ask. */
+  readonly kernel: () => Promise<KernelFeatures>;
   readonly native: { load(name: NativeAddonName): void; shimPath(): string };
 }
 

@@ -3,8 +3,15 @@
 import type { Check } from './check.ts';
 import { configurationChecks } from './configuration.ts';
 import { hubChecks } from './hub.ts';
+import { isolationChecks } from './isolation.ts';
 import { machineChecks } from './machine.ts';
 import { runtimeChecks } from './runtime.ts';
 
-export const checks: readonly Check[] = [...configurationChecks, ...machineChecks, ...hubChecks, ...runtimeChecks];
+export const checks: readonly Check[] = [
+  ...configurationChecks,
+  ...machineChecks,
+  ...isolationChecks,
+  ...hubChecks,
+  ...runtimeChecks,
+];
 export { type CheckAnswer, type CheckFacts, runChecks } from './check.ts';

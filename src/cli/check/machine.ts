@@ -122,38 +122,6 @@ export const machineChecks: readonly Check[] = [
     },
   },
   {
-    id: 'cgroup-v2',
-    group: 'machine',
-    title: 'modules can be limited (cgroup v2)',
-    async run({ disk }) {
-      const controllers = await disk.readTextIfPresent('check:cgroup', '/sys/fs/cgroup/cgroup.controllers');
-      if (controllers === undefined)
-        return warn(
-          'this machine has no unified cgroup hierarchy',
-          'Boot with systemd.unified_cgroup_hierarchy=1. Modules run, but their memory cannot be limited.',
-        );
-      const missing = ['memory', 'cpu', 'pids'].filter((name) => !controllers.trim().split(/\s+/).includes(name));
-      if (missing.length > 0)
-        return warn(
-          `controllers are missing: ${missing.join(', ')}`,
-          'On a Raspberry Pi add cgroup_enable=memory to cmdline.txt.',
-        );
-      return ok(controllers.trim());
-    },
-  },
-  {
-    id: 'no-new-privs',
-    group: 'machine',
-    title: 'modules can be kept from gaining privileges',
-    async run({ disk }) {
-      const status = await disk.readTextIfPresent('check:process-status', '/proc/self/status');
-      if (status === undefined) return skip('/proc is not mounted');
-      return /^NoNewPrivs:/m.test(status)
-        ? ok('the kernel has no_new_privs')
-        : warn('the kernel does not tell of no_new_privs', 'Use Linux 4.10 or newer.');
-    },
-  },
-  {
     id: 'native-addons',
     group: 'machine',
     title: 'the native parts can be loaded',

@@ -9,6 +9,7 @@ import { runCli } from '../../../src/cli/index.ts';
 import { readConfig } from '../../../src/config/index.ts';
 import { WeirError } from '../../../src/model/errors.ts';
 import { type Disk, systemDisk } from '../../../src/platform/disk.ts';
+import type { KernelFeatures } from '../../../src/platform/kernel-features.ts';
 import type { Machine, TlsFacts } from '../../../src/platform/machine.ts';
 import { recordedContext } from '../../support/cli-context.ts';
 import { SimClock } from '../../support/sim-clock.ts';
@@ -53,6 +54,17 @@ const healthy: Machine = {
   mayAccess: () => Promise.resolve(true),
 };
 
+const capable: KernelFeatures = {
+  kernel: '6.12.1',
+  machine: 'aarch64',
+  root: true,
+  starts: true,
+  cgroup: '2',
+  landlockAbi: 6,
+  lacking: {},
+  egress: { none: true, local: true },
+};
+
 interface World {
   readonly toml?: string;
   readonly machine?: Partial<Machine>;
@@ -61,6 +73,7 @@ interface World {
   readonly files?: Readonly<Record<string, string | undefined>>;
   readonly lists?: Readonly<Record<string, readonly string[]>>;
   readonly native?: Partial<CheckFacts['native']>;
+  readonly kernel?: Partial<KernelFeatures>;
   readonly builtAtMs?: number;
   readonly prepare?: (dir: string) => void;
 }
@@ -84,6 +97,7 @@ async function factsOf(t: Test, world: World): Promise<CheckFacts> {
     runDir: join(dir, 'run'),
     daemon: world.daemon ?? notRunning,
     builtAtMs: world.builtAtMs ?? nowMs - 30 * dayMs,
+    kernel: () => Promise.resolve({ ...capable, ...world.kernel }),
     native: { load: () => undefined, shimPath: () => join(dir, 'shim'), ...world.native },
   };
 }
@@ -281,12 +295,46 @@ const rows: readonly Row[] = [
   ],
   ['memory', 'warn', /only 9\.8 MiB/, { files: { '/proc/meminfo': 'MemAvailable:   10000 kB\n' } }],
   ['memory', 'skip', /does not tell/, { files: { '/proc/meminfo': undefined } }],
-  ['cgroup-v2', 'ok', /memory/, { files: { '/sys/fs/cgroup/cgroup.controllers': 'cpu memory pids\n' } }],
-  ['cgroup-v2', 'warn', /missing: memory/, { files: { '/sys/fs/cgroup/cgroup.controllers': 'cpu pids\n' } }],
-  ['cgroup-v2', 'warn', /no unified/, { files: { '/sys/fs/cgroup/cgroup.controllers': undefined } }],
-  ['no-new-privs', 'ok', /kernel has/, { files: { '/proc/self/status': 'Name:\tx\nNoNewPrivs:\t0\n' } }],
-  ['no-new-privs', 'warn', /4\.10/, { files: { '/proc/self/status': 'Name:\tx\n' } }],
-  ['no-new-privs', 'skip', /not mounted/, { files: { '/proc/self/status': undefined } }],
+  ['isolation-starts', 'ok', /Linux 6\.12\.1, aarch64/, {}],
+  ['isolation-starts', 'fail', /trial start failed/, { kernel: { starts: false } }],
+  ['isolation-memory', 'ok', /cgroup v2/, {}],
+  ['isolation-memory', 'ok', /v1 beside v2/, { kernel: { cgroup: 'hybrid' } }],
+  [
+    'isolation-memory',
+    'warn',
+    /memory: no such controller\nA module that leaks.*cgroup_enable=memory/s,
+    { kernel: { lacking: { memory: 'no such controller' } } },
+  ],
+  ['isolation-processor', 'ok', /cgroup v2/, {}],
+  ['isolation-processor', 'warn', /cpus: refused.*loops/s, { kernel: { lacking: { cpus: 'refused' } } }],
+  ['isolation-processes', 'ok', /cgroup v2/, {}],
+  ['isolation-processes', 'warn', /pids: refused.*forks/s, { kernel: { lacking: { pids: 'refused' } } }],
+  ['isolation-disk', 'ok', /cgroup v1\n/, { kernel: { cgroup: '1' } }],
+  ['isolation-disk', 'warn', /io-weight: no weights.*bfq/s, { kernel: { lacking: { 'io-weight': 'no weights' } } }],
+  ['isolation-ending', 'ok', /cgroup v2/, {}],
+  ['isolation-ending', 'warn', /cgroup: none mounted/, { kernel: { lacking: { cgroup: 'none mounted' } } }],
+  ['isolation-privileges', 'ok', /a user of their own/, {}],
+  ['isolation-privileges', 'ok', /^no_new_privs\n/, { kernel: { root: false } }],
+  ['isolation-files', 'ok', /Landlock ABI 6/, {}],
+  [
+    'isolation-files',
+    'warn',
+    /landlock: not there\nOwners and modes.*not root.*lsm=/s,
+    { kernel: { root: false, lacking: { landlock: 'not there' } } },
+  ],
+  ['isolation-root', 'ok', /read-only mounts/, {}],
+  ['isolation-root', 'warn', /private-tmp: no.*shared/s, { kernel: { lacking: { 'private-tmp': 'no' } } }],
+  ['isolation-signals', 'ok', /Landlock ABI 6/, {}],
+  ['isolation-signals', 'warn', /signal-scope: old.*6\.12/s, { kernel: { lacking: { 'signal-scope': 'old' } } }],
+  ['isolation-system-calls', 'ok', /seccomp/, {}],
+  ['isolation-system-calls', 'warn', /seccomp: none.*SECCOMP_FILTER/s, { kernel: { lacking: { seccomp: 'none' } } }],
+  ['isolation-network', 'ok', /none and local/, {}],
+  [
+    'isolation-network',
+    'warn',
+    /"local" would not hold: no cgroup v2.*CONFIG_CGROUP_BPF/s,
+    { kernel: { egress: { none: true, local: false }, lacking: { egress: 'no cgroup v2' } } },
+  ],
   ['native-addons', 'ok', /better_sqlite3, serialport, host, weir-shim/, {}],
   [
     'native-addons',
