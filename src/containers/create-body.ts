@@ -2,7 +2,8 @@
 //
 //   createOptions (Docker Engine ContainerCreate, as deployed)
 //     + Image, Env of the deployment (reserved names win), labels
-//     + network, mounts of the workload socket, limits, stop signal, health check     only where the options are silent
+//     + network, mounts of the workload socket, the gateway's name
+//     + limits, stop signal, health check         only where the options are silent
 //     − HostConfig.RestartPolicy, AutoRemove      the supervisor restarts, and it has to see how a container ended
 //     − Privileged, CapAdd                        when elevated permissions are not allowed; CHOWN and SETUID go, too
 //
@@ -51,6 +52,7 @@ const hostNames = [
   'CapAdd',
   'CapDrop',
   'Mounts',
+  'ExtraHosts',
   'LogConfig',
   'NetworkMode',
   'Memory',
@@ -119,6 +121,8 @@ function hostConfig(host: JsonObject, spec: LaunchSpec, facts: CreateFacts): Jso
     }));
     config['Mounts'] = [...listOf(host['Mounts']), ...mounts];
   }
+  if (spec.hosts !== undefined && spec.hosts.length > 0)
+    config['ExtraHosts'] = extraHosts(host['ExtraHosts'], spec.hosts);
   if (host['LogConfig'] === undefined) config['LogConfig'] = logConfig(spec, facts.engine);
   if (resources?.memoryBytes !== undefined) config['Memory'] ??= resources.memoryBytes;
   if (resources?.cpus !== undefined && host['CpuQuota'] === undefined)
@@ -133,6 +137,14 @@ function hostConfig(host: JsonObject, spec: LaunchSpec, facts: CreateFacts): Jso
     config['CapDrop'] = [...new Set([...listOf(host['CapDrop']), ...droppedCapabilities])];
   }
   return config;
+}
+
+/** Docker's `name:address`. A name that the options have is theirs. */
+function extraHosts(given: JsonValue | undefined, hosts: LaunchSpec['hosts']): readonly JsonValue[] {
+  const list = listOf(given);
+  const known = new Set(list.map((item) => (textOf(item) ?? '').split(':', 1)[0]?.toLowerCase()));
+  const added = (hosts ?? []).filter(({ name }) => !known.has(name.toLowerCase()));
+  return [...list, ...added.map(({ name, address }) => `${name}:${address}`)];
 }
 
 /** The engine's own copy of the log is bounded like ours, which is made from it. */

@@ -102,6 +102,8 @@ export interface LaunchSpec {
   readonly logBytesMax: number;
   readonly logFiles: number;
   readonly mounts?: readonly Mount[];
+  /** Names in the container's /etc/hosts; `host-gateway` stands for the address under which it reaches this machine. */
+  readonly hosts?: readonly { readonly name: string; readonly address: string }[];
   readonly resources?: Resources;
   readonly health?: Health;
 }

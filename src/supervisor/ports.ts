@@ -133,6 +133,8 @@ export interface LaunchSpec {
   readonly logFiles: number;
   /** Directories of the machine that a container sees. */
   readonly mounts?: readonly Mount[];
+  /** Names in a container's /etc/hosts; `host-gateway` stands for the address under which it reaches this machine. */
+  readonly hosts?: readonly { readonly name: string; readonly address: string }[];
   readonly resources?: Resources;
   readonly isolation?: Isolation;
   readonly health?: Health;

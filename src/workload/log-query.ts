@@ -30,6 +30,8 @@ const secondsOf: Readonly<Record<string, number>> = {
   w: 604_800,
   week: 604_800,
 };
+/** Date.parse() takes much else for a date. */
+const datePattern = /^\d{4}-\d\d-\d\d[T ]/;
 const agoPattern = /^(?:\d+ ?[a-z]+ ?)+$/;
 const agoPartPattern = /(\d+) ?([a-z]+)/g;
 /** The last moment that JavaScript has a date for. */
@@ -67,7 +69,9 @@ function readMoment(text: string, { name, nowMs }: { readonly name: string; read
     ? Number(text) * msPerSecond
     : agoPattern.test(text)
       ? nowMs - agoMs(text)
-      : Date.parse(text);
+      : datePattern.test(text)
+        ? Date.parse(text)
+        : Number.NaN;
   if (!(moment >= 0 && moment <= dateMsMax)) {
     throw badRequestError(
       `invalid parameter: ${name} is RFC 3339, seconds since 1970, or how long ago, such as 1h or '1 day'`,
