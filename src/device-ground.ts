@@ -8,7 +8,7 @@ import { type Config, loadConfig } from './config/index.ts';
 import { ownLogCharactersMax } from './limits.ts';
 import { errorMessage, WeirError } from './model/errors.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
-import { type Disk, systemDisk } from './platform/disk.ts';
+import { type Disk, keepNewFilesPrivate, systemDisk } from './platform/disk.ts';
 import { type Entropy, systemEntropy } from './platform/entropy.ts';
 import { type Http, systemHttp } from './platform/http.ts';
 import { createLog, type Log, type RecentLines, recentLines } from './platform/log.ts';
@@ -46,9 +46,12 @@ export interface Ground {
   readonly service: ServiceManager | undefined;
 }
 
-/** Data is the gateway's own; the run directory holds sockets that modules of other users reach. */
-const privateMode = 0o700;
+/**
+ * The run directory holds sockets, and the data directory files, that modules of other users reach by their names. All
+ * else in the data directory is the gateway's own, and closed to others.
+ */
 const passableMode = 0o711;
+const ofModules = ['modules', 'artifacts'];
 
 /** Reads the configuration and makes the directories. Throws ConfigError or DEVICE_DIRECTORY_UNUSABLE. */
 export async function openGround(options: DeviceOptions): Promise<Ground> {
@@ -64,7 +67,8 @@ export async function openGround(options: DeviceOptions): Promise<Ground> {
   };
   const log = createLog({ clock, level: config.log.level, write });
   const metrics = createMetrics();
-  await disk.makeDirectory('device:data', config.dataDir, privateMode).catch(unusable(config.dataDir));
+  keepNewFilesPrivate();
+  await openDataDirectory(disk, config.dataDir).catch(unusable(config.dataDir));
   await disk.makeDirectory('device:run', config.runDir, passableMode).catch(unusable(config.runDir));
   await wall.start(join(config.dataDir, 'clock.stamp'), log.child('clock'));
   const peerCredentials = systemPeerCredentials();
@@ -86,6 +90,13 @@ export async function openGround(options: DeviceOptions): Promise<Ground> {
   };
 }
 
+async function openDataDirectory(disk: Disk, directory: string): Promise<void> {
+  await disk.makeDirectory('device:data', directory);
+  for (const name of await disk.list('device:data', directory))
+    if (!ofModules.includes(name)) await disk.makePrivate('device:data', join(directory, name));
+  await disk.makeDirectory('device:data', directory, passableMode);
+}
+
 function unusable(directory: string): (cause: unknown) => never {
   return (cause) => {
     throw new WeirError({
@@ -95,6 +106,11 @@ function unusable(directory: string): (cause: unknown) => never {
       cause,
     });
   };
+}
+
+/** Where modules' own users begin; undefined: they have none. */
+export function firstUid({ config, processes }: Pick<Ground, 'config' | 'processes'>): number | undefined {
+  return config.modules.firstUid > 0 && processes.isRoot ? config.modules.firstUid : undefined;
 }
 
 /** Who modules run as; undefined: who runs weir. Throws DEVICE_USER_UNKNOWN. */

@@ -81,6 +81,8 @@ export const configLogBytesMin = 16_384;
 export const configLogBytesMax = 1_073_741_824;
 /** The shim numbers its log files with two digits. */
 export const configLogFilesMax = 99;
+/** First number of modules' own users; the range after it fits the kernel's 31 bits that every tool takes. */
+export const configFirstUidMax = 2_147_000_000;
 
 assert(configQuotaBytesMin >= messageBytesMax * 4, 'the smallest queue holds several of the largest messages');
 

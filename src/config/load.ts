@@ -16,6 +16,7 @@ import {
   configCommitDelayMsMax,
   configCommitMessagesMax,
   configFileBytesMax,
+  configFirstUidMax,
   configFlashEnduranceBytesMax,
   configFlashEnduranceBytesMin,
   configFlashLifeYearsMax,
@@ -26,6 +27,7 @@ import {
   configQuotaBytesMax,
   configQuotaBytesMin,
   configReserveBytesMax,
+  configVerifyMsMax,
 } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Disk } from '../platform/disk.ts';
@@ -52,6 +54,7 @@ import {
   defaultQuotaBytes,
   defaultRunDir,
   defaultTimeToLiveMs,
+  defaultVerifyMs,
   type LiveFirst,
   logLevelNames,
   routeModes,
@@ -225,7 +228,13 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
         max: configLogFilesMax,
         fallback: defaultLogFiles,
       }),
+      verifyMs: reader.durationMs('modules.verify', {
+        min: 0,
+        max: configVerifyMsMax,
+        fallback: defaultVerifyMs,
+      }),
       user: reader.text('modules.user', (text) => userPattern.test(text)),
+      firstUid: reader.integer('modules.first_uid', { min: 0, max: configFirstUidMax, fallback: 0 }),
       management: reader.texts('modules.management') ?? [],
     },
   };

@@ -64,7 +64,9 @@ export function redactedConfig(config: Config): JsonObject {
       grace: formatDurationMs(config.modules.graceMs),
       log_size: formatBytes(config.modules.logBytesMax),
       log_files: config.modules.logFiles,
+      verify: formatDurationMs(config.modules.verifyMs),
       user: config.modules.user,
+      first_uid: config.modules.firstUid === 0 ? undefined : config.modules.firstUid,
       management: config.modules.management.length === 0 ? undefined : [...config.modules.management],
     }),
   });

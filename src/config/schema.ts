@@ -13,6 +13,7 @@ import {
   configCommitBytesMin,
   configCommitDelayMsMax,
   configCommitMessagesMax,
+  configFirstUidMax,
   configFlashEnduranceBytesMax,
   configFlashEnduranceBytesMin,
   configFlashLifeYearsMax,
@@ -24,6 +25,7 @@ import {
   configQuotaBytesMin,
   configReserveBytesMax,
   configTimeToLiveSecsMax,
+  configVerifyMsMax,
 } from '../limits.ts';
 import type { LogLevel } from '../platform/log.ts';
 import { type ContainersConfig, containerSettings } from './container-settings.ts';
@@ -128,8 +130,12 @@ export interface Config {
     readonly logBytesMax: number;
     readonly logFiles: number;
     readonly user: string | undefined;
+    /** 0: modules have no users of their own. */
+    readonly firstUid: number;
     /** Modules that get a management socket. */
     readonly management: readonly string[];
+    /** How long new modules have to be ready without a break before their deployment counts. */
+    readonly verifyMs: number;
   };
 }
 
@@ -150,6 +156,8 @@ export const defaultCommitDelayMsMin = 5;
 export const defaultCommitMessages = 256;
 export const defaultCommitBytes = 65_536;
 export const defaultFlashLifeYears = 5;
+/** Long enough for a module that crashes in a loop to be seen, short enough to wait for it. */
+export const defaultVerifyMs = 120_000;
 /** Two hours, in milliseconds: what IoT Edge's timeToLiveSecs is when a manifest does not say. */
 export const defaultTimeToLiveMs = 7_200_000;
 export const defaultGraceMs = 10_000;
@@ -449,10 +457,24 @@ export const settings: readonly SettingDescription[] = [
     meaning: 'How many log files are kept for a module, with the current one.',
   },
   {
+    key: 'modules.verify',
+    allowed: `a duration with its unit ${range('0ms', formatDurationMs(configVerifyMsMax))}, such as "2m"`,
+    fallback: formatDurationMs(defaultVerifyMs),
+    meaning:
+      'How long the modules of a new deployment have to be ready without a break; else the deployment before it is restored.',
+  },
+  {
     key: 'modules.user',
     allowed: 'the name of a user of this machine',
     fallback: 'the user that runs weir',
     meaning: 'Who modules run as.',
+  },
+  {
+    key: 'modules.first_uid',
+    allowed: `a whole number from 0 to ${configFirstUidMax}, such as 64000`,
+    fallback: '0: modules run as modules.user says',
+    meaning:
+      'The first of the numbers that process modules get as users of their own, one each, when root runs weir. Two gateways on one machine take two ranges of 512.',
   },
   {
     key: 'modules.management',

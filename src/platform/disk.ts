@@ -68,6 +68,8 @@ export interface Disk {
     path: string,
     owner: { readonly uid: number; readonly gid: number },
   ): Promise<void>;
+  /** Takes all rights from group and others; silent when there is nothing there. Not for symbolic links. */
+  makePrivate(operation: string, path: string): Promise<void>;
   /**
    * What a tree takes on the disk, hard links counted once, symbolic links not followed; 0 when there is none. Looks
    * at `entriesMax` entries and tells whether those were all.
@@ -82,6 +84,7 @@ export interface Disk {
 const privateFileMode = 0o600;
 const privateDirectoryMode = 0o700;
 const modeBits = 0o7777;
+const othersBits = 0o077;
 const tempNameBytes = 6;
 /** Unit of st_blocks, whatever the file system. */
 const statBlockBytes = 512;
@@ -153,6 +156,7 @@ export function systemDisk(): Disk {
       return found.bavail * found.bsize;
     },
     makeDirectoryFor: (_operation, path, owner) => makeDirectoryFor(path, owner),
+    makePrivate: (_operation, path) => makePrivate(path),
     treeBytes: (_operation, path, entriesMax) => treeBytes(path, entriesMax),
   };
 }
@@ -178,6 +182,21 @@ async function writeFileAtomic(path: string, { data, mode = privateFileMode }: F
     await parent.sync();
   } finally {
     await parent.close();
+  }
+}
+
+/** From now on this process makes files that are nobody else's, unless a mode is set on them afterwards. */
+export function keepNewFilesPrivate(): void {
+  process.umask(othersBits);
+}
+
+async function makePrivate(path: string): Promise<void> {
+  try {
+    const found = await lstat(path);
+    if (!found.isSymbolicLink() && (found.mode & othersBits) !== 0)
+      await chmod(path, found.mode & modeBits & ~othersBits);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
   }
 }
 

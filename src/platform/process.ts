@@ -29,6 +29,8 @@ export interface Processes {
   /** Changes with every boot of the machine. */
   bootId(): string;
   readonly pid: number;
+  /** Others may be run as other users. */
+  readonly isRoot: boolean;
   /** `x86_64`, `aarch64`, `armv7l`, as `uname -m` says. */
   readonly architecture: string;
   readonly nodeVersion: string;
@@ -49,6 +51,7 @@ const inheritedNames = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'WEIR_EXTRACT_DI
 export function systemProcesses(): Processes {
   return {
     pid: process.pid,
+    isRoot: process.getuid?.() === 0,
     architecture: machine(),
     nodeVersion: process.versions.node,
     inherited: Object.fromEntries(

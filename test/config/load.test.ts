@@ -59,7 +59,15 @@ t.test('an empty file gives the defaults', async (t) => {
       allowElevated: true,
       images: { collect: true, recurrenceMs: 86_400_000, ageMs: 604_800_000 },
     },
-    modules: { graceMs: 10_000, logBytesMax: 1_048_576, logFiles: 4, user: undefined, management: [] },
+    modules: {
+      graceMs: 10_000,
+      logBytesMax: 1_048_576,
+      logFiles: 4,
+      user: undefined,
+      firstUid: 0,
+      verifyMs: 120_000,
+      management: [],
+    },
   });
   t.ok(config.hostname.length > 0, 'the host name is that of the machine');
   t.ok(Object.isFrozen(config) && Object.isFrozen(config.store), 'it is frozen');
@@ -154,7 +162,9 @@ topics = [ { direction = "both", topic = "a/#", in_prefix = "here/", out_prefix 
 grace = "3s"
 log_size = "64KiB"
 log_files = 2
+verify = "30s"
 user = "weir"
+first_uid = 64000
 management = ["monitor"]
 `,
     { 'ca file.pem': '-----BEGIN CERTIFICATE-----\n', key: `${key}\n` },
@@ -237,7 +247,15 @@ management = ["monitor"]
       allowElevated: false,
       images: { collect: false, recurrenceMs: 43_200_000, ageMs: 259_200_000 },
     },
-    modules: { graceMs: 3_000, logBytesMax: 65_536, logFiles: 2, user: 'weir', management: ['monitor'] },
+    modules: {
+      graceMs: 3_000,
+      logBytesMax: 65_536,
+      logFiles: 2,
+      user: 'weir',
+      firstUid: 64_000,
+      verifyMs: 30_000,
+      management: ['monitor'],
+    },
   });
 });
 
