@@ -8,6 +8,8 @@ import type { CommandModule } from 'yargs';
 import type { CliContext, GlobalOptions } from './context.ts';
 import { UsageError } from './errors.ts';
 
+const whatToDo = 'Name what to do: weir module run NAME, or weir module run-node FILE';
+
 export interface ModuleRunOptions extends GlobalOptions {
   readonly name: string;
 }
@@ -46,8 +48,6 @@ export function moduleCommand(context: CliContext): CommandModule<GlobalOptions,
     },
   };
 }
-
-const whatToDo = 'Name what to do: weir module run NAME, or weir module run-node FILE';
 
 async function runBuiltin(context: CliContext, name: string): Promise<void> {
   const { runModuleProcess } = await import('../module-process.ts');

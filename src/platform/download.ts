@@ -5,7 +5,7 @@
 // the statuses of HTTP, so that both are one story: 200, 206 from an offset on, 403, 404, 416.
 
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
@@ -139,3 +139,18 @@ function refusal(status: number): DownloadAnswer {
 }
 
 async function* nothing(): AsyncGenerator<Buffer> {}
+
+const authorityFiles = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/cert.pem'];
+
+/**
+ * Who vouches for servers on this machine: the file that SSL_CERT_FILE names, as OpenSSL has it, else the system's,
+ * else the list inside Node, which is as old as this executable. PEM texts.
+ */
+export async function systemAuthorities(): Promise<readonly string[]> {
+  const named = process.env['SSL_CERT_FILE'];
+  for (const path of named === undefined || named === '' ? authorityFiles : [named]) {
+    const pem = await readFile(path, 'utf8').catch(() => undefined);
+    if (pem?.includes('-----BEGIN CERTIFICATE-----') === true) return [pem];
+  }
+  return (await import('node:tls')).rootCertificates;
+}
