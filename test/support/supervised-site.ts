@@ -90,13 +90,14 @@ export async function until(
   supervisor: Supervisor,
   what: string,
   holds: (all: readonly ModuleObservation[]) => boolean,
+  withinMs = waitMsMax,
 ): Promise<void> {
   if (holds(supervisor.observe())) return;
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => {
       off();
       reject(new Error(`did not happen: ${what}; ${JSON.stringify(supervisor.observe())}`));
-    }, waitMsMax);
+    }, withinMs);
     const off = supervisor.onChange(() => {
       if (!holds(supervisor.observe())) return;
       clearTimeout(timer);
@@ -110,6 +111,7 @@ export async function module(
   supervisor: Supervisor,
   what: Partial<ModuleObservation> | ((one: ModuleObservation) => boolean),
   name = 'm',
+  withinMs = waitMsMax,
 ): Promise<ModuleObservation> {
   const holds =
     typeof what === 'function'
@@ -118,7 +120,12 @@ export async function module(
           Object.entries(what).every(([key, value]) => one[key as keyof ModuleObservation] === value);
   const find = (all: readonly ModuleObservation[]): ModuleObservation | undefined =>
     all.find((one) => one.name === name && holds(one));
-  await until(supervisor, `${name}: ${JSON.stringify(what)} ${String(what)}`, (all) => find(all) !== undefined);
+  await until(
+    supervisor,
+    `${name}: ${JSON.stringify(what)} ${String(what)}`,
+    (all) => find(all) !== undefined,
+    withinMs,
+  );
   const found = find(supervisor.observe());
   if (found === undefined) throw new Error('cannot be: it was there');
   return found;
