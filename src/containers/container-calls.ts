@@ -123,6 +123,19 @@ export class ContainerCalls {
     await this.#engine.call('a health check', request, [statusNotFound, statusConflict]);
   }
 
+  /** Under which containers of the network reach this machine: the bridge's own address, IPv4 where there is one. */
+  async hostAddress(network: string): Promise<string | undefined> {
+    const path = `/networks/${network}`;
+    const { value } = await this.#engine.call('a look at the network', { method: 'GET', path }, [statusNotFound]);
+    const ipam = isJsonObject(value) ? value['IPAM'] : undefined;
+    const pools = isJsonObject(ipam) && Array.isArray(ipam['Config']) ? ipam['Config'] : [];
+    const addresses = pools.flatMap((pool) => {
+      const gateway = isJsonObject(pool) ? pool['Gateway'] : undefined;
+      return typeof gateway === 'string' && gateway !== '' ? [gateway] : [];
+    });
+    return addresses.find((address) => address.includes('.')) ?? addresses[0];
+  }
+
   /** Makes the network when it is missing; one that is there stays as it is. */
   async ensureNetwork({ name, ipv6, ipam }: NetworkOptions): Promise<void> {
     const found = await this.#engine.call('a look at the network', { method: 'GET', path: `/networks/${name}` }, [

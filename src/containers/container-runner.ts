@@ -204,8 +204,14 @@ export class ContainerRunner {
       const told = (text: string): void => this.#listener.progress(text);
       const image = await images.ensure(spec.container, told, untilAsked.signal);
       this.#listener.progress('');
-      const plan = createPlan(spec, spec.container, { options, engine: (await engine.facts()).kind, digest });
-      if (plan.usesNetwork) await calls.ensureNetwork(options.network);
+      const facts = { options, engine: (await engine.facts()).kind, digest };
+      let plan = createPlan(spec, spec.container, facts);
+      if (plan.usesNetwork) {
+        await calls.ensureNetwork(options.network);
+        // Known only now, and part of what the container is made from.
+        const hostAddress = await calls.hostAddress(options.network.name);
+        plan = createPlan(spec, spec.container, { ...facts, hostAddress });
+      }
       const id = await this.#createOrReuse(plan, image.id);
       if (untilAsked.signal.aborted && !life.startSent)
         throw engineRefusedError('nothing', { status: 0, reason: 'it was stopped before it was started' });

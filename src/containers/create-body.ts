@@ -25,6 +25,8 @@ export interface CreateFacts {
   readonly options: Pick<ContainersOptions, 'network' | 'allowElevated' | 'gateway'>;
   readonly engine: 'podman' | 'docker';
   readonly digest: (text: string) => string;
+  /** Of this machine on the gateway's own network, once that is there. */
+  readonly hostAddress?: string | undefined;
 }
 
 export interface CreatePlan {
@@ -62,6 +64,8 @@ const hostNames = [
   'BlkioWeight',
   'Ulimits',
 ];
+/** Docker's word for the address of the machine. */
+const hostGateway = 'host-gateway';
 const droppedCapabilities = ['CAP_CHOWN', 'CAP_SETUID'];
 const nanoPerUnit = 1e9;
 const nanoPerMs = 1e6;
@@ -122,7 +126,7 @@ function hostConfig(host: JsonObject, spec: LaunchSpec, facts: CreateFacts): Jso
     config['Mounts'] = [...listOf(host['Mounts']), ...mounts];
   }
   if (spec.hosts !== undefined && spec.hosts.length > 0)
-    config['ExtraHosts'] = extraHosts(host['ExtraHosts'], spec.hosts);
+    config['ExtraHosts'] = extraHosts(host['ExtraHosts'], spec.hosts, hostAddress(host, facts));
   if (host['LogConfig'] === undefined) config['LogConfig'] = logConfig(spec, facts.engine);
   if (resources?.memoryBytes !== undefined) config['Memory'] ??= resources.memoryBytes;
   if (resources?.cpus !== undefined && host['CpuQuota'] === undefined)
@@ -139,12 +143,25 @@ function hostConfig(host: JsonObject, spec: LaunchSpec, facts: CreateFacts): Jso
   return config;
 }
 
-/** Docker's `name:address`. A name that the options have is theirs. */
-function extraHosts(given: JsonValue | undefined, hosts: LaunchSpec['hosts']): readonly JsonValue[] {
+/** Docker's `name:address`. A name that the options have is theirs; one that leads nowhere is left out. */
+function extraHosts(
+  given: JsonValue | undefined,
+  hosts: LaunchSpec['hosts'],
+  gateway: string | undefined,
+): readonly JsonValue[] {
   const list = listOf(given);
   const known = new Set(list.map((item) => (textOf(item) ?? '').split(':', 1)[0]?.toLowerCase()));
-  const added = (hosts ?? []).filter(({ name }) => !known.has(name.toLowerCase()));
-  return [...list, ...added.map(({ name, address }) => `${name}:${address}`)];
+  const added = (hosts ?? []).flatMap(({ name, address }) => {
+    const found = address === hostGateway ? gateway : address;
+    return known.has(name.toLowerCase()) || found === undefined ? [] : [`${name}:${found}`];
+  });
+  return [...list, ...added];
+}
+
+/** On a network that is not the gateway's, Docker knows the word; podman knows it from 4.7 on and writes it down before. */
+function hostAddress(host: JsonObject, facts: CreateFacts): string | undefined {
+  if (host['NetworkMode'] === 'host') return '127.0.0.1';
+  return facts.hostAddress ?? (facts.engine === 'docker' ? hostGateway : undefined);
 }
 
 /** The engine's own copy of the log is bounded like ours, which is made from it. */
