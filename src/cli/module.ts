@@ -16,7 +16,7 @@ export interface ModuleRunOptions extends GlobalOptions {
 
 export interface ModuleRunNodeOptions extends GlobalOptions {
   readonly file: string;
-  readonly args?: readonly string[];
+  readonly args: readonly string[] | undefined;
 }
 
 export function moduleCommand(context: CliContext): CommandModule<GlobalOptions, GlobalOptions> {
