@@ -44,3 +44,17 @@ export function readCreateOptions(settings: JsonObject): CreateOptions {
     ? { ok: true, value: parsed.value }
     : { ok: false, reason: 'it must be a JSON object' };
 }
+
+const pieceCharacters = 512;
+
+/** As tools write them: one text, cut into numbered pieces where it is long. */
+export function createOptionsPieces(options: JsonObject): JsonObject {
+  const text = JSON.stringify(options);
+  const pieces: Record<string, string> = { createOptions: text.slice(0, pieceCharacters) };
+  for (let number = 1; number * pieceCharacters < text.length; number += 1)
+    pieces[`createOptions${String(number).padStart(2, '0')}`] = text.slice(
+      number * pieceCharacters,
+      (number + 1) * pieceCharacters,
+    );
+  return pieces;
+}

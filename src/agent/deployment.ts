@@ -1,43 +1,52 @@
 // The deployment: `$edgeAgent`'s desired properties, parsed once into what the agent works with.
 //
-// Owns the reading of Azure's deployment schema 1.0 and 1.1 and of weir's `type: "process"`. Every problem is
-// found at once, each with its JSON path and the mend. A module that cannot be read is left out and named; the
-// others stand, unless the document as a whole is unreadable.
+// Owns the reading of Azure's deployment schema 1.0 and 1.1 and of weir's `type: "process"`. A document holds as a
+// whole or not at all: with one fault in it nothing of it is carried out, and every fault is named with its JSON path
+// and the mend.
 //
 //   modules.<name>: { type: "docker",  settings: { image, createOptions… }, …as Azure }
-//   modules.<name>: { type: "process", settings: { executable: "weir:modbus" | "/path", args: […], cwd } }
+//   modules.<name>: { type: "process", settings: { executable, … }, resources, health, stop, isolation }
 //
-// A container image that weir carries as a built-in module (Azure's simulated temperature sensor) runs built in,
-// so that Azure's quickstart works on a device that has no container engine.
+// The system modules are inside weir: their entries are checked as Azure's agent does it, and reported back.
 
-import { deploymentModulesMax } from '../limits.ts';
+import { deploymentModulesMax, registryCredentialsMax } from '../limits.ts';
 import { isValidId } from '../model/address.ts';
-import { isJsonObject, type JsonObject, type JsonValue } from '../model/json.ts';
+import { isJsonObject, type JsonObject } from '../model/json.ts';
 import type { Problem } from '../model/problem.ts';
+import {
+  type ContainerProgram,
+  type ImageContext,
+  readContainer,
+  readCredentials,
+  readLoggingOptions,
+} from './container-module.ts';
 import { readCreateOptions } from './create-options.ts';
 import { deploymentStatus } from './errors.ts';
+import { FieldReader } from './field-reader.ts';
+import { readImage } from './image-reference.ts';
+import type { Health, Isolation, PullPolicy, RegistryCredentials, Resources } from './launch-order.ts';
+import { readHealth, readIsolation, readResources, readStop, type Stop } from './module-limits.ts';
+import { type BuiltinProgram, type ExecutableProgram, readProgram } from './process-module.ts';
 
 export type RestartPolicy = 'never' | 'on-failure' | 'on-unhealthy' | 'always';
 
-export type ModuleProgram =
-  | { readonly kind: 'builtin'; readonly name: string }
-  | {
-      readonly kind: 'executable';
-      readonly path: string;
-      readonly args: readonly string[];
-      readonly cwd: string | undefined;
-    }
-  | { readonly kind: 'container'; readonly image: string };
+export type ModuleProgram = BuiltinProgram | ExecutableProgram | ContainerProgram;
 
 export interface DeployedModule {
   readonly name: string;
-  readonly version: string | undefined;
+  readonly version: string;
   readonly type: 'docker' | 'process';
   readonly wanted: 'running' | 'stopped';
   readonly restartPolicy: RestartPolicy;
+  readonly pullPolicy: PullPolicy;
   readonly startupOrder: number;
   readonly env: Readonly<Record<string, string>>;
   readonly program: ModuleProgram;
+  readonly resources: Resources | undefined;
+  readonly health: Health | undefined;
+  readonly stop: Stop;
+  /** Only of processes. */
+  readonly isolation: Isolation | undefined;
   /** As written, for the report. */
   readonly source: JsonObject;
 }
@@ -47,185 +56,157 @@ export interface Deployment {
   readonly runtime: JsonObject;
   readonly systemModules: JsonObject;
   readonly modules: readonly DeployedModule[];
+  readonly credentials: readonly RegistryCredentials[];
+  /** Docker's LogConfig. */
+  readonly logging: JsonObject | undefined;
+  /** The signed-manifest block, carried as it came. */
+  readonly integrity: JsonObject | undefined;
 }
 
 export type ParsedDeployment =
-  | { readonly ok: true; readonly deployment: Deployment; readonly problems: readonly Problem[] }
+  | { readonly ok: true; readonly deployment: Deployment }
   | { readonly ok: false; readonly status: number; readonly problems: readonly Problem[] };
 
-const startupOrderMax = 4_294_967_295;
+/** Serial ports of the built-in modules that need them; adapters come and go, so it is their directory. */
+const builtinDevices: Readonly<Record<string, readonly string[]>> = { modbus: ['/dev'], serial: ['/dev'] };
+export const startupOrderMax = 4_294_967_295;
 const restartPolicies: readonly RestartPolicy[] = ['never', 'on-failure', 'on-unhealthy', 'always'];
 
-export interface DeploymentContext {
-  /** Names of the modules inside this executable. */
-  readonly builtins: readonly string[];
-}
+export type DeploymentContext = ImageContext;
 
 export function parseDeployment(desired: JsonObject, context: DeploymentContext): ParsedDeployment {
-  if (Object.keys(desired).length === 0) {
-    return {
-      ok: false,
-      status: deploymentStatus.empty,
-      problems: [{ path: '', message: 'no deployment has been set for this device yet' }],
-    };
-  }
+  if (Object.keys(desired).length === 0)
+    return refused(deploymentStatus.empty, [{ path: '', message: 'no deployment has been set for this device yet' }]);
   const schemaVersion = desired['schemaVersion'];
   if (typeof schemaVersion !== 'string' || !/^1\.[01](\.\d+)?$/.test(schemaVersion)) {
-    return {
-      ok: false,
-      status: deploymentStatus.schemaUnsupported,
-      problems: [
-        {
-          path: 'schemaVersion',
-          message: `${JSON.stringify(schemaVersion ?? null)} is not supported; write "1.0" or "1.1"`,
-        },
-      ],
-    };
+    const message = `${JSON.stringify(schemaVersion ?? null)} is not supported; write "1.0" or "1.1"`;
+    return refused(deploymentStatus.schemaUnsupported, [{ path: 'schemaVersion', message }]);
   }
-  const modules = desired['modules'] ?? {};
-  if (!isJsonObject(modules)) return malformed('modules', 'an object with one member a module is expected');
-  if (Object.keys(modules).length > deploymentModulesMax)
-    return malformed('modules', `at most ${deploymentModulesMax} modules fit on one device`);
   const problems: Problem[] = [];
-  const deployed: DeployedModule[] = [];
-  for (const [name, source] of Object.entries(modules)) {
-    const module = parseModule({ name, source, context, problems });
-    if (module !== undefined) deployed.push(module);
-  }
+  const root = new FieldReader(desired, '', problems);
+  const runtime = root.inside('runtime');
+  runtime?.choice('type', ['docker'], 'docker');
+  const settings = runtime?.inside('settings');
+  const credentials = readCredentials(settings);
+  if (credentials.length > registryCredentialsMax)
+    settings?.complain('registryCredentials', `at most ${registryCredentialsMax} registries can be named`);
+  const logging = readLoggingOptions(settings);
+  const systemModules = root.inside('systemModules');
+  checkSystemModules(systemModules, context);
+  const modules = parseModules(root.inside('modules'), context);
+  const integrity = root.inside('integrity');
+  if (problems.length > 0) return refused(deploymentStatus.malformed, problems);
   return {
     ok: true,
-    problems,
     deployment: {
       schemaVersion,
-      runtime: objectOr(desired['runtime']),
-      systemModules: objectOr(desired['systemModules']),
-      modules: deployed,
+      runtime: runtime?.object ?? {},
+      systemModules: systemModules?.object ?? {},
+      modules,
+      credentials,
+      logging,
+      integrity: integrity?.object,
     },
   };
 }
 
-function malformed(path: string, message: string): ParsedDeployment {
-  return { ok: false, status: deploymentStatus.malformed, problems: [{ path, message }] };
+function refused(status: number, problems: readonly Problem[]): ParsedDeployment {
+  return { ok: false, status, problems };
 }
 
-function objectOr(value: JsonValue | undefined): JsonObject {
-  return isJsonObject(value) ? value : {};
-}
-
-interface ModuleParsing {
-  readonly name: string;
-  readonly source: JsonValue;
-  readonly context: DeploymentContext;
-  readonly problems: Problem[];
-}
-
-function parseModule({ name, source, context, problems }: ModuleParsing): DeployedModule | undefined {
-  const at = `modules.${name}`;
-  const found = problems.length;
-  const complain = (path: string, message: string): undefined =>
-    void problems.push({ path: path === '' ? at : `${at}.${path}`, message });
-  if (!isValidId(name) || name.startsWith('$'))
-    complain(
-      '',
-      'a module name has 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; and does not start with $',
-    );
-  if (!isJsonObject(source)) return complain('', 'an object is expected');
-  const type = textOf(source['type'])?.toLowerCase();
-  if (type !== 'docker' && type !== 'process')
-    complain('type', 'write "docker" for a container image or "process" for a program');
-  const status = (textOf(source['status']) ?? 'running').toLowerCase();
-  if (status !== 'running' && status !== 'stopped') complain('status', 'write "running" or "stopped"');
-  const policy = restartPolicies.find(
-    (known) => known === (textOf(source['restartPolicy']) ?? 'on-unhealthy').toLowerCase(),
-  );
-  if (policy === undefined) complain('restartPolicy', `write one of ${restartPolicies.join(', ')}`);
-  const startupOrder = source['startupOrder'] ?? startupOrderMax;
-  if (
-    typeof startupOrder !== 'number' ||
-    !Number.isInteger(startupOrder) ||
-    startupOrder < 0 ||
-    startupOrder > startupOrderMax
-  ) {
-    complain('startupOrder', `a whole number from 0 to ${startupOrderMax} is expected`);
+function checkSystemModules(section: FieldReader | undefined, context: DeploymentContext): void {
+  for (const name of ['edgeAgent', 'edgeHub']) {
+    const module = section?.inside(name);
+    if (module === undefined) continue;
+    module.choice('type', ['docker'], 'docker');
+    module.choice('imagePullPolicy', ['on-create', 'never'], 'on-create');
+    if (name === 'edgeHub') {
+      module.choice('status', ['running', 'stopped'], 'running');
+      module.choice('restartPolicy', restartPolicies, 'always');
+      module.integer('startupOrder', { min: 0, max: startupOrderMax });
+    }
+    parseEnv(module.inside('env'));
+    const settings = module.inside('settings');
+    if (settings === undefined) continue;
+    const image = readImage(settings.text('image') ?? '', context.parentHostname ?? 'parent');
+    if (!image.ok) settings.complain('image', image.reason);
+    const options = readCreateOptions(settings.object);
+    if (!options.ok) settings.complain('createOptions', options.reason);
   }
-  const env = parseEnv(source['env'], complain);
-  const settings = source['settings'];
-  if (!isJsonObject(settings)) return complain('settings', 'an object is expected');
-  const program =
-    type === 'docker' ? parseImage(settings, context, complain) : parseProgram(settings, context, complain);
-  if (problems.length > found || program === undefined || policy === undefined) return undefined;
+}
+
+function parseModules(section: FieldReader | undefined, context: DeploymentContext): readonly DeployedModule[] {
+  if (section === undefined) return [];
+  const names = Object.keys(section.object);
+  if (names.length > deploymentModulesMax)
+    return section.complain('', `at most ${deploymentModulesMax} modules fit on one device`) ?? [];
+  return names.flatMap((name) => {
+    if (!isValidId(name) || name.startsWith('$'))
+      section.complain(
+        name,
+        'a module name has 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; and does not start with $',
+      );
+    if (!isJsonObject(section.object[name])) return section.complain(name, 'an object is expected') ?? [];
+    const module = section.inside(name);
+    return module === undefined ? [] : (parseModule(name, module, context) ?? []);
+  });
+}
+
+function parseModule(name: string, module: FieldReader, context: DeploymentContext): DeployedModule | undefined {
+  const type = readType(module);
+  const wanted = module.choice('status', ['running', 'stopped'], 'running');
+  const restartPolicy = module.choice('restartPolicy', restartPolicies, 'on-unhealthy');
+  const pullPolicy = module.choice('imagePullPolicy', ['on-create', 'never'], 'on-create');
+  const startupOrder = module.integer('startupOrder', { min: 0, max: startupOrderMax }) ?? startupOrderMax;
+  const version = module.text('version') ?? '';
+  const env = parseEnv(module.inside('env'));
+  const resources = readResources(module);
+  const health = readHealth(module);
+  const stop = readStop(module);
+  const settings = module.inside('settings');
+  if (settings === undefined)
+    return module.has('settings') ? undefined : module.complain('settings', 'an object is expected');
+  const program = type === 'docker' ? readContainer(settings, context) : readProgram(settings, context.builtins);
+  const isolation = program?.kind === 'container' ? undefined : readIsolation(module, devicesOf(program));
+  if (program === undefined || type === undefined) return undefined;
   return {
     name,
-    version: textOf(source['version']),
-    type: type === 'docker' ? 'docker' : 'process',
-    wanted: status === 'stopped' ? 'stopped' : 'running',
-    restartPolicy: policy,
-    startupOrder: Number(startupOrder),
+    version,
+    type,
+    wanted,
+    restartPolicy,
+    pullPolicy,
+    startupOrder,
     env,
     program,
-    source,
+    resources,
+    health,
+    stop,
+    isolation,
+    source: module.object,
   };
 }
 
-type Complain = (path: string, message: string) => undefined;
-
-function textOf(value: JsonValue | undefined): string | undefined {
-  return typeof value === 'string' ? value.trim() : undefined;
+function readType(module: FieldReader): DeployedModule['type'] | undefined {
+  const type = module.text('type')?.toLowerCase();
+  if (type === 'docker' || type === 'process') return type;
+  return module.complain('type', 'write "docker" for a container image or "process" for a program');
 }
 
-function parseEnv(value: JsonValue | undefined, complain: Complain): Readonly<Record<string, string>> {
-  if (value === undefined || value === null) return {};
-  if (!isJsonObject(value)) return complain('env', 'an object of { "NAME": { "value": … } } is expected') ?? {};
+function devicesOf(program: ModuleProgram | undefined): readonly string[] {
+  return program?.kind === 'builtin' && Object.hasOwn(builtinDevices, program.name)
+    ? (builtinDevices[program.name] ?? [])
+    : [];
+}
+
+function parseEnv(block: FieldReader | undefined): Readonly<Record<string, string>> {
   const env: Record<string, string> = {};
-  for (const [name, entry] of Object.entries(value)) {
+  for (const [name, entry] of Object.entries(block?.object ?? {})) {
     const inner = isJsonObject(entry) ? entry['value'] : undefined;
     if (typeof inner === 'string' || typeof inner === 'number' || typeof inner === 'boolean') env[name] = String(inner);
-    else complain(`env.${name}`, 'write { "value": "text" }');
-    if (name.includes('=') || name.includes('\0')) complain(`env.${name}`, 'a variable name holds neither = nor NUL');
+    else block?.complain(name, 'write { "value": "text" }');
+    if (/[=\0]/.test(name) || env[name]?.includes('\0') === true)
+      block?.complain(name, 'a variable holds no NUL, and its name no =');
   }
   return env;
-}
-
-function parseImage(settings: JsonObject, context: DeploymentContext, complain: Complain): ModuleProgram | undefined {
-  const image = textOf(settings['image']);
-  if (image === undefined || image === '')
-    return complain('settings.image', 'the name of a container image is expected');
-  const options = readCreateOptions(settings);
-  if (!options.ok) return complain('settings.createOptions', options.reason);
-  const builtin = builtinForImage(image, context);
-  return builtin === undefined ? { kind: 'container', image } : { kind: 'builtin', name: builtin };
-}
-
-function builtinForImage(image: string, { builtins }: DeploymentContext): string | undefined {
-  // mcr.microsoft.com/azureiotedge-simulated-temperature-sensor:1.5, mcr.microsoft.com/azureiotedge/modbus:1.0
-  const repository = `/${image.replace(/@.*$/, '').replace(/:[^/:]*$/, '')}`.toLowerCase();
-  return builtins.find(
-    (builtin) =>
-      repository.endsWith(`/azureiotedge-${builtin}`) ||
-      repository.endsWith(`/azureiotedge/${builtin}`) ||
-      image.toLowerCase() === `weir:${builtin}`,
-  );
-}
-
-function parseProgram(
-  settings: JsonObject,
-  { builtins }: DeploymentContext,
-  complain: Complain,
-): ModuleProgram | undefined {
-  const executable = textOf(settings['executable']) ?? textOf(settings['image']);
-  if (executable === undefined || executable === '')
-    return complain('settings.executable', 'write "weir:<built-in module>" or the absolute path of a program');
-  if (executable.startsWith('weir:')) {
-    const name = executable.slice('weir:'.length);
-    return builtins.includes(name)
-      ? { kind: 'builtin', name }
-      : complain('settings.executable', `${name} is not built in; built in are ${builtins.join(', ')}`);
-  }
-  if (!executable.startsWith('/')) return complain('settings.executable', `${executable} is not an absolute path`);
-  const args = settings['args'] ?? [];
-  if (!Array.isArray(args) || !args.every((arg): arg is string => typeof arg === 'string'))
-    return complain('settings.args', 'a list of texts is expected');
-  const cwd = textOf(settings['cwd']);
-  if (cwd !== undefined && !cwd.startsWith('/')) return complain('settings.cwd', `${cwd} is not an absolute path`);
-  return { kind: 'executable', path: executable, args, cwd };
 }

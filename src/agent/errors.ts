@@ -19,3 +19,7 @@ export function identityUnavailableError(moduleId: string, cause: unknown): Weir
     cause,
   });
 }
+
+export function closedError(): WeirError {
+  return new WeirError({ code: 'AGENT_CLOSED', message: 'The agent is ending; nothing is deployed any more.' });
+}

@@ -3,8 +3,8 @@
 export { Agent, type AgentPorts } from './agent.ts';
 export { BrokerSections } from './broker-sections.ts';
 export { Clients } from './clients.ts';
-export { parseDeployment } from './deployment.ts';
 export { ModuleRegistry } from './module-registry.ts';
-export type { LaunchOrder, ModuleArtifacts, ModuleImages, OwnTwin } from './ports.ts';
+export type { LaunchOrder, LocalDeployResult, LocalTwins, OwnTwin, Rollout } from './ports.ts';
 export type { AgentFacts } from './report.ts';
+export { recallLocalTwins } from './rollout-record.ts';
 export { parseRouting, Routing } from './routing.ts';

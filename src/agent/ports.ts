@@ -2,7 +2,9 @@
 // fetches their files and images, and a place that remembers what it has decided.
 
 import type { JsonObject } from '../model/json.ts';
+import type { Problem } from '../model/problem.ts';
 import type { HostName, LaunchOrder, Mount, PullPolicy, RegistryCredentials } from './launch-order.ts';
+import type { PlannedChange } from './plan.ts';
 
 export type {
   Account,
@@ -109,21 +111,41 @@ export interface ModuleImages {
   }>;
   /** What weir pulled and nobody has used for days, or when space is short, is removed; never these. */
   keepOnly(images: readonly string[]): Promise<void>;
-  available(): Promise<{ readonly ok: true; readonly engine: string } | { readonly ok: false; readonly reason: string }>;
+  available(): Promise<
+    { readonly ok: true; readonly engine: string } | { readonly ok: false; readonly reason: string }
+  >;
 }
 
 /** What a deployment has to fit into. */
 export interface MachineFacts {
-  freeBytes(): Promise<number>;
-  /** Never given to modules: the store and the logs need it. */
-  readonly reserveBytes: number;
+  /** Free where modules' files are kept, beside what the store and the logs need. Bytes. */
+  roomBytes(): Promise<number>;
   readonly memoryTotalBytes: number;
-  /** Node's words: `x64`, `arm64`, `arm`. */
+  /** In anybody's words: `x64`, `aarch64`, `armv7l`. */
   readonly architecture: string;
 }
 
-/** Desired properties that this site gives itself, until the hub gives newer ones. */
-export interface LocalDesired {
-  /** Replaces the desired properties of a module (`$edgeAgent`, `$edgeHub` or one of the user's). Durable when it resolves. */
-  set(moduleId: string, properties: JsonObject): Promise<void>;
+/** Desired properties that this site gives its modules and routes, until the hub gives newer ones. */
+export interface LocalTwins {
+  /** Of the desired properties that the hub sent last; 0: never. */
+  hubVersion(moduleId: string): number;
+  /** Serves exactly these instead of the hub's, each as long as the hub's is of that version. */
+  serve(sections: Readonly<Record<string, { readonly properties: JsonObject; readonly overVersion: number }>>): void;
+}
+
+/** How far the deployment that is asked for has come. */
+export interface Rollout {
+  readonly phase: 'settled' | 'preparing' | 'applying' | 'verifying' | 'rolled-back';
+  /** One sentence for people; empty when there is nothing to say. */
+  readonly detail: string;
+  /** Since when the phase is this one: wall time, milliseconds. */
+  readonly since: number;
+  /** What goes on, or what is wrong, module by module. */
+  readonly modules: readonly { readonly name: string; readonly text: string }[];
+}
+
+export interface LocalDeployResult {
+  readonly ok: boolean;
+  readonly problems: readonly Problem[];
+  readonly plan: readonly PlannedChange[];
 }

@@ -12,6 +12,8 @@
 //   taken over from the hub in two cases: on the very first contact, as the base of what was reported here; and when
 //   the hub has a newer version although nothing is owed to it: then their owner spoke to it by another way.
 //   Versions do not go back for the owner, except that of desired properties when the hub itself lost its past.
+//   A site may serve desired properties of its own in place of the hub's (serveLocal): only in what the owner gets to
+//   see, and only over the version that the hub had then. What the hub sent is kept beside, and a newer one ends it.
 //   Bounded by twinsMax and twinsJsonBytesMax: a further identity, or a report that grows, is refused.
 
 import { twinSectionBytesMax, twinsJsonBytesMax, twinsMax } from '../limits.ts';
@@ -47,6 +49,13 @@ export interface TwinLimits {
   readonly jsonBytesMax: number;
 }
 
+/** Desired properties that this site serves itself. */
+export interface LocalDesired {
+  readonly properties: JsonObject;
+  /** They stand over the hub's of this version; 0: the hub never sent any. */
+  readonly overVersion: number;
+}
+
 /** What the owner of a twin may have seen last: one more with each crash in between, until it is back. */
 const candidatesMax = 4;
 
@@ -56,6 +65,7 @@ export class TwinCache {
   readonly #twins = new Map<string, KeptTwin>();
   readonly #desiredListeners: ((news: DesiredNews) => void)[] = [];
   readonly #owedListeners: ((identity: Identity) => void)[] = [];
+  #local: ReadonlyMap<string, LocalDesired> = new Map();
   #jsonBytes = 0;
 
   constructor(table: TwinTable, limits: TwinLimits = { twinsMax, jsonBytesMax: twinsJsonBytesMax }) {
@@ -87,7 +97,29 @@ export class TwinCache {
 
   /** As it is on stable storage; empty, versions 0, for an identity that has none here. */
   twin(identity: Identity): Twin {
-    return this.#find(identity)?.kept.twin ?? emptyTwin;
+    return this.#served(identity, this.#find(identity)?.kept.twin ?? emptyTwin);
+  }
+
+  /** Version of the desired properties that the hub sent last; 0: none. */
+  hubVersion(identity: Identity): number {
+    return this.#find(identity)?.kept.twin.desired.version ?? 0;
+  }
+
+  /** Serves exactly these in place of the hub's. Their owners, and those of the ones that end, are told. Not kept. */
+  serveLocal(sections: readonly (LocalDesired & { readonly identity: Identity })[]): void {
+    const earlier = this.#local;
+    const next = new Map(sections.map(({ identity, ...section }) => [identityKey(identity), section]));
+    const keys = new Set([...earlier.keys(), ...next.keys()]);
+    const before = new Map([...keys].map((key) => [key, this.#desiredOf(key)]));
+    this.#local = next;
+    for (const key of keys) {
+      const identity = parseIdentityKey(key);
+      const was = before.get(key);
+      const is = this.#desiredOf(key);
+      if (identity === undefined || was === undefined || sameSection(was, is)) continue;
+      const patch = diffPatch(was.properties, is.properties);
+      for (const listener of this.#desiredListeners) listener({ identity, patch, version: is.version });
+    }
   }
 
   /** The twin for its owner, who from now on has seen these desired properties. Empty while there is no room for it. */
@@ -95,14 +127,14 @@ export class TwinCache {
     if (this.#find(identity) === undefined && this.#twins.size >= this.#limits.twinsMax) return emptyTwin;
     const { kept } = this.#take(identity);
     this.saw(identity);
-    return kept.twin;
+    return this.#served(identity, kept.twin);
   }
 
   /** What its owner has missed since it last saw the desired properties; undefined when nothing, or when it never did. */
   unseen(identity: Identity): DesiredNews | undefined {
     const known = this.#find(identity);
     if (known === undefined || known.draft.seen.length === 0) return undefined;
-    const { properties, version } = known.kept.twin.desired;
+    const { properties, version } = this.twin(identity).desired;
     const patch = known.draft.seen.map((seen) => diffPatch(seen.properties, properties)).reduce(unitePatches);
     return isEmptyPatch(patch) ? undefined : { identity, patch, version };
   }
@@ -111,7 +143,7 @@ export class TwinCache {
   saw(identity: Identity): void {
     const kept = this.#find(identity);
     if (kept === undefined) return;
-    const { desired } = kept.kept.twin;
+    const { desired } = this.twin(identity);
     const [seen, ...others] = kept.draft.seen;
     if (seen !== undefined && others.length === 0 && sameSection(seen, desired)) return;
     kept.change({ ...kept.draft, seen: [desired] }).catch(() => undefined);
@@ -215,14 +247,29 @@ export class TwinCache {
   async #change(kept: KeptTwin, state: KeptTwin['kept'], sent?: JsonObject): Promise<void> {
     const { twin: before, seen } = kept.draft;
     await kept.change(state);
-    const { desired } = state.twin;
-    if (this.#find(kept.identity) === kept) this.#jsonBytes += jsonBytes(state.twin) - jsonBytes(before);
-    if (desired === before.desired) return;
     const { identity } = kept;
-    const isBehind = seen.some((section) => !sameSection(section, before.desired));
+    const served = this.#served(identity, before).desired;
+    const { desired } = this.#served(identity, state.twin);
+    if (this.#find(kept.identity) === kept) this.#jsonBytes += jsonBytes(state.twin) - jsonBytes(before);
+    if (desired === served || sameLocal(desired, served)) return;
+    const isBehind = seen.some((section) => !sameSection(section, served));
     const missed = isBehind ? this.unseen(identity)?.patch : undefined;
-    const patch = missed ?? sent ?? diffPatch(before.desired.properties, desired.properties);
+    // What the hub sent leads on from its own; the owner may have had the site's.
+    const whole = served === before.desired ? sent : undefined;
+    const patch = missed ?? whole ?? diffPatch(served.properties, desired.properties);
     for (const listener of this.#desiredListeners) listener({ identity, patch, version: desired.version });
+  }
+
+  #desiredOf(key: string): TwinSection {
+    const identity = parseIdentityKey(key);
+    return identity === undefined ? emptyTwin.desired : this.twin(identity).desired;
+  }
+
+  /** One version further than the hub's, so that its owner takes it for news. */
+  #served(identity: Identity, twin: Twin): Twin {
+    const local = this.#local.get(identityKey(identity));
+    if (local === undefined || local.overVersion !== twin.desired.version) return twin;
+    return { ...twin, desired: { properties: local.properties, version: local.overVersion + 1 } };
   }
 
   #find(identity: Identity): KeptTwin | undefined {
@@ -258,6 +305,11 @@ function reconciledReported({ atHub, draft }: KeptTwin, hub: Twin): TwinSection 
 function withCandidate(seen: readonly TwinSection[], desired: TwinSection): readonly TwinSection[] {
   if (seen.some((section) => sameSection(section, desired))) return seen;
   return [...seen, desired].slice(-candidatesMax);
+}
+
+/** The site's own stayed what they are, whatever the hub's did. */
+function sameLocal(a: TwinSection, b: TwinSection): boolean {
+  return a.version === b.version && a.properties === b.properties;
 }
 
 function sameSection(a: TwinSection, b: TwinSection): boolean {

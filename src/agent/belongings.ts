@@ -1,0 +1,45 @@
+// What modules have beside their orders: identities before they start, and files and images that go when nobody needs
+// them any more.
+
+import { errorMessage } from '../model/errors.ts';
+import type { Log } from '../platform/log.ts';
+import type { Deployment } from './deployment.ts';
+import { identityUnavailableError } from './errors.ts';
+import type { ModuleSurroundings } from './orders.ts';
+import type { ModuleArtifacts, ModuleIdentities, ModuleImages, ModuleKind } from './ports.ts';
+import { imagesOf, sourcesOf } from './preparation.ts';
+
+/** Throws AGENT_IDENTITY_UNAVAILABLE. */
+export async function provideAll(
+  identities: ModuleIdentities,
+  modules: ReadonlyMap<string, ModuleKind>,
+): Promise<ReadonlyMap<string, ModuleSurroundings>> {
+  const surroundings = new Map<string, ModuleSurroundings>();
+  for (const [name, kind] of modules) {
+    try {
+      surroundings.set(name, await identities.provide(name, kind));
+    } catch (error) {
+      throw identityUnavailableError(name, error);
+    }
+  }
+  return surroundings;
+}
+
+export interface Belongings {
+  readonly artifacts?: ModuleArtifacts | undefined;
+  readonly images?: ModuleImages | undefined;
+  readonly log: Log;
+}
+
+/** Removes the files and images that none of these deployments needs. What cannot be removed now stays until the next time. */
+export async function removeUnneeded(
+  { artifacts, images, log }: Belongings,
+  needed: readonly (Deployment | undefined)[],
+): Promise<void> {
+  try {
+    await artifacts?.keepOnly([...new Set(needed.flatMap(sourcesOf))]);
+    await images?.keepOnly([...new Set(needed.flatMap(imagesOf))]);
+  } catch (error) {
+    log.warn('what is no longer needed could not be removed', { reason: errorMessage(error) });
+  }
+}

@@ -1,0 +1,143 @@
+// What a module may use and how it is watched and ended: `resources`, `health`, `stop` and `isolation` of a manifest.
+//
+//   "resources": { "memory": "64MB", "cpu": 0.5, "pids": 64, "io": { "weight": 100, "bytesPerSecond": "1MB" }, "data": "100MB" }
+//   "health":    { "command": ["/bin/ok"], "interval": "10s", "timeout": "3s", "retries": 3, "startPeriod": "30s",
+//                  "notify": true, "watchdog": "30s" }
+//   "stop":      { "signal": "SIGTERM", "grace": "10s" }
+//   "isolation": { "readOnlyRoot": true, "privateTmp": true, "writable": ["/srv/x"], "egress": "any",
+//                  "capabilities": ["CAP_NET_RAW"], "devices": ["/dev/ttyUSB0"], "seccomp": true, "landlock": true }
+//
+// These blocks are weir's own. Nothing said means what is safe and costs nothing: its own /tmp, a root it cannot write
+// to, no capabilities. What a kernel cannot do is left out by who starts the module, and told.
+
+import {
+  moduleCpusMax,
+  moduleCpusMin,
+  moduleGraceMsMax,
+  moduleHealthMsMax,
+  moduleHealthMsMin,
+  moduleHealthRetriesMax,
+  moduleMemoryBytesMin,
+  modulePidsMax,
+} from '../limits.ts';
+import type { FieldReader } from './field-reader.ts';
+import type { Health, Isolation, Resources, StopSignal } from './launch-order.ts';
+
+export interface Stop {
+  readonly signal?: StopSignal;
+  readonly graceMs?: number;
+}
+
+const stopSignals: readonly StopSignal[] = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'];
+const bytesMax = Number.MAX_SAFE_INTEGER;
+const ioWeightMax = 10_000;
+const defaultIntervalMs = 10_000;
+const defaultTimeoutMs = 3000;
+const defaultRetries = 3;
+const defaultStartPeriodMs = 30_000;
+
+export function readResources(module: FieldReader): Resources | undefined {
+  const block = module.inside('resources');
+  if (block === undefined) return undefined;
+  block.only(['memory', 'cpu', 'pids', 'io', 'data']);
+  const io = block.inside('io');
+  io?.only(['weight', 'bytesPerSecond']);
+  return withoutUndefined({
+    memoryBytes: block.bytes('memory', { min: moduleMemoryBytesMin, max: bytesMax }),
+    cpus: block.number('cpu', { min: moduleCpusMin, max: moduleCpusMax }),
+    pids: block.integer('pids', { min: 1, max: modulePidsMax }),
+    ioWeight: io?.integer('weight', { min: 1, max: ioWeightMax }),
+    ioBytesPerSecond: io?.bytes('bytesPerSecond', { min: 1, max: bytesMax }),
+    dataBytes: block.bytes('data', { min: 1, max: bytesMax }),
+  });
+}
+
+export function readHealth(module: FieldReader): Health | undefined {
+  const block = module.inside('health');
+  if (block === undefined) return undefined;
+  block.only(['command', 'interval', 'timeout', 'retries', 'startPeriod', 'notify', 'watchdog']);
+  const range = { min: moduleHealthMsMin, max: moduleHealthMsMax };
+  const command = block.texts('command');
+  const watchdogMs = block.durationMs('watchdog', range);
+  const isNotified = block.flag('notify', watchdogMs !== undefined);
+  if (block.has('command') && command.length === 0)
+    block.complain('command', 'the program and its arguments are expected');
+  if (watchdogMs !== undefined && !isNotified)
+    block.complain('watchdog', 'it is fed over NOTIFY_SOCKET; leave out "notify": false');
+  if (command.length === 0 && !isNotified && !block.has('command'))
+    block.complain('', 'write a command, or "notify": true for modules that tell by themselves');
+  return {
+    ...(command.length === 0 ? {} : { command }),
+    intervalMs: block.durationMs('interval', range) ?? defaultIntervalMs,
+    timeoutMs: block.durationMs('timeout', range) ?? defaultTimeoutMs,
+    retries: block.integer('retries', { min: 1, max: moduleHealthRetriesMax }) ?? defaultRetries,
+    startPeriodMs: block.durationMs('startPeriod', { min: 0, max: moduleHealthMsMax }) ?? defaultStartPeriodMs,
+    notify: isNotified,
+    ...(watchdogMs === undefined ? {} : { watchdogMs }),
+  };
+}
+
+export function readStop(module: FieldReader): Stop {
+  const block = module.inside('stop');
+  if (block === undefined) return {};
+  block.only(['signal', 'grace']);
+  return withoutUndefined({
+    signal: block.has('signal') ? block.choice('signal', stopSignals, 'SIGTERM') : undefined,
+    graceMs: block.durationMs('grace', { min: 0, max: moduleGraceMsMax }),
+  });
+}
+
+/** `devices` are those that the module needs by its kind, whatever the manifest says. */
+export function readIsolation(module: FieldReader, devices: readonly string[] = []): Isolation {
+  const block = module.inside('isolation');
+  if (block === undefined)
+    return {
+      readOnlyRoot: true,
+      privateTmp: true,
+      writable: [],
+      egress: 'any',
+      capabilities: [],
+      devices,
+      seccomp: true,
+      landlock: true,
+    };
+  block.only([
+    'readOnlyRoot',
+    'privateTmp',
+    'writable',
+    'readable',
+    'egress',
+    'capabilities',
+    'devices',
+    'seccomp',
+    'landlock',
+  ]);
+  return {
+    readOnlyRoot: block.flag('readOnlyRoot', true),
+    privateTmp: block.flag('privateTmp', true),
+    writable: block.texts('writable', isAbsolute, 'absolute paths'),
+    ...(block.has('readable') ? { readable: block.texts('readable', isAbsolute, 'absolute paths') } : {}),
+    egress: block.choice('egress', ['any', 'local', 'none'], 'any'),
+    capabilities: block
+      .texts('capabilities', (name) => /^(CAP_)?[A-Z_]+$/i.test(name), 'capabilities such as "CAP_NET_RAW"')
+      .map((name) => (/^cap_/i.test(name) ? name.toUpperCase() : `CAP_${name.toUpperCase()}`)),
+    devices: [
+      ...new Set([
+        ...devices,
+        ...block.texts('devices', (path) => path.startsWith('/dev/') && isAbsolute(path), 'paths in /dev'),
+      ]),
+    ],
+    seccomp: block.flag('seccomp', true),
+    landlock: block.flag('landlock', true),
+  };
+}
+
+function isAbsolute(path: string): boolean {
+  return path.startsWith('/') && !path.includes('\0') && !path.split('/').includes('..');
+}
+
+type Known<T> = { readonly [Key in keyof T]?: Exclude<T[Key], undefined> };
+
+function withoutUndefined<T extends object>(members: T): Known<T> {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Known<T>;
+}
