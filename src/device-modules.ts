@@ -18,6 +18,7 @@ import { CallerCheck, ManagementSocket, WorkloadSockets } from './workload/index
 const passableMode = 0o711;
 const workloadApiVersion = '2022-08-03';
 const anyAddresses: readonly string[] = ['0.0.0.0', '::'];
+const azureNames: readonly string[] = ['edgeHub', 'edgeAgent'];
 
 export async function openModules(
   { ground, closing }: Stage,
@@ -142,12 +143,15 @@ function environment(
   };
 }
 
-/** The gateway's name leads to where its TLS listener is: the machine, or the one address it was given. */
+/**
+ * The gateway's name leads to where its TLS listener is: the machine, or the one address it was given. So do the names
+ * of Azure's own modules, which tools ask for their metrics.
+ */
 function gatewayHosts({ hostname, listeners }: Config): readonly { readonly name: string; readonly address: string }[] {
-  if (isIP(hostname) !== 0) return [];
   const { host } = listeners.tls ?? { host: '0.0.0.0' };
   const isOne = isIP(host) !== 0 && !anyAddresses.includes(host);
-  return [{ name: hostname, address: isOne ? host : 'host-gateway' }];
+  const names = isIP(hostname) === 0 ? [hostname, ...azureNames] : azureNames;
+  return names.map((name) => ({ name, address: isOne ? host : 'host-gateway' }));
 }
 
 /** Why a container finds no broker. */

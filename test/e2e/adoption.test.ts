@@ -29,7 +29,7 @@ function environment(pid: number): readonly string[] {
 
 /** Every shell of this world's ticker, known to the runtime or not. */
 function shells(world: World): readonly number[] {
-  const socket = `IOTEDGE_WORKLOADURI=unix://${join(world.runDir, 'modules', 'ticker', 'workload.sock')}`;
+  const socket = `IOTEDGE_WORKLOADURI=unix://${join(world.runDir, 'modules', 'ticker', 'api', 'workload.sock')}`;
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && commandOf(Number(name)).startsWith(`/bin/sh\0-c\0`))
     .map(Number)

@@ -206,7 +206,7 @@ t.test('garbage and half packets at both brokers disturb nobody', async (t) => {
     await throwAt(connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca }), pieces);
     await throwAt(connect(join(world.runDir, 'admin.sock')), pieces);
     await throwAt(connect(join(world.directory, 'hub', 'run', 'hub.sock')), pieces);
-    await throwAt(connect(join(world.runDir, 'modules', 'sensor', 'workload.sock')), pieces);
+    await throwAt(connect(join(world.runDir, 'modules', 'sensor', 'api', 'workload.sock')), pieces);
   }
   // Some that never end: half a packet, and then nothing more while all else goes on.
   const idle = Array.from({ length: 20 }, () => connect(join(world.runDir, 'mqtt.sock')));

@@ -2,7 +2,7 @@ import t from 'tap';
 import { readEnvironment } from '../../src/modules/environment.ts';
 
 const good = {
-  IOTEDGE_WORKLOADURI: 'unix:///run/weir/modules/m/workload.sock',
+  IOTEDGE_WORKLOADURI: 'unix:///run/weir/modules/m/api/workload.sock',
   IOTEDGE_DEVICEID: 'gw',
   IOTEDGE_MODULEID: 'm',
   IOTEDGE_IOTHUBHOSTNAME: 'hub.example',
@@ -16,7 +16,7 @@ t.test('a good environment becomes typed values', async (t) => {
     identity: { deviceId: 'gw', moduleId: 'm' },
     generationId: '17',
     hubHostname: 'hub.example',
-    workloadSocket: '/run/weir/modules/m/workload.sock',
+    workloadSocket: '/run/weir/modules/m/api/workload.sock',
     workloadApiVersion: '2022-08-03',
     broker: { kind: 'unix', path: '/run/weir/mqtt.sock' },
   });

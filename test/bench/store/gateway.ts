@@ -141,7 +141,7 @@ export class Gateway {
     const { resource, expirySeconds, toSign } = tokenParts(identity);
     const data = Buffer.from(toSign).toString('base64');
     const { status, body } = await socketCall({
-      socketPath: join(runDir, 'modules', moduleId, 'workload.sock'),
+      socketPath: join(runDir, 'modules', moduleId, 'api', 'workload.sock'),
       method: 'POST',
       path: `/modules/${moduleId}/genid/0/sign?api-version=${apiVersion}`,
       body: JSON.stringify({ keyId: 'primary', algo: 'HMACSHA256', data }),

@@ -105,7 +105,12 @@ export class World {
   }
 
   start(...args: readonly string[]): Program {
-    const started = new Program([...this.#binary, ...args], this.#env);
+    return this.startWith({}, ...args);
+  }
+
+  /** With more in its environment than this world's. */
+  startWith(env: Readonly<Record<string, string>>, ...args: readonly string[]): Program {
+    const started = new Program([...this.#binary, ...args], { ...this.#env, ...env });
     this.#started.add(started);
     return started;
   }
