@@ -92,6 +92,7 @@ export class ContainerRunner {
     const nowMs = this.#parts.clock.wallMs();
     if (found.phase === 'ended') {
       await this.#drain(found);
+      await this.#log.close();
       return { kind: 'ended', end: endOf(found, { nowMs, logDroppedBytes: this.#log.droppedBytes }) };
     }
     const life: Life = { spec: undefined, asked: new AbortController(), graceMs: 0, startSent: true };
@@ -250,7 +251,7 @@ export class ContainerRunner {
     const { engine, calls, clock, times } = this.#parts;
     const over = linkedSignal(this.#detached.signal);
     const tasks = [
-      followLog({ engine, clock, log: this.#log }, up, over.signal),
+      followLog({ engine, clock, log: this.#log, times }, up, over.signal),
       watchHealth(
         { engine, calls, clock, healthMsMin: times.healthMsMin },
         { found: up, told: (health) => this.#listener.health(health) },
@@ -324,7 +325,7 @@ export class ContainerRunner {
     const limit = linkedSignal(this.#detached.signal);
     const timer = clock.setTimer(times.logDrainMsMax, () => limit.abort());
     try {
-      await catchUp({ engine, clock, log: this.#log }, found, limit.signal);
+      await catchUp({ engine, clock, log: this.#log, times }, found, limit.signal);
     } catch (error) {
       this.#parts.log.debug('the end of a log cannot be read', { module: this.#name, reason: errorMessage(error) });
     } finally {

@@ -146,11 +146,14 @@ export class Engine {
 
   /** Resolves when the engine answers again, or the signal is aborted. */
   async untilBack(signal: AbortSignal): Promise<void> {
-    this.#probe ??= this.#lookForIt().finally(() => {
-      this.#probe = undefined;
-    });
+    // Once closed nobody looks any more: whoever still waits is let go by its own signal.
+    if (!this.#closed.signal.aborted) {
+      this.#probe ??= this.#lookForIt().finally(() => {
+        this.#probe = undefined;
+      });
+    }
     const gone = whenAborted(signal);
-    await Promise.race([this.#probe, gone.promise]).finally(gone.end);
+    await Promise.race([this.#probe ?? gone.promise, gone.promise]).finally(gone.end);
   }
 
   close(): Promise<void> {

@@ -3,17 +3,19 @@
 // The place reached is the file's (container-log.ts), so a follower may be cut off at any instant, by a runtime that is
 // killed or an engine that is restarted, and the next one goes on with the following line.
 
-import type { Clock } from '../platform/clock.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
 import type { ContainerLog, LogPlace } from './container-log.ts';
 import type { Engine } from './engine.ts';
 import { isEngineAway } from './errors.ts';
 import { LogFrames, type LogLine } from './log-frames.ts';
-import { pause } from './waiting.ts';
+import type { ContainerTimes } from './ports.ts';
+import { linkedSignal, pause } from './waiting.ts';
 
 export interface FollowerParts {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly log: ContainerLog;
+  readonly times: Pick<ContainerTimes, 'logSilentMsMin' | 'logSilentMsMax'>;
 }
 
 export interface Followed {
@@ -25,30 +27,53 @@ const msPerSecond = 1000;
 /** Between two readings when the engine ends one although the container runs. */
 const againMs = 1000;
 
-/** Until the signal is aborted; never rejects. */
+/**
+ * Until the signal is aborted; never rejects.
+ *
+ * Podman's following of a file can go deaf when another reader of the same log goes away, so silence is not believed
+ * for ever: the log is asked for anew, soon at first, and seldom when there was nothing new.
+ */
 export async function followLog(parts: FollowerParts, followed: Followed, signal: AbortSignal): Promise<void> {
+  const { clock, engine, times, log } = parts;
+  let silentMs = times.logSilentMsMin;
   while (!signal.aborted) {
+    const linked = linkedSignal(signal);
+    let isSilent = false;
+    let timer: Timer | undefined;
+    const listen = (): void => {
+      timer?.cancel();
+      timer = clock.setTimer(silentMs, () => {
+        isSilent = true;
+        linked.abort();
+      });
+    };
+    const before = log.place;
     try {
-      await read(parts, followed, { follow: true, signal });
-      await pause(parts.clock, againMs, signal);
+      listen();
+      await read(parts, followed, { follow: true, signal: linked.signal, heard: listen });
+      await pause(clock, againMs, signal);
     } catch (error) {
-      if (signal.aborted) return;
-      if (isEngineAway(error)) await parts.engine.untilBack(signal);
       // A log driver that keeps nothing cannot be read; the module runs all the same.
-      else await pause(parts.clock, againMs, signal);
+      if (!isSilent && isEngineAway(error)) await engine.untilBack(signal);
+      else if (!isSilent) await pause(clock, againMs, signal);
+    } finally {
+      timer?.cancel();
+      linked.unlink();
     }
+    const isNew = before?.second !== log.place?.second || before?.lines !== log.place?.lines;
+    silentMs = isNew ? times.logSilentMsMin : Math.min(times.logSilentMsMax, silentMs * 2);
   }
 }
 
 /** What there is now, up to its end. Rejects as the engine does. */
 export function catchUp(parts: FollowerParts, followed: Followed, signal: AbortSignal): Promise<void> {
-  return read(parts, followed, { follow: false, signal });
+  return read(parts, followed, { follow: false, signal, heard: () => undefined });
 }
 
 async function read(
   { engine, log }: FollowerParts,
   { id, tty }: Followed,
-  { follow, signal }: { readonly follow: boolean; readonly signal: AbortSignal },
+  { follow, signal, heard }: { readonly follow: boolean; readonly signal: AbortSignal; readonly heard: () => void },
 ): Promise<void> {
   const from = log.place;
   const answer = await engine.open('the log of a container', {
@@ -67,7 +92,10 @@ async function read(
   });
   const frames = new LogFrames({ tty });
   const isNew = newLines(from);
-  for await (const chunk of answer.body) await log.add(frames.take(chunk).filter(isNew));
+  for await (const chunk of answer.body) {
+    await log.add(frames.take(chunk).filter(isNew));
+    heard();
+  }
 }
 
 /** Leaves out what the file has: lines of earlier seconds, and the first ones of the place's own second. */

@@ -3,6 +3,7 @@
 // The supervisor's `containers` and, as `images`, the agent's. A removal that the engine's absence prevents goes on in
 // the background until it is done, or until a module of the same name is wanted again.
 
+import { backoffDelays } from '../model/backoff.ts';
 import { errorMessage } from '../model/errors.ts';
 import { ContainerCalls } from './container-calls.ts';
 import { ContainerRunner, type RunnerParts } from './container-runner.ts';
@@ -12,7 +13,7 @@ import { ImageLedger } from './image-ledger.ts';
 import { ImageStore } from './image-store.ts';
 import type { ContainersOptions, ContainersPorts, Found, LaunchSpec, RunnerListener } from './ports.ts';
 import { defaultTimes } from './times.ts';
-import { linkedSignal } from './waiting.ts';
+import { linkedSignal, pause } from './waiting.ts';
 
 /** The supervisor's ModuleRunner. */
 export interface ContainerModule {
@@ -28,6 +29,7 @@ export class ModuleContainers {
   readonly images: ImageStore;
   readonly #parts: RunnerParts;
   readonly #closed = new AbortController();
+  readonly #runners = new Set<ContainerRunner>();
   readonly #erasing = new Map<string, { readonly stop: () => void; readonly done: Promise<void> }>();
 
   constructor(ports: ContainersPorts, options: ContainersOptions) {
@@ -44,6 +46,7 @@ export class ModuleContainers {
 
   readonly runner = (name: string, listener: RunnerListener): ContainerModule => {
     const runner = new ContainerRunner(this.#parts, { name, listener });
+    this.#runners.add(runner);
     return {
       find: () => runner.find(),
       launch: (spec) => {
@@ -52,7 +55,10 @@ export class ModuleContainers {
       },
       follow: (spec) => runner.follow(spec),
       terminate: (graceMs) => runner.terminate(graceMs),
-      detach: () => runner.detach(),
+      detach: () => {
+        this.#runners.delete(runner);
+        return runner.detach();
+      },
       erase: () => this.#erase(name, runner),
     };
   };
@@ -68,6 +74,7 @@ export class ModuleContainers {
 
   async close(): Promise<void> {
     this.#closed.abort();
+    await Promise.all([...this.#runners].map((runner) => runner.detach()));
     await this.#parts.engine.close();
     await Promise.all([...this.#erasing.values()].map(({ done }) => done));
     await this.images.close();
@@ -92,16 +99,21 @@ export class ModuleContainers {
     name: string,
     { runner, stopped }: { readonly runner: ContainerRunner; readonly stopped: AbortSignal },
   ): Promise<void> {
-    const { engine, log } = this.#parts;
+    const { engine, log, clock, entropy, times } = this.#parts;
+    // Podman refuses for a moment after an end, while it cleans up.
+    const delays = backoffDelays(
+      { floorMs: times.awayMsMin, firstCeilingMs: times.awayMsMin, ceilingMsMax: times.awayMsMax },
+      () => entropy.fraction(),
+    );
     const linked = linkedSignal(stopped, this.#closed.signal);
     try {
       while (!linked.signal.aborted) {
         try {
           return await runner.erase();
         } catch (error) {
-          log.warn('container cannot be removed', { module: name, reason: errorMessage(error) });
-          if (!isEngineAway(error)) return;
-          await engine.untilBack(linked.signal);
+          log.warn('container cannot be removed yet', { module: name, reason: errorMessage(error) });
+          if (isEngineAway(error)) await engine.untilBack(linked.signal);
+          else await pause(clock, delays.next().value, linked.signal);
         }
       }
     } finally {

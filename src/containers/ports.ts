@@ -85,6 +85,9 @@ export interface ContainerTimes {
   readonly killAgainMs: number;
   /** What is left of a log after the end of its container is waited for. */
   readonly logDrainMsMax: number;
+  /** A followed log that is silent for so long is asked for anew: at first, and at the longest. */
+  readonly logSilentMsMin: number;
+  readonly logSilentMsMax: number;
   /** Least time between two looks at a container's health. */
   readonly healthMsMin: number;
   /** How long the removal of a container is waited for before it goes on in the background. */

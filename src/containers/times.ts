@@ -13,6 +13,8 @@ export const defaultTimes: ContainerTimes = {
   pullSilentMsMax: 600_000,
   killAgainMs: 10_000,
   logDrainMsMax: 5_000,
+  logSilentMsMin: 2_000,
+  logSilentMsMax: 60_000,
   healthMsMin: 1_000,
   eraseMsMax: 20_000,
 };
