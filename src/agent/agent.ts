@@ -56,7 +56,7 @@ import {
   withFiles,
 } from './rollout-record.ts';
 import { deploymentStatusOf, type HeldBack, type Picture, rolloutOf, trouble } from './rollout-view.ts';
-import { isFailing, type Judgement, Verification } from './verification.ts';
+import { failingOf, type Judgement, Verification } from './verification.ts';
 import { Wishes } from './wishes.ts';
 
 export interface AgentPorts {
@@ -223,7 +223,8 @@ export class Agent {
       }
       await this.#converge();
       this.#failure = undefined;
-      this.#notePhase();
+      const { phase } = rolloutOf(this.#picture());
+      if (phase !== this.#phase.name) this.#phase = { name: phase, since: this.#ports.clock.wallMs() };
       await this.#report();
     } catch (error) {
       this.#failure = errorMessage(error);
@@ -320,7 +321,9 @@ export class Agent {
     }
     const judgement = this.#verification.look(this.#ports.hands.observe(), this.#ports.clock.monotonicMs());
     const isWhole = this.#heldBack(trial.source).length === 0;
-    this.#judgement = judgement.verdict === 'good' && !isWhole ? { ...judgement, verdict: 'wait' } : judgement;
+    // What is still to come triggers a pass of its own.
+    const incomplete: Judgement = { ...judgement, verdict: 'wait', lookAgainMs: agentRetryMs };
+    this.#judgement = judgement.verdict === 'good' && !isWhole ? incomplete : judgement;
   }
 
   async #perform(step: Step): Promise<void> {
@@ -337,8 +340,7 @@ export class Agent {
         await this.#remember({ ...record, good: step.source });
         // Applied once more without what it replaced.
         this.#applied = undefined;
-        log.info('the deployment is in force', { version: step.source.version });
-        return;
+        return log.info('the deployment is in force', { version: step.source.version });
       }
       case 'revert': {
         const { trial } = this.#record;
@@ -365,7 +367,7 @@ export class Agent {
         source: withFiles(source, this.#preparation?.files ?? new Map()),
         phase: 'verifying',
         // Whoever takes the place of a trial is measured by what was before it.
-        failing: trial?.failing ?? this.#failing(),
+        failing: trial?.failing ?? failingOf(this.deployment(), this.#ports.hands.observe()),
         boots: 1,
         bootId: clock.bootId,
       },
@@ -429,15 +431,6 @@ export class Agent {
     });
   }
 
-  #failing(): readonly string[] {
-    const asked = new Set(
-      this.deployment()?.modules.flatMap(({ name, wanted }) => (wanted === 'running' ? [name] : [])),
-    );
-    return this.#ports.hands
-      .observe()
-      .flatMap((facts) => (asked.has(facts.name) && isFailing(facts) ? [facts.name] : []));
-  }
-
   #wanted(): Source | undefined {
     const { target } = this.#wishes;
     return target !== undefined && isWanted(target, this.#record) ? target : undefined;
@@ -474,11 +467,6 @@ export class Agent {
       this.#reportTimer = undefined;
       this.#trigger();
     });
-  }
-
-  #notePhase(): void {
-    const { phase } = rolloutOf(this.#picture());
-    if (phase !== this.#phase.name) this.#phase = { name: phase, since: this.#ports.clock.wallMs() };
   }
 
   #picture(): Picture {

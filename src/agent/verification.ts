@@ -10,6 +10,7 @@
 // Durations are monotonic. The object lives as long as this life of the runtime; another life begins the window anew.
 
 import { agentCrashesMax } from '../limits.ts';
+import type { Deployment } from './deployment.ts';
 import type { LaunchOrder } from './launch-order.ts';
 import type { ModuleFacts } from './ports.ts';
 
@@ -104,8 +105,13 @@ export class Verification {
   }
 }
 
-/** True for a module that is known not to do what it was deployed for; one that is only starting is not. */
-export function isFailing(facts: ModuleFacts): boolean {
+/** Names of the modules that are known not to do what they were deployed for; who is only starting is not among them. */
+export function failingOf(deployment: Deployment | undefined, observed: readonly ModuleFacts[]): readonly string[] {
+  const asked = new Set(deployment?.modules.flatMap(({ name, wanted }) => (wanted === 'running' ? [name] : [])));
+  return observed.filter((facts) => asked.has(facts.name) && isFailing(facts)).map(({ name }) => name);
+}
+
+function isFailing(facts: ModuleFacts): boolean {
   const { runtimeStatus, health } = facts;
   if (runtimeStatus === 'failed' || runtimeStatus === 'dead' || runtimeStatus === 'unhealthy') return true;
   if (runtimeStatus === 'running') return health?.healthy === false;

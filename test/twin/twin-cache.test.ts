@@ -209,3 +209,58 @@ t.test('a forgotten identity leaves nothing behind', async (t) => {
   t.same(table.records.size, 0);
   t.same(cache.twin(module), emptyTwin);
 });
+
+t.test(
+  'a site serves desired properties of its own over one version of the hub, until the hub has another',
+  async (t) => {
+    const table = new MemoryTwins();
+    const cache = new TwinCache(table);
+    const news: unknown[] = [];
+    cache.onDesired(({ patch, version }) => news.push([patch, version]));
+    await cache.applyDesiredPatch({ identity: module, patch: { a: 1, b: 2 }, version: 1 });
+    t.equal(cache.hubVersion(module), 1);
+    const local = { identity: module, properties: { a: 5 }, overVersion: 1 };
+    cache.serveLocal([local]);
+    t.same(cache.twin(module).desired, { properties: { a: 5 }, version: 2 });
+    t.same(cache.show(module).desired, { properties: { a: 5 }, version: 2 });
+    t.equal(cache.hubVersion(module), 1, "the hub's is kept beside");
+    cache.serveLocal([local]);
+    await cache.patchReported(module, { x: 1 });
+    await cache.reconcile(module, {
+      desired: { properties: { a: 1, b: 2 }, version: 1 },
+      reported: { properties: {}, version: 1 },
+    });
+    t.same(
+      cache.twin(module).desired,
+      { properties: { a: 5 }, version: 2 },
+      'reading the same at the hub changes nothing',
+    );
+    await cache.applyDesiredPatch({ identity: module, patch: { c: 3 }, version: 2 });
+    t.same(cache.twin(module).desired, { properties: { a: 1, b: 2, c: 3 }, version: 2 });
+    t.same(news, [
+      [{ a: 1, b: 2 }, 1],
+      [{ a: 5, b: null }, 2],
+      [{ a: 1, b: 2, c: 3 }, 2],
+    ]);
+    t.same(table.records.get('gw/pump')?.twin.desired, { properties: { a: 1, b: 2, c: 3 }, version: 2 });
+  },
+);
+
+t.test("a site without any hub serves its own, and gives the hub's back when it ends", async (t) => {
+  const cache = new TwinCache(new MemoryTwins());
+  const news: unknown[] = [];
+  cache.onDesired(({ patch, version }) => news.push([patch, version]));
+  cache.serveLocal([{ identity: module, properties: { a: 1 }, overVersion: 0 }]);
+  t.equal(cache.isKnown(module), true);
+  t.same(cache.show(module).desired, { properties: { a: 1 }, version: 1 });
+  await settle();
+  cache.serveLocal([{ identity: module, properties: { a: 2 }, overVersion: 0 }]);
+  t.same(cache.unseen(module)?.patch, { a: 2 }, 'its owner, who was away, has missed that');
+  cache.serveLocal([]);
+  t.same(cache.twin(module), emptyTwin);
+  t.same(news, [
+    [{ a: 1 }, 1],
+    [{ a: 2 }, 1],
+    [{ a: null }, 0],
+  ]);
+});

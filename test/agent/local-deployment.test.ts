@@ -1,0 +1,171 @@
+// Deployments made at the device: the same checks, plan and rollback as the hub's, until the hub has a newer one.
+
+import t from 'tap';
+import type { LocalTwins } from '../../src/agent/index.ts';
+import type { JsonObject } from '../../src/model/json.ts';
+import { AgentSite, deployment, meter } from '../support/agent-site.ts';
+import { settle } from '../support/sim-clock.ts';
+
+class FakeTwins implements LocalTwins {
+  served: Parameters<LocalTwins['serve']>[0] = {};
+  hubVersion(moduleId: string): number {
+    return moduleId === '$edgeHub' ? 4 : 0;
+  }
+  serve(sections: Parameters<LocalTwins['serve']>[0]): void {
+    this.served = sections;
+  }
+}
+
+function manifest(modules: JsonObject, more: JsonObject = {}): JsonObject {
+  return { modulesContent: { $edgeAgent: { 'properties.desired': deployment(modules) }, ...more } };
+}
+
+const routes = { 'properties.desired': { schemaVersion: '1.1', routes: { up: 'FROM /messages/* INTO $upstream' } } };
+const run = { dryRun: false };
+const dry = { dryRun: true };
+
+t.test('a site without any hub deploys, and keeps it over restarts', async (t) => {
+  const localTwins = new FakeTwins();
+  const site = new AgentSite({ ports: { localTwins } });
+  await site.agent.start();
+  const asked = manifest({ meter: meter('1') }, { $edgeHub: routes, meter: { 'properties.desired': { rate: 5 } } });
+  t.same(await site.agent.applyLocal(asked, dry), {
+    ok: true,
+    problems: [],
+    plan: [{ module: 'meter', action: 'create', why: 'it is new' }],
+  });
+  t.same(site.applied, [], 'a dry run changes nothing');
+  t.equal((await site.agent.applyLocal(asked, run)).ok, true);
+  await settle();
+  t.same(site.running, ['meter1']);
+  t.match(localTwins.served, {
+    $edgeHub: { overVersion: 4, properties: routes['properties.desired'] },
+    meter: { overVersion: 0, properties: { rate: 5 } },
+  });
+  t.match(site.agent.status(), { code: 200, description: 'a deployment made at the device is in force' });
+  await site.clock.advance(60_000);
+  await site.agent.close();
+  localTwins.served = {};
+  await site.reborn().start();
+  t.same(site.running, ['meter1']);
+  t.same(Object.keys(localTwins.served), ['$edgeHub', 'meter']);
+  t.equal(site.agent.rollout().phase, 'settled');
+  await site.agent.close();
+});
+
+t.test('the plan says what becomes of each module, and why', async (t) => {
+  const site = new AgentSite();
+  await site.agent.start();
+  const before = {
+    a: meter('1'),
+    b: meter(),
+    c: { ...meter(), status: 'stopped' },
+    d: meter(),
+    e: { type: 'docker', settings: { image: 'x:1', createOptions: '{}' } },
+    f: meter(),
+  };
+  await site.agent.applyLocal(manifest(before), run);
+  await settle();
+  const after = {
+    a: meter('2'),
+    b: { ...meter(), status: 'stopped' },
+    c: meter(),
+    d: { ...meter(), restartPolicy: 'never' },
+    e: { type: 'docker', settings: { image: 'x:2', createOptions: '{"Tty":true}' } },
+    g: { ...meter(), status: 'stopped' },
+  };
+  t.same((await site.agent.applyLocal(manifest(after), dry)).plan, [
+    { module: 'f', action: 'remove', why: 'it is no longer deployed' },
+    { module: 'a', action: 'restart', why: 'variable V changed' },
+    { module: 'b', action: 'stop', why: 'it is to be stopped' },
+    { module: 'c', action: 'start', why: 'it was stopped' },
+    { module: 'd', action: 'keep', why: 'nothing changed' },
+    { module: 'e', action: 'restart', why: 'its image and its createOptions changed' },
+    { module: 'g', action: 'create', why: 'it is new, and stopped as asked' },
+  ]);
+  await site.agent.close();
+});
+
+t.test("it stands over the hub's deployment, and the hub's next one ends it", async (t) => {
+  const localTwins = new FakeTwins();
+  const site = new AgentSite({ ports: { localTwins } });
+  await site.agent.start();
+  site.twin.set(deployment({ meter: meter('hub1') }));
+  await settle();
+  await site.clock.advance(60_000);
+  await site.agent.applyLocal(manifest({ meter: meter('site') }, { $edgeHub: routes }), run);
+  await settle();
+  await site.clock.advance(61_000);
+  t.same(site.running, ['metersite']);
+  t.match(site.twin.reportedNow, {
+    lastDesiredVersion: 1,
+    lastDesiredStatus: { code: 406, description: /made at the device/ },
+  });
+  await site.agent.close();
+  await site.reborn().start();
+  t.same(site.running, ['metersite'], 'the version it stands over is still the same');
+  site.twin.set(deployment({ meter: meter('hub2') }));
+  await settle();
+  await site.clock.advance(60_000);
+  t.same(site.running, ['meterhub2']);
+  t.same(localTwins.served, {});
+  t.match(site.twin.reportedNow, { lastDesiredVersion: 2, lastDesiredStatus: { code: 200, description: '' } });
+  await site.agent.close();
+});
+
+t.test('a local deployment that fails is rolled back with its twins, and may be asked for again', async (t) => {
+  const localTwins = new FakeTwins();
+  const site = new AgentSite({ ports: { localTwins } });
+  await site.agent.start();
+  const first = manifest({ meter: meter('1') }, { meter: { 'properties.desired': { rate: 1 } } });
+  await site.agent.applyLocal(first, run);
+  await settle();
+  await site.clock.advance(60_000);
+  site.overrides.set('meter/2', { runtimeStatus: 'failed', statusDescription: 'no' });
+  const second = manifest({ meter: meter('2') }, { meter: { 'properties.desired': { rate: 2 } } });
+  await site.agent.applyLocal(second, run);
+  await settle();
+  site.notify();
+  await site.clock.advance(1000);
+  t.same(site.running, ['meter1']);
+  t.match(localTwins.served, { meter: { properties: { rate: 1 } } });
+  t.match(site.agent.rollout(), { phase: 'rolled-back', detail: 'meter: no' });
+  site.overrides.clear();
+  await site.agent.applyLocal(second, run);
+  await settle();
+  t.same(site.running, ['meter2']);
+  await site.agent.close();
+});
+
+t.test('every fault of a manifest is named with its path, and nothing happens', async (t) => {
+  const site = new AgentSite();
+  await site.agent.start();
+  const bad = await site.agent.applyLocal(
+    manifest(
+      { pump: { type: 'vm', settings: {} } },
+      {
+        $edgeHub: { 'properties.desired': { schemaVersion: '1.1', routes: { up: 5 } } },
+        pump: { 'properties.desired': { a: { $b: 1 } } },
+        stranger: { 'properties.desired.x': {} },
+      },
+    ),
+    run,
+  );
+  t.equal(bad.ok, false);
+  t.same(bad.problems.map(({ path }) => path).sort(), [
+    'modulesContent.$edgeAgent["properties.desired"].modules.pump.settings.executable',
+    'modulesContent.$edgeAgent["properties.desired"].modules.pump.type',
+    'modulesContent.$edgeHub["properties.desired"].routes.up',
+    'modulesContent.pump["properties.desired"].a.$b',
+    'modulesContent.stranger["properties.desired"]',
+  ]);
+  t.same(site.applied, []);
+  for (const [document, path, message] of [
+    [{}, 'modulesContent', /no deployment manifest/],
+    [{ content: { modulesContent: {} } }, 'content.modulesContent', /\$edgeAgent is missing/],
+    [manifest({}, { other: { 'properties.desired': {} } }), 'modulesContent.other["properties.desired"]', /not among/],
+  ] as const)
+    t.match(await site.agent.applyLocal(document, run), { ok: false, problems: [{ path, message }] });
+  await site.agent.close();
+  await t.rejects(site.agent.applyLocal(manifest({}), run), { code: 'AGENT_CLOSED' });
+});
