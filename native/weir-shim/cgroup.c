@@ -219,12 +219,15 @@ static void add_group(const char *controller, const struct options *options) {
 }
 
 void cgroup_make(const struct options *options) {
-  static const char *const controllers[] = {"memory", "cpu", "pids", "blkio"};
+  const struct limits *limits = &options->limits;
   if (options->cgroup == NULL) return;
   add_group("", options);
-  for (size_t at = 0; at < sizeof controllers / sizeof *controllers; at++) {
-    add_group(controllers[at], options);
-  }
+  /* Entering one costs the start some milliseconds, so only those of use. Without v2 the kill goes
+   * by one that every kernel has. */
+  if (limits->memory_bytes != 0) add_group("memory", options);
+  if (limits->cpu_share != 0) add_group("cpu", options);
+  if (limits->pids != 0 || group_count == 0) add_group("pids", options);
+  if (limits->io_weight != 0 || limits->io_bytes != 0) add_group("blkio", options);
   if (group_count == 0) gap_set(GAP_CGROUP, "no cgroup hierarchy is mounted", 0);
   limits_apply(&options->limits, groups, group_count);
 }

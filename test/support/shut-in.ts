@@ -139,9 +139,9 @@ export class Cell {
     return JSON.parse(readFileSync(join(this.dir, 'state.json'), 'utf8')) as Running;
   }
 
-  /** Lines of the module's output so far, without their stamps. */
+  /** Lines of the module's standard output so far, without their stamps. */
   said(): readonly string[] {
-    return this.#lines(/^\S+ [OE] (.*)$/);
+    return this.#lines(/^\S+ O (.*)$/);
   }
 
   /** Remarks of the shim. */
