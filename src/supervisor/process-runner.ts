@@ -36,6 +36,7 @@ const goneMsMax = 10_000;
 const lookAgainMs = 10;
 const microsecondsPerMs = 1000;
 const noticesKeptMax = 4096;
+const extractVariable = 'WEIR_EXTRACT_DIR';
 const privateMode = 0o700;
 /** The module passes through to its sockets; each file inside has a mode of its own. */
 const directoryMode = 0o711;
@@ -128,11 +129,17 @@ export class ProcessRunner implements ModuleRunner {
     await this.#clear();
     if (this.#detached.signal.aborted) return;
     this.#notified = undefined;
-    const own = await this.#makeData(spec);
-    const command = [this.#ports.shimPath, ...shimArguments(spec, { paths: this.#paths, own })];
+    const data = await this.#makeData(spec);
+    const env = this.#environment(spec);
+    const surroundings = {
+      paths: this.#paths,
+      writable: [...data, ...this.#nativeParts(env)],
+      readable: [this.#ports.runDirectory],
+    };
+    const command = [this.#ports.shimPath, ...shimArguments(spec, surroundings)];
     const { pid } = await processes.spawnDetached({
       command,
-      env: this.#environment(spec),
+      env,
       errorsTo: this.#paths.errors,
     });
     const deadlineMs = clock.monotonicMs() + startMsMax;
@@ -283,7 +290,7 @@ export class ProcessRunner implements ModuleRunner {
     if (!this.#detached.signal.aborted) this.#listener.ended(end);
   }
 
-  /** Its private directory; the paths that a module with a read-only root writes to all the same. */
+  /** Its private directory, when modules have one. */
   async #makeData(spec: LaunchSpec): Promise<readonly string[]> {
     const { data } = this.#paths;
     const { disk, dataDirectory } = this.#ports;
@@ -303,12 +310,22 @@ export class ProcessRunner implements ModuleRunner {
       // Our own home is of no use to the module; one that its deployment names is.
       if (env['HOME'] === undefined || env['HOME'] === this.#ports.processes.inherited['HOME']) env['HOME'] = data;
     }
+    // Ours is closed to other users: for them the parts of the executable come into their own directory.
+    const { isRoot, inherited } = this.#ports.processes;
+    if (isRoot && (spec.uid ?? 0) !== 0 && env[extractVariable] === inherited[extractVariable])
+      delete env[extractVariable];
     if (spec.health?.notify === true) {
       env['NOTIFY_SOCKET'] = this.#paths.notify;
       if (spec.health.watchdogMs !== undefined)
         env['WATCHDOG_USEC'] = String(Math.round(spec.health.watchdogMs * microsecondsPerMs));
     }
     return env;
+  }
+
+  /** Where a built-in module may have to unpack a part of the executable that the runtime itself does not use. */
+  #nativeParts(env: Readonly<Record<string, string>>): readonly string[] {
+    const directory = env[extractVariable];
+    return directory?.startsWith('/') === true ? [directory] : [];
   }
 
   /** Begins, or goes on with what has to be watched now. */

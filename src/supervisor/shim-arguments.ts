@@ -10,14 +10,16 @@ import type { Isolation, LaunchSpec, Resources } from './ports.ts';
 
 export interface ShimSurroundings {
   readonly paths: ModulePaths;
-  /** Directories of the module's own that stay writable below a read-only root. */
-  readonly own: readonly string[];
+  /** What it writes and reads however it is shut in: its own directory, the sockets of the runtime. */
+  readonly writable: readonly string[];
+  readonly readable: readonly string[];
 }
 
 /** The shim's own limit. */
 const cgroupNameMax = 100;
 
-export function shimArguments(spec: LaunchSpec, { paths, own }: ShimSurroundings): readonly string[] {
+export function shimArguments(spec: LaunchSpec, surroundings: ShimSurroundings): readonly string[] {
+  const { paths } = surroundings;
   const args = ['--dir', paths.directory, '--log', paths.log];
   args.push('--log-bytes', String(spec.logBytesMax), '--log-files', String(spec.logFiles));
   args.push('--grace-ms', String(spec.graceMs), '--no-new-privs');
@@ -31,7 +33,7 @@ export function shimArguments(spec: LaunchSpec, { paths, own }: ShimSurroundings
   // The shim adds a digest of the directory: gateways side by side on one machine have groups of their own.
   args.push('--cgroup', paths.fileName.slice(0, cgroupNameMax), ...resourceArguments(spec.resources ?? {}));
   if (spec.health?.notify === true) args.push('--notify', paths.notify);
-  if (spec.isolation !== undefined) args.push(...isolationArguments(spec.isolation, own));
+  if (spec.isolation !== undefined) args.push(...isolationArguments(spec.isolation, surroundings));
   return [...args, '--', ...spec.command];
 }
 
@@ -44,13 +46,13 @@ function resourceArguments({ memoryBytes, cpus, pids, ioWeight, ioBytesPerSecond
   return args;
 }
 
-function isolationArguments(isolation: Isolation, own: readonly string[]): readonly string[] {
+function isolationArguments(isolation: Isolation, { writable, readable }: ShimSurroundings): readonly string[] {
   const args: string[] = ['--drop-capabilities'];
   for (const name of isolation.capabilities) args.push('--keep-capability', name);
   if (isolation.privateTmp) args.push('--private-tmp');
   if (isolation.readOnlyRoot) args.push('--read-only-root');
-  for (const path of [...own, ...isolation.writable]) args.push('--writable', path);
-  for (const path of isolation.readable ?? []) args.push('--readable', path);
+  for (const path of [...writable, ...isolation.writable]) args.push('--writable', path);
+  for (const path of [...readable, ...(isolation.readable ?? [])]) args.push('--readable', path);
   for (const path of isolation.devices) args.push('--device', path);
   if (isolation.egress !== 'any') args.push('--egress', isolation.egress);
   if (isolation.seccomp) args.push('--seccomp');

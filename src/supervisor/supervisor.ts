@@ -46,6 +46,7 @@ export class Supervisor {
   #starting: { readonly ended: Promise<void>; readonly stop: AbortController } | undefined;
   #listed: ReadonlySet<string> | undefined;
   #askAgain: Timer | undefined;
+  #engineAway = false;
   #state: 'new' | 'open' | 'closed' = 'new';
 
   constructor(ports: SupervisorPorts) {
@@ -183,7 +184,7 @@ export class Supervisor {
 
   /** The modules the engine has containers of. While it is away it is asked again, and what it names then is adopted or ended. */
   async #askEngine(): Promise<readonly string[]> {
-    const { containers, clock, log } = this.#ports;
+    const { containers, clock } = this.#ports;
     if (containers === undefined) return [];
     const asked = containers.known();
     const late = Symbol('late');
@@ -195,16 +196,26 @@ export class Supervisor {
           deadline = clock.setTimer(engineWaitMsMax, () => resolve(late));
         }),
       ]);
-      if (answer !== late) return answer;
+      if (answer !== late) {
+        if (this.#engineAway) this.#ports.log.info('container engine answers');
+        this.#engineAway = false;
+        return answer;
+      }
       asked.catch(() => undefined);
-      log.warn('container engine does not answer; it is asked again', { waitedMs: engineWaitMsMax });
+      this.#engineIsAway(`no answer within ${engineWaitMsMax} ms`);
     } catch (error) {
-      log.warn('container engine is away; it is asked again', { error: errorMessage(error) });
+      this.#engineIsAway(errorMessage(error));
     } finally {
       deadline?.cancel();
     }
     if (this.#state === 'open') this.#askAgain = clock.setTimer(engineAskAgainMs, () => void this.#adoptLate());
     return [];
+  }
+
+  /** Said once: a gateway without containers has no engine for good. */
+  #engineIsAway(reason: string): void {
+    if (!this.#engineAway) this.#ports.log.info('no container engine; it is asked again now and then', { reason });
+    this.#engineAway = true;
   }
 
   async #adoptLate(): Promise<void> {

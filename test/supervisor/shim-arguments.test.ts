@@ -44,16 +44,16 @@ const pairs = (args: readonly string[], name: string): readonly (string | undefi
 t.test('what a spec does not ask for is left to the shim, but for a bound on processes', async (t) => {
   const paths = modulePaths('m', { runDirectory: '/run/w', logDirectory: '/log' });
   t.equal(
-    shimArguments(plain, { paths, own: [] }).join(' '),
+    shimArguments(plain, { paths, writable: [], readable: [] }).join(' '),
     '--dir /run/w/modules/m --log /log/m.log --log-bytes 20000 --log-files 2 --grace-ms 1000 --no-new-privs --cgroup m --pids 512 -- /bin/echo hello',
   );
 });
 
 t.test('groups come with a user, and a long name is cut to what the shim takes', async (t) => {
   const paths = modulePaths('n'.repeat(200), { runDirectory: '/run/w', logDirectory: '/log' });
-  const args = shimArguments({ ...plain, uid: 5, gid: 6, groups: [7, 8] }, { paths, own: [] });
+  const args = shimArguments({ ...plain, uid: 5, gid: 6, groups: [7, 8] }, { paths, writable: [], readable: [] });
   t.same(pairs(args, '--group'), ['7', '8']);
-  t.same(pairs(shimArguments({ ...plain, groups: [7] }, { paths, own: [] }), '--group'), []);
+  t.same(pairs(shimArguments({ ...plain, groups: [7] }, { paths, writable: [], readable: [] }), '--group'), []);
   t.equal(pairs(args, '--cgroup')[0]?.length, 100);
 });
 
@@ -63,8 +63,9 @@ t.test('the shim takes everything that a spec can ask for', async (t) => {
   t.teardown(() => rmSync(directory, { recursive: true }));
   const paths = modulePaths('m', { runDirectory: join(directory, 'r'), logDirectory: directory });
   mkdirSync(paths.directory, { recursive: true });
-  const args = shimArguments(everything, { paths, own: [directory] });
+  const args = shimArguments(everything, { paths, writable: [directory], readable: [paths.directory] });
   t.same(pairs(args, '--writable'), [directory, '/srv/out']);
+  t.same(pairs(args, '--readable'), [paths.directory, '/srv/in']);
   t.same(pairs(args, '--cpus'), ['0.5']);
   execFileSync(shimBinary(), args, { env: {} });
   t.match(JSON.parse(readFileSync(paths.exit, 'utf8')), { reason: 'exit', code: 0 });
