@@ -28,7 +28,7 @@ import { closedError } from './errors.ts';
 import { readManifest } from './local-manifest.ts';
 import { OrderBook } from './order-book.ts';
 import type { OrderFacts } from './orders.ts';
-import { isWanted, needsProof, nextStep, type Step } from './plan.ts';
+import { needsProof, nextStep, type Step } from './plan.ts';
 import type {
   AgentMemory,
   LaunchOrder,
@@ -55,7 +55,7 @@ import {
   saveRollout,
   withFiles,
 } from './rollout-record.ts';
-import { deploymentStatusOf, type HeldBack, type Picture, rolloutOf, trouble } from './rollout-view.ts';
+import { deploymentStatusOf, type HeldBack, isFine, type Picture, rolloutOf, trouble } from './rollout-view.ts';
 import { failingOf, type Judgement, Verification } from './verification.ts';
 import { Wishes } from './wishes.ts';
 
@@ -273,7 +273,7 @@ export class Agent {
   /** One preparation at a time: of what is wanted, else of what is in force, once in a life of the runtime. */
   #prepare(): void {
     const inForce = this.#inForce();
-    const wanted = this.#wanted();
+    const wanted = this.#wishes.wanted(this.#record);
     const subject = wanted ?? inForce;
     const deployment = this.#book.deployment(subject);
     if (subject === undefined || deployment === undefined || sameSource(this.#preparation?.task.source, subject))
@@ -363,6 +363,10 @@ export class Agent {
     const { refused: _, trial, ...record } = this.#record;
     await this.#remember({
       ...record,
+      // Better than nothing to go back to: the first one, whose modules all run, has only not had its time yet.
+      ...(trial !== undefined && !this.#book.hasModules(record.good) && isFine(this.#picture())
+        ? { good: trial.source }
+        : {}),
       trial: {
         source: withFiles(source, this.#preparation?.files ?? new Map()),
         phase: 'verifying',
@@ -431,11 +435,6 @@ export class Agent {
     });
   }
 
-  #wanted(): Source | undefined {
-    const { target } = this.#wishes;
-    return target !== undefined && isWanted(target, this.#record) ? target : undefined;
-  }
-
   #inForce(): Source | undefined {
     return this.#record.trial?.source ?? this.#record.good;
   }
@@ -473,7 +472,7 @@ export class Agent {
     const inForce = this.#inForce();
     return {
       record: this.#record,
-      wanted: this.#wanted(),
+      wanted: this.#wishes.wanted(this.#record),
       target: this.#wishes.target,
       unreadable: this.#wishes.unreadable,
       failure: this.#failure,

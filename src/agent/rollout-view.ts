@@ -98,6 +98,11 @@ export function rolloutOf(picture: Picture): Omit<Rollout, 'since'> {
   return { phase: 'settled', detail: '', modules: held };
 }
 
+/** Everything that is in force runs, as far as can be seen now. */
+export function isFine({ judgement: { checks }, heldBack }: Picture): boolean {
+  return checks.length > 0 && checks.every(({ ok }) => ok) && heldBack.length === 0;
+}
+
 function isRefused({ record, target }: Picture): boolean {
   return record.trial === undefined && target !== undefined && sameSource(record.refused?.source, target);
 }

@@ -6,8 +6,9 @@ import type { JsonObject } from '../model/json.ts';
 import type { Log } from '../platform/log.ts';
 import { deploymentStatus } from './errors.ts';
 import type { OrderBook } from './order-book.ts';
+import { isWanted } from './plan.ts';
 import type { DesiredStatus } from './report.ts';
-import type { Source } from './rollout-record.ts';
+import type { RolloutRecord, Source } from './rollout-record.ts';
 import { describe } from './rollout-view.ts';
 
 export class Wishes {
@@ -25,6 +26,11 @@ export class Wishes {
   /** What is asked for and can be read. */
   get target(): Source | undefined {
     return this.#target;
+  }
+
+  /** The same, when it is neither in force nor refused. */
+  wanted(record: RolloutRecord): Source | undefined {
+    return this.#target !== undefined && isWanted(this.#target, record) ? this.#target : undefined;
   }
 
   /** What is wrong with what is asked for; it changes nothing. */

@@ -148,6 +148,22 @@ t.test('the very first deployment has nothing to go back to: its modules stay, a
   await site.agent.close();
 });
 
+t.test('the first deployment, as long as all its modules run, is one to go back to', async (t) => {
+  for (const isWell of [true, false]) {
+    const site = new AgentSite();
+    await site.agent.start();
+    site.twin.set(deployment({ meter: meter('1') }));
+    await settle();
+    if (!isWell) site.overrides.set('meter/1', crashing);
+    site.overrides.set('meter/2', { runtimeStatus: 'failed', statusDescription: 'gone' });
+    site.twin.set(deployment({ meter: meter('2') }));
+    await settle();
+    await site.clock.advance(1000);
+    t.same(site.running, [isWell ? 'meter1' : 'meter2']);
+    await site.agent.close();
+  }
+});
+
 t.test('a newer deployment takes the place of one on trial, measured by what was before both', async (t) => {
   const site = await siteWith('1');
   site.twin.set(deployment({ meter: meter('2') }));
