@@ -20,7 +20,7 @@
 
 import { join } from 'node:path';
 import { artifactCheckMs, artifactsAtOnce } from '../limits.ts';
-import { ArtifactError } from './errors.ts';
+import { ArtifactError, asArtifactError } from './errors.ts';
 import { Fetch } from './fetch.ts';
 import type { ArtifactPorts, ArtifactSource, InstalledArtifact, Told } from './ports.ts';
 import { type ArtifactRecord, damageOf, formatRecord, parseRecord } from './record.ts';
@@ -120,7 +120,7 @@ export class Artifacts {
     const done = this.#slots
       .run(() => this.#make(known, tell, stop.signal), stop.signal)
       .catch((error: unknown) => {
-        throw stop.signal.aborted ? stopped(known) : error;
+        throw stop.signal.aborted ? stopped(known) : asArtifactError(error, known.shown);
       })
       .finally(() => this.#work.delete(known.sha256));
     const work = { stop, told, done };

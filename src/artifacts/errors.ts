@@ -3,7 +3,7 @@
 //
 // `retryable` tells the agent whether trying again later can help without a new deployment.
 
-import { WeirError } from '../model/errors.ts';
+import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 
 export type ArtifactErrorCode =
   | 'ARTIFACTS_SOURCE_INVALID'
@@ -36,5 +36,32 @@ export class ArtifactError extends WeirError {
     } = {},
   ) {
     super({ code, message, retryable: retryableCodes.has(code), ...more });
+  }
+}
+
+/** What the machine said while something of `shown` was written, read or unpacked. */
+export function asArtifactError(error: unknown, shown: string): ArtifactError {
+  if (error instanceof ArtifactError) return error;
+  const more = { fields: { url: shown }, cause: error };
+  switch (errorCode(error)) {
+    case 'PLATFORM_ARCHIVE_DAMAGED':
+      return new ArtifactError(
+        'ARTIFACTS_ARCHIVE_DAMAGED',
+        `${shown} cannot be unpacked: ${errorMessage(error)}. Pack it again.`,
+        more,
+      );
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new ArtifactError(
+        'ARTIFACTS_NO_SPACE',
+        `No room for ${shown}: the disk is full. Make room, or deploy less.`,
+        more,
+      );
+    default:
+      return new ArtifactError(
+        'ARTIFACTS_INSTALL_FAILED',
+        `${shown} cannot be installed: ${errorMessage(error)}. Look after the disk of the data directory.`,
+        more,
+      );
   }
 }

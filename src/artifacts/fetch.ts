@@ -26,12 +26,12 @@ import {
   artifactTriesMax,
 } from '../limits.ts';
 import { backoffDelays } from '../model/backoff.ts';
-import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
+import { errorCode, errorMessage } from '../model/errors.ts';
 import { isJsonObject, parseJson } from '../model/json.ts';
 import type { DownloadAnswer } from '../platform/download.ts';
 import type { HashedFile } from '../platform/hashed-file.ts';
 import { meaningOf, strongTag } from './answer-meaning.ts';
-import { ArtifactError } from './errors.ts';
+import { ArtifactError, asArtifactError } from './errors.ts';
 import type { ArtifactPorts, Told } from './ports.ts';
 import { type KnownSource, shownUrl } from './source.ts';
 
@@ -52,7 +52,7 @@ interface Interruption {
 const percent = 100;
 const toldEveryMs = 500;
 const msPerSecond = 1000;
-const localErrors: ReadonlySet<string> = new Set(['EIO', 'EROFS', 'EDQUOT', 'EFBIG']);
+const localErrors: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'EFBIG']);
 
 export class Fetch {
   readonly #ports: ArtifactPorts;
@@ -120,8 +120,8 @@ export class Fetch {
       this.#options.signal.throwIfAborted();
       if (stall.signal.aborted) return { why: 'nothing came any more', afterMs: 0 };
       if (error instanceof ArtifactError) throw error;
-      const local = this.#localFault(error);
-      if (local !== undefined) throw local;
+      // What this machine refused, in contrast to what the network did.
+      if (localErrors.has(errorCode(error))) throw asArtifactError(error, this.#source.shown);
       return { why: errorMessage(error), afterMs: 0 };
     } finally {
       stall.end();
@@ -249,18 +249,6 @@ export class Fetch {
     if (nowMs - this.#toldAtMs < toldEveryMs && bytes < sizeBytes) return;
     this.#toldAtMs = nowMs;
     this.#options.told(`downloading ${name}: ${Math.floor((bytes * percent) / sizeBytes)} %`);
-  }
-
-  /** What this machine refused, in contrast to what the network did. */
-  #localFault(error: unknown): ArtifactError | undefined {
-    const code = errorCode(error);
-    if (code === 'ENOSPC') return this.#noSpace('the disk is full');
-    if (error instanceof WeirError || !localErrors.has(code)) return undefined;
-    const { shown } = this.#source;
-    return new ArtifactError('ARTIFACTS_INSTALL_FAILED', `${shown} cannot be written: ${errorMessage(error)}.`, {
-      fields: { url: shown },
-      cause: error,
-    });
   }
 
   #noSpace(what: string): ArtifactError {

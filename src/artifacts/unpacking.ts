@@ -9,11 +9,10 @@ import {
   artifactUnpackedBytesFree,
   artifactUnpackedBytesMax,
 } from '../limits.ts';
-import { errorCode, errorMessage } from '../model/errors.ts';
 import type { ArchiveEntry } from '../platform/archive/archive.ts';
 import type { Tree } from '../platform/tree.ts';
 import { EntryRules, type Step } from './entry-rules.ts';
-import { ArtifactError } from './errors.ts';
+import { ArtifactError, asArtifactError } from './errors.ts';
 import type { ArtifactPorts, Told } from './ports.ts';
 import { type ArtifactRecord, type RecordedNode, recordNode } from './record.ts';
 import type { KnownSource } from './source.ts';
@@ -33,6 +32,8 @@ const scriptEnd = /\.(js|cjs|mjs|json)$/i;
 const executableMode = 0o755;
 const plainMode = 0o644;
 const toldEveryEntries = 200;
+/** What a small file takes on most file systems. */
+const blockBytes = 4096;
 
 type Ports = Pick<ArtifactPorts, 'archives' | 'trees' | 'disk'>;
 
@@ -48,7 +49,7 @@ export async function unpack(ports: Ports, source: KnownSource, options: UnpackO
     return await recordOf(ports, source, { directory: options.to, paths });
   } catch (error) {
     options.signal.throwIfAborted();
-    throw asArtifactError(error, source);
+    throw asArtifactError(error, source.shown);
   }
 }
 
@@ -70,11 +71,13 @@ async function unfold(ports: Ports, source: KnownSource, options: Unfolding): Pr
   const unfoldedMax = Math.max(artifactUnpackedBytesFree, sizeBytes * artifactUnfoldMax);
   const rules = new EntryRules(shown, Math.min(artifactUnpackedBytesMax, unfoldedMax));
   const paths: string[] = [];
+  let taken = 0;
   const reading = { kind, headerBytesMax: artifactHeaderBytesMax, signal };
   for await (const entry of ports.archives.entries(from, reading)) {
     signal.throwIfAborted();
     const steps = rules.admit(entry);
-    if (rules.bytes > room)
+    taken += Math.ceil(entry.bytes / blockBytes) * blockBytes;
+    if (taken > room)
       throw new ArtifactError(
         'ARTIFACTS_NO_SPACE',
         `No room to unpack ${shown}: ${room} bytes are free beside the reserve. Make room, or deploy less.`,
@@ -120,36 +123,4 @@ async function recordOf(
   }
   const bytes = nodes.reduce((sum, [, , size]) => sum + size, 0);
   return { url: shown, bytes, file: kind === 'file' ? name : undefined, nodes };
-}
-
-function asArtifactError(error: unknown, { shown }: KnownSource): ArtifactError {
-  if (error instanceof ArtifactError) return error;
-  const code = errorCode(error);
-  const fields = { url: shown };
-  if (code === 'PLATFORM_ARCHIVE_DAMAGED')
-    return new ArtifactError(
-      'ARTIFACTS_ARCHIVE_DAMAGED',
-      `${shown} cannot be unpacked: ${errorMessage(error)}. Pack it again.`,
-      {
-        fields,
-        cause: error,
-      },
-    );
-  if (code === 'ENOSPC' || code === 'EDQUOT')
-    return new ArtifactError(
-      'ARTIFACTS_NO_SPACE',
-      `No room to unpack ${shown}: the disk is full. Make room, or deploy less.`,
-      {
-        fields,
-        cause: error,
-      },
-    );
-  return new ArtifactError(
-    'ARTIFACTS_INSTALL_FAILED',
-    `${shown} cannot be installed: ${errorMessage(error)}. Look after the disk of the data directory.`,
-    {
-      fields,
-      cause: error,
-    },
-  );
 }

@@ -524,3 +524,37 @@ t.test('space is asked for before a byte is fetched, the reserve and a fifth mor
   await t.rejects(small.install(unpacking), { code: 'ARTIFACTS_NO_SPACE', message: /to unpack/ });
   t.same(entries(join(small.directory, 'making')), []);
 });
+
+for (const [errno, code] of [
+  ['ENOSPC', 'ARTIFACTS_NO_SPACE'],
+  ['EIO', 'ARTIFACTS_INSTALL_FAILED'],
+  ['EROFS', 'ARTIFACTS_INSTALL_FAILED'],
+] as const)
+  t.test(`a disk that says ${errno} in the middle is no fault of the server`, async (t) => {
+    const { url, requests } = await server(t, serveFile({ bytes: noise }));
+    const sick = (): Promise<never> => Promise.reject(Object.assign(new TypeError(errno), { code: errno }));
+    const fetching = await site(t, {
+      change: ({ hashedFiles }) => ({
+        hashedFiles: {
+          open: async (operation, path, signal) => {
+            const file = await hashedFiles.open(operation, path, signal);
+            return new Proxy(file, {
+              get(target, name) {
+                const value = Reflect.get(target, name, target) as unknown;
+                if (name === 'append' && target.bytes > 100_000) return sick;
+                return typeof value === 'function' ? value.bind(target) : value;
+              },
+            });
+          },
+        },
+      }),
+    });
+    await t.rejects(fetching.install(describe(url('/program'), noise)), { code, retryable: true });
+    t.equal(requests.length, 1);
+    const installing = await site(t, {
+      directory: join(t.testdirName, 'installing'),
+      change: ({ disk }) => ({ disk: { ...disk, rename: sick } }),
+    });
+    await t.rejects(installing.install(describe(url('/program'), noise)), { code, retryable: true });
+    t.same(entries(join(installing.directory, 'making')), []);
+  });
