@@ -13,7 +13,10 @@ t.setTimeout(240_000);
 
 const ticking = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done';
 const modules = { sensor: sensor(100), ticker: program('/bin/sh', ['-c', ticking]) };
-const kills = 10;
+/** Most of them come in the middle of a start; each twentieth runtime gets to serve. */
+const kills = 100;
+const killsPerReady = 20;
+const startingMsMax = 250;
 
 const rounds = 20;
 const killWithinMs = 120;
@@ -80,9 +83,15 @@ t.test('modules keep their processes, logs and streams while the runtime is kill
   const world = await stage(t);
   const before = { sensor: await world.running('sensor'), ticker: await world.running('ticker') };
   const ticks = { sensor: startTicks(before.sensor.pid), ticker: startTicks(before.ticker.pid) };
-  for (let kill = 0; kill < kills; kill += 1) {
+  const entropy = seededEntropy(11);
+  for (let kill = 1; kill <= kills; kill += 1) {
     await world.killGateway();
-    await world.startGateway();
+    const started = world.startGateway();
+    if (kill % killsPerReady === 0 || kill === kills) await started;
+    else {
+      started.catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, entropy.fraction() * startingMsMax));
+    }
   }
   for (const name of ['sensor', 'ticker'] as const) {
     t.same(identityOf(await world.running(name)), identityOf(before[name]), `${name} after ${kills} kills`);
