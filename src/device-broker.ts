@@ -3,6 +3,7 @@
 // Part of the composition root (device.ts).
 
 import { join } from 'node:path';
+import { ModuleTraffic } from './admin/index.ts';
 import { Broker, IotHubFront, SysTopics } from './broker/index.ts';
 import { openCalls } from './device-calls.ts';
 import { behindProxy, type Ground } from './device-ground.ts';
@@ -26,8 +27,12 @@ export async function openBroker(
 ): Promise<BrokerParts> {
   const { config, network, clock, log, metrics } = stage.ground;
   const { store, router, twins, notices, hub, registry, clients, localKey, deviceId, hubHostname } = parts;
+  const traffic = new ModuleTraffic();
   const backend = {
-    telemetry: (message: Message) => router.accept(message),
+    telemetry: async (message: Message) => {
+      await router.accept(message);
+      traffic.sent(message.sender.deviceId === deviceId ? message.sender.moduleId : undefined);
+    },
     twin: (owner: Identity) => hub?.sync.show(owner) ?? Promise.resolve(twins.show(owner)),
     patchReported: async (owner: Identity, patch: JsonObject) => {
       const version = await twins.patchReported(owner, patch);
@@ -85,7 +90,7 @@ export async function openBroker(
     const missed = twins.unseen(owner);
     if (missed !== undefined) tell(missed);
   });
-  return { broker, front, http, systemCalls, access, bridges };
+  return { broker, front, http, systemCalls, traffic, access, bridges };
 }
 
 /** The broker's numbers as topics, where the configuration asks for them. */

@@ -1,30 +1,28 @@
-// What keeps the gateway as deployed: supervisor, agent and routes; and the socket of its operators.
+// What keeps the gateway as deployed: supervisor, agent and routes.
 //
 // Part of the composition root (device.ts).
 
 import { join } from 'node:path';
-import { type AdminDevice, AdminServer, ModuleLog } from './admin/index.ts';
-import { Agent, type AgentFacts, BrokerSections, type OwnTwin, Routing } from './agent/index.ts';
+import {
+  Agent,
+  type AgentFacts,
+  BrokerSections,
+  type LocalTwins,
+  type OwnTwin,
+  Routing,
+  recallLocalTwins,
+} from './agent/index.ts';
 import { type IotHubFront, ModuleInput } from './broker/index.ts';
-import { redactedConfig } from './config/index.ts';
+import type { Config } from './config/index.ts';
+import { openArtifacts } from './device-artifacts.ts';
 import { openContainers } from './device-containers.ts';
-import { findAccount } from './device-ground.ts';
-import { openAgentMethods } from './device-methods.ts';
-import type {
-  BrokerParts,
-  ControlParts,
-  DataParts,
-  HubParts,
-  IdentityParts,
-  ModuleParts,
-  Stage,
-} from './device-parts.ts';
-import { deviceStatus } from './device-status.ts';
+import { findAccount, firstUid } from './device-ground.ts';
+import type { BrokerParts, ControlParts, DataParts, IdentityParts, ModuleParts, Stage } from './device-parts.ts';
 import { edgeAgentId, edgeHubId, type Identity, sameIdentity } from './model/address.ts';
 import { shortDigest } from './platform/digest.ts';
+import { hostFacts } from './platform/host-facts.ts';
 import { buildInfo, shimPath } from './platform/native.ts';
-import { OperatorQueues } from './queues/index.ts';
-import { type Router, upstreamQueue } from './router/index.ts';
+import type { Router } from './router/index.ts';
 import { Supervisor } from './supervisor/index.ts';
 import type { TwinCache } from './twin/index.ts';
 
@@ -38,6 +36,7 @@ export async function openRouting(
   const attachInputs = (queues: readonly string[]): void => {
     for (const queue of queues) attachInput({ router, front, deviceId }, queue);
   };
+  localTwinsOf(twins, deviceId).serve(await recallLocalTwins(memory));
   attachInputs((await store.lanes()).map((facts) => facts.queue));
   const routing = new Routing({
     twin: twinOf(twins, { deviceId, moduleId: edgeHubId }),
@@ -76,7 +75,7 @@ export async function openControl(
 ): Promise<ControlParts> {
   const { ground, closing, extras } = stage;
   const { config, clock, entropy, disk, log, processes, network } = ground;
-  const { memory, twins, registry, deviceId } = parts;
+  const { memory, twins, registry, store, deviceId } = parts;
   const containers = await openContainers(stage, parts);
   const supervisor = new Supervisor({
     containers,
@@ -89,63 +88,46 @@ export async function openControl(
     shimPath: shimPath(),
     runDirectory: config.runDir,
     logDirectory: join(config.dataDir, 'logs'),
+    dataDirectory: join(config.dataDir, 'modules'),
+    firstUid: firstUid(ground),
   });
   await supervisor.start();
   closing.push(() => supervisor.close({ stopModules: false }));
   const agent = new Agent({
     twin: twinOf(twins, { deviceId, moduleId: edgeAgentId }),
     hands: supervisor,
+    artifacts: await openArtifacts(stage, parts),
     images: containers.images,
     identities: registry,
     memory,
     clock,
     log: log.child('agent'),
     facts: agentFacts(stage),
-    context: { builtins: extras.builtinModules },
-    planFacts: {
+    context: { builtins: extras.builtinModules, parentHostname: parentHostname(config) },
+    verifyMs: config.modules.verifyMs,
+    localTwins: localTwinsOf(twins, deviceId),
+    machine: {
+      roomBytes: async () => {
+        const { space } = await store.facts();
+        return (space.freeBytes ?? Number.MAX_SAFE_INTEGER) - space.reserveBytes;
+      },
+      memoryTotalBytes: (await hostFacts()).totalMemoryBytes,
+      architecture: processes.architecture,
+    },
+    orderFacts: {
       builtinCommand: (name) => [processes.executable, 'module', 'run', name],
+      nodeCommand: (file) => [processes.executable, 'module', 'run-node', file],
       baseEnv: { ...processes.inherited },
       executableDigest: buildInfo().commit,
       graceMs: config.modules.graceMs,
       logBytesMax: config.modules.logBytesMax,
       logFiles: config.modules.logFiles,
       digest: shortDigest,
-      account: await findAccount(config),
+      account: firstUid(ground) === undefined ? await findAccount(config) : undefined,
     },
   });
   closing.push(() => agent.close());
   return { supervisor, agent };
-}
-
-/** What operators ask and order: on a socket of their own, and from the hub. */
-export async function openAdmin(
-  stage: Stage,
-  parts: IdentityParts & DataParts & HubParts & BrokerParts & ControlParts,
-): Promise<void> {
-  const { ground, closing, startedAtMs } = stage;
-  const { config, http, log, metrics, disk, clock, entropy, processes } = ground;
-  const { store, router, memory, supervisor, deviceId, hubKey } = parts;
-  const operator = new OperatorQueues(
-    { store, sender: router, documents: memory, clock, entropy, log: log.child('queues'), seal: hubKey },
-    { deviceId, hubQueue: upstreamQueue },
-  );
-  const moduleLog = new ModuleLog({ disk, clock }, { logDir: join(config.dataDir, 'logs') });
-  const build = buildInfo();
-  const device: AdminDevice = {
-    status: () => deviceStatus({ ...parts, ground, operator, startedAtMs }),
-    queues: operator,
-    restartModule: (name) => supervisor.restart(name),
-    logs: (request) => moduleLog.read(request),
-    config: () => redactedConfig(config),
-    version: () => ({ ...build, node: processes.nodeVersion }),
-  };
-  const server = new AdminServer(
-    { http, log: log.child('admin'), metrics, device },
-    { socketPath: join(config.runDir, 'admin.sock') },
-  );
-  await server.start();
-  closing.push(() => server.close());
-  openAgentMethods(stage, { ...parts, device });
 }
 
 function agentFacts({ ground, startedAtMs }: Stage): AgentFacts {
@@ -160,6 +142,22 @@ function attachInput(
   const [, moduleId, input] = /^([^/]+)\/inputs\/(.+)$/.exec(queue) ?? [];
   if (moduleId === undefined || input === undefined || router.isAttached(queue)) return;
   router.attach(queue, new ModuleInput(front, { target: { deviceId, moduleId }, input }));
+}
+
+/** What `weir deploy` brought for modules and routes, in place of the hub's. */
+function localTwinsOf(twins: TwinCache, deviceId: string): LocalTwins {
+  return {
+    hubVersion: (moduleId) => twins.hubVersion({ deviceId, moduleId }),
+    serve: (sections) =>
+      twins.serveLocal(
+        Object.entries(sections).map(([moduleId, section]) => ({ identity: { deviceId, moduleId }, ...section })),
+      ),
+  };
+}
+
+/** What `$upstream` means in the name of an image. */
+function parentHostname({ provisioning }: Config): string | undefined {
+  return provisioning.source === 'manual' ? provisioning.gatewayHostname : undefined;
 }
 
 function twinOf(twins: TwinCache, identity: Identity): OwnTwin {

@@ -4,6 +4,7 @@
 // close it; stages are closed in the opposite order.
 
 import type { GatewayAccess } from './access/index.ts';
+import type { ModuleTraffic } from './admin/index.ts';
 import type { Agent, Clients, ModuleRegistry } from './agent/index.ts';
 import type { Bridges } from './bridge/index.ts';
 import type { Broker, IotHubFront } from './broker/index.ts';
@@ -77,6 +78,7 @@ export interface BrokerParts extends MqttParts {
   readonly http: HttpAnswerer;
   /** Whom the hub's calls of `$edgeAgent` go to. */
   readonly systemCalls: SystemCalls;
+  readonly traffic: ModuleTraffic;
 }
 
 export interface ControlParts {

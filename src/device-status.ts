@@ -3,7 +3,7 @@
 // Part of the composition root (device.ts): the only place that sees all parts at once. Owns which number comes from
 // which part and nothing else; the shape of the report is admin's (admin/ports.ts).
 
-import { neverStarted, type StatusReport } from './admin/index.ts';
+import { type ModuleReport, neverStarted, type StatusReport } from './admin/index.ts';
 import type { Agent } from './agent/index.ts';
 import type { Broker } from './broker/index.ts';
 import type { Ground } from './device-ground.ts';
@@ -51,7 +51,7 @@ export async function deviceStatus(parts: StatusParts): Promise<StatusReport> {
       ...rest,
       priority: priority === priorityUnset ? null : priority,
     })),
-    modules: [...supervisor.observe(), ...agent.unsupported().map(neverStarted)],
+    modules: moduleReports({ supervisor, agent }),
     store: {
       fileBytes: facts.fileBytes,
       messageBytes: facts.messageBytes,
@@ -62,4 +62,25 @@ export async function deviceStatus(parts: StatusParts): Promise<StatusReport> {
     flash: wear.facts(),
     memoryPssBytes: memoryPssBytes ?? null,
   };
+}
+
+/** Modules that run or ran, and those of the deployment that nobody is asked to start yet. */
+export function moduleReports({
+  supervisor,
+  agent,
+}: {
+  readonly supervisor: Supervisor;
+  readonly agent: Agent;
+}): readonly ModuleReport[] {
+  const observed = supervisor.observe();
+  const texts = new Map(agent.rollout().modules.map(({ name, text }) => [name, text]));
+  const known = new Set(observed.map(({ name }) => name));
+  const missing = agent
+    .unsupported()
+    .filter(({ name }) => !known.has(name))
+    .map(neverStarted);
+  return [...observed, ...missing].map((module) => {
+    const progress = texts.get(module.name);
+    return progress === undefined || progress === module.statusDescription ? module : { ...module, progress };
+  });
 }

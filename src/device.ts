@@ -9,13 +9,14 @@
 // Order of the end: no new work (link, agent), drains, broker, store. Modules keep running (guarantee G6).
 
 import { listenTls, openBroker } from './device-broker.ts';
-import { openAdmin, openControl, openRouting } from './device-control.ts';
+import { openControl, openRouting } from './device-control.ts';
 import { openData, openIdentity } from './device-data.ts';
 import { type DeviceOptions, type Ground, openGround } from './device-ground.ts';
 import { openHub } from './device-hub.ts';
 import { followLeafDevices } from './device-leaf.ts';
 import { openManagement, openModules } from './device-modules.ts';
 import { reloadAccess } from './device-mqtt.ts';
+import { openOperators } from './device-operators.ts';
 import type {
   BrokerParts,
   ControlParts,
@@ -79,7 +80,7 @@ class Device {
     await openRouting(this.#stage, { ...identity, ...data, ...modules, ...broker });
     const control = await openControl(this.#stage, { ...identity, ...data, ...modules, ...broker });
     await openManagement(this.#stage, { ...identity, ...data, ...modules, ...control });
-    await openAdmin(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
+    await openOperators(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
     await startFlow(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
     log.info('weir is ready', { device: identity.deviceId, runDir: config.runDir });
     reportToService(this.#stage, { ...data, ...hub, ...control });

@@ -9,6 +9,9 @@ import type { Http, HttpCall } from '../platform/http.ts';
 import type { MetricSample } from '../platform/metrics.ts';
 import { AdminError, AnsweredError } from './errors.ts';
 import type {
+  BundleRequest,
+  DeploymentProgress,
+  DeployReport,
   ExportedFile,
   ExportRequest,
   LogRequest,
@@ -21,6 +24,7 @@ import type {
   ReceiptReport,
   ReceiptText,
   StatusReport,
+  UsageReport,
 } from './ports.ts';
 
 const statusErrorMin = 400;
@@ -74,6 +78,32 @@ export class AdminClient {
     return (await this.#ask<readonly ReceiptReport[]>({ ...this.#call('/receipts'), method: 'POST', body })) ?? [];
   }
 
+  usage(): Promise<UsageReport> {
+    return this.#get<UsageReport>('/usage');
+  }
+
+  deployment(): Promise<DeploymentProgress> {
+    return this.#get<DeploymentProgress>('/deployment');
+  }
+
+  /** `manifest` is JSON text of an object. */
+  async deploy(manifest: string, { dryRun }: { readonly dryRun: boolean }): Promise<DeployReport> {
+    const path = `/deployment${dryRun ? '?dry-run=true' : ''}`;
+    return (await this.#ask<DeployReport>({ ...this.#call(path), method: 'POST', body: manifest })) as DeployReport;
+  }
+
+  /** The bytes of a ZIP archive. */
+  async *supportBundle(request: BundleRequest): AsyncIterable<Buffer> {
+    const query = new URLSearchParams(windowQuery(request));
+    if (request.runtimeOnly === true) query.set('runtime-only', 'true');
+    let rest = '';
+    for await (const piece of this.#stream(`/support-bundle?${query}`, request.signal)) {
+      const lines = `${rest}${piece}`.split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) yield Buffer.from(line, 'base64');
+    }
+  }
+
   metrics(): Promise<readonly MetricSample[]> {
     return this.#get<readonly MetricSample[]>('/metrics');
   }
@@ -94,24 +124,26 @@ export class AdminClient {
 
   /** Pieces of whole lines. Ends quietly when `signal` is aborted. */
   async *logs(request: LogRequest): AsyncIterable<string> {
-    const query = new URLSearchParams();
-    if (request.tail !== undefined) query.set('tail', String(request.tail));
-    if (request.sinceMs !== undefined) query.set('since', String(request.sinceMs));
-    if (request.follow === true) query.set('follow', 'true');
-    const path = `/modules/${encodeURIComponent(request.name)}/logs?${query}`;
+    const query = new URLSearchParams({
+      ...(request.tail === undefined ? {} : { tail: String(request.tail) }),
+      ...windowQuery(request),
+      ...(request.follow === true ? { follow: 'true' } : {}),
+    });
     try {
-      const { status, body } = await this.#reach(() =>
-        this.#http.stream({ ...this.#call(path), signal: request.signal }),
-      );
-      if (status >= statusErrorMin) {
-        let text = '';
-        for await (const piece of body) text += piece;
-        throwIfRefused(status, text);
-      }
-      yield* body;
+      yield* this.#stream(`/modules/${encodeURIComponent(request.name)}/logs?${query}`, request.signal);
     } catch (error) {
       if (!request.signal.aborted) throw error;
     }
+  }
+
+  async *#stream(path: string, signal: AbortSignal): AsyncIterable<string> {
+    const { status, body } = await this.#reach(() => this.#http.stream({ ...this.#call(path), signal }));
+    if (status >= statusErrorMin) {
+      let text = '';
+      for await (const piece of body) text += piece;
+      throwIfRefused(status, text);
+    }
+    yield* body;
   }
 
   #get<Answer>(path: string, signal?: AbortSignal): Promise<Answer> {
@@ -166,6 +198,13 @@ export class AdminClient {
 
 function priorityQuery(priority: number | undefined): Readonly<Record<string, string>> {
   return priority === undefined ? {} : { priority: String(priority) };
+}
+
+function windowQuery({ sinceMs, untilMs }: Pick<LogRequest, 'sinceMs' | 'untilMs'>): Readonly<Record<string, string>> {
+  return {
+    ...(sinceMs === undefined ? {} : { since: String(Math.floor(sinceMs)) }),
+    ...(untilMs === undefined ? {} : { until: String(Math.floor(untilMs)) }),
+  };
 }
 
 function throwIfRefused(status: number, body: string): void {

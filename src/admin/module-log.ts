@@ -63,6 +63,11 @@ export class ModuleLog {
     this.#directory = options.logDir;
   }
 
+  /** The names of all modules that have a log. */
+  names(): Promise<readonly string[]> {
+    return loggedModules(this.#ports.disk, this.#directory);
+  }
+
   /** Pieces of whole lines, oldest first. Throws ADMIN_NO_SUCH_MODULE when there is no log of this name. */
   async *read(request: LogRequest): AsyncIterable<string> {
     const { untilMs, tail } = request;

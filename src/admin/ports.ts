@@ -4,6 +4,7 @@
 // times in milliseconds since 1970 UTC, sizes are bytes. Null means "does not apply now".
 
 import type { JsonObject } from '../model/json.ts';
+import type { Problem } from '../model/problem.ts';
 import type { MetricSample } from '../platform/metrics.ts';
 
 export type HubState = 'disabled' | 'connecting' | 'connected' | 'waiting';
@@ -51,6 +52,74 @@ export interface ModuleReport {
   readonly startedAtMs: number | null;
   readonly exitedAtMs: number | null;
   readonly nextStartAtMs: number | null;
+  readonly kind?: 'process' | 'container' | undefined;
+  /** While it runs, and its health is watched. */
+  readonly health?: { readonly healthy: boolean; readonly ready: boolean; readonly text: string } | undefined;
+  /** Parts of its isolation that were asked for and that this kernel does not have. */
+  readonly lacking?: readonly string[] | undefined;
+  /** What a deployment under way does for it: `pulling image: 40 %`. */
+  readonly progress?: string | undefined;
+}
+
+/** How far the deployment that is asked for has come. */
+export interface DeploymentProgress {
+  readonly phase: 'settled' | 'preparing' | 'applying' | 'verifying' | 'rolled-back';
+  /** One sentence for people; empty when there is nothing to say. */
+  readonly detail: string;
+  /** Since when the phase is this one. */
+  readonly sinceMs: number;
+  /** What goes on, or what is wrong, module by module. */
+  readonly modules: readonly { readonly name: string; readonly text: string }[];
+  /** What the hub is told of it. */
+  readonly status: DeploymentReport;
+}
+
+export interface DeployReport {
+  readonly ok: boolean;
+  /** Everything that is wrong with the manifest, when it is not ok. */
+  readonly problems: readonly Problem[];
+  readonly plan: readonly {
+    readonly module: string;
+    readonly action: 'start' | 'stop' | 'restart' | 'remove' | 'create' | 'keep';
+    readonly why: string;
+  }[];
+}
+
+export interface AdminDeployment {
+  progress(): DeploymentProgress;
+  /** Resolves when it is remembered: progress() tells how it goes on. With `dryRun` nothing changes. */
+  deploy(manifest: JsonObject, options: { readonly dryRun: boolean }): Promise<DeployReport>;
+}
+
+/** What one module takes; counts are since its start, or since the runtime's for messages. */
+export interface ModuleUsage {
+  readonly name: string;
+  readonly kind: 'process' | 'container';
+  readonly runtimeStatus: ModuleReport['runtimeStatus'];
+  readonly restartCount: number;
+  readonly startedAtMs: number | null;
+  readonly pid: number | null;
+  /** It and all that it started; null while it does not run. */
+  readonly processes: number | null;
+  readonly cpuMs: number | null;
+  readonly memoryBytes: number | null;
+  readonly messagesSent: number;
+  readonly messagesReceived: number;
+}
+
+export interface UsageReport {
+  /** Of this report, on a clock that does not jump: rates are differences of two reports. */
+  readonly monotonicMs: number;
+  /** The runtime itself is the first, under the name `weir`. */
+  readonly modules: readonly ModuleUsage[];
+}
+
+export interface BundleRequest {
+  readonly sinceMs?: number | undefined;
+  readonly untilMs?: number | undefined;
+  /** Leaves the modules' logs out. */
+  readonly runtimeOnly?: boolean | undefined;
+  readonly signal: AbortSignal;
 }
 
 export interface StoreReport {
@@ -206,6 +275,10 @@ export interface AdminQueues {
 /** The device behind the socket. */
 export interface AdminDevice {
   readonly queues: AdminQueues;
+  readonly deployment: AdminDeployment;
+  usage(): Promise<UsageReport>;
+  /** A ZIP archive for somebody who is to find out what is wrong. */
+  supportBundle(request: BundleRequest): AsyncIterable<Buffer>;
   status(): Promise<StatusReport>;
   /** Stops and starts a module again. Rejects ADMIN_NO_SUCH_MODULE or a WeirError of its own. */
   restartModule(name: string): Promise<void>;

@@ -13,6 +13,7 @@ import { isValidId } from '../model/address.ts';
 import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 import type { Http, HttpRequest, HttpResponse, HttpServer } from '../platform/http.ts';
 import type { Log } from '../platform/log.ts';
+import { deploymentRequest } from './deployment-requests.ts';
 import { AdminError } from './errors.ts';
 import type { AdminDevice, LogRequest, MetricSource } from './ports.ts';
 import { queueRequest } from './queue-requests.ts';
@@ -86,6 +87,9 @@ export class AdminServer {
     }
     const queues = queueRequest(this.#ports.device.queues, request);
     if (queues !== undefined) return allow(request, queues.method, queues.answer);
+    const deployment = deploymentRequest(this.#ports.device.deployment, request);
+    if (deployment !== undefined) return allow(request, deployment.method, deployment.answer);
+    if (first === 'support-bundle' && name === undefined) return allow(request, 'GET', () => this.#bundle(request));
     if (name === undefined) {
       const resource = this.#resource(first ?? '');
       if (resource !== undefined) return allow(request, 'GET', async () => json(await resource()));
@@ -102,6 +106,8 @@ export class AdminServer {
         return async () => (await device.status()).modules;
       case 'queues':
         return async () => (await device.status()).queues;
+      case 'usage':
+        return () => device.usage();
       case 'metrics':
         return () => metrics.snapshot();
       case 'config':
@@ -118,11 +124,22 @@ export class AdminServer {
     return { status: statusAccepted };
   }
 
+  async #bundle({ query, signal }: HttpRequest): Promise<HttpResponse> {
+    const bytes = this.#ports.device.supportBundle({
+      sinceMs: wholeNumber(query, 'since', Number.MAX_SAFE_INTEGER),
+      untilMs: wholeNumber(query, 'until', Number.MAX_SAFE_INTEGER),
+      runtimeOnly: query.get('runtime-only') === 'true',
+      signal,
+    });
+    return { status: statusOk, headers: { 'content-type': 'text/plain' }, body: await started(asBase64Lines(bytes)) };
+  }
+
   async #logs(name: string, request: HttpRequest): Promise<HttpResponse> {
     const body = this.#ports.device.logs({
       name: checkedName(name),
       tail: wholeNumber(request.query, 'tail', adminLogTailLinesMax),
       sinceMs: wholeNumber(request.query, 'since', Number.MAX_SAFE_INTEGER),
+      untilMs: wholeNumber(request.query, 'until', Number.MAX_SAFE_INTEGER),
       follow: request.query.get('follow') === 'true',
       signal: request.signal,
     } satisfies LogRequest);
@@ -132,6 +149,11 @@ export class AdminServer {
       body: await started(body),
     };
   }
+}
+
+/** Bytes as lines of base64, each of which stands for itself: bodies are text here. */
+async function* asBase64Lines(bytes: AsyncIterable<Buffer>): AsyncIterable<string> {
+  for await (const piece of bytes) if (piece.length > 0) yield `${piece.toString('base64')}\n`;
 }
 
 /** Fetches the first piece before the status is sent, so that a log that cannot be read is an error and not an empty log. */

@@ -13,6 +13,7 @@ import { brokerCommand } from './broker/index.ts';
 import { checkCommand } from './check-command.ts';
 import { configCommand } from './config.ts';
 import type { CliContext, GlobalOptions } from './context.ts';
+import { deployCommand } from './deploy.ts';
 import { UsageError } from './errors.ts';
 import { listCommand } from './list.ts';
 import { logsCommand } from './logs.ts';
@@ -22,7 +23,9 @@ import { restartCommand } from './restart.ts';
 import { routeCommand } from './route/index.ts';
 import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
+import { supportBundleCommand } from './support-bundle.ts';
 import { painted } from './terminal.ts';
+import { topCommand } from './top.ts';
 import { licensesCommand, versionCommand } from './version.ts';
 
 const exitFailed = 1;
@@ -111,10 +114,13 @@ function commandLine(context: CliContext): Argv<GlobalOptions> {
     .command(statusCommand(context))
     .command(listCommand(context))
     .command(logsCommand(context))
+    .command(topCommand(context))
     .command(restartCommand(context))
+    .command(deployCommand(context))
     .command(queueCommand(context))
     .command(routeCommand(context))
     .command(checkCommand(context))
+    .command(supportBundleCommand(context))
     .command(configCommand(context))
     .command(brokerCommand(context))
     .command(moduleCommand(context))

@@ -17,7 +17,7 @@ export function listCommand(context: CliContext): CommandModule<GlobalOptions, L
     builder: (yargs) =>
       yargs
         .option('json', { type: 'boolean', default: false, describe: 'for programs' })
-        .example('weir list', 'name, status, since when, restarts')
+        .example('weir list', 'kind, status, since when, restarts; what is going on')
         .example('weir list --json', 'the same as JSON'),
     handler: (options) => list(context, options),
   };
@@ -30,7 +30,7 @@ export async function list(context: CliContext, options: ListOptions): Promise<v
     if (options.json) return await writeJson(context, modules);
     await context.terminal.write(
       moduleTable(context, modules) ||
-        'No modules. They come with a deployment: weir hub deploy --device D manifest.json\n',
+        'No modules. They come with a deployment: weir deploy manifest.json here, or weir hub deploy --device D manifest.json\n',
     );
   } catch (error) {
     if (errorCode(error) !== 'ADMIN_NOT_RUNNING') throw error;

@@ -1,64 +1,130 @@
-// `weir logs MODULE`: what a module wrote. Through the daemon when it runs, else straight from the files.
+// `weir logs [MODULE…]`: what modules wrote. Through the daemon when it runs, else straight from the files.
+//
+// Of several modules each line begins with the name of its own; without any name it is all of them. `weir` is the
+// runtime's own log, as far as the daemon remembers it. Containers' logs lie where those of processes do.
 
-import type { CommandModule } from 'yargs';
-import type { LogRequest } from '../admin/index.ts';
+import type { Argv, CommandModule } from 'yargs';
+import type { AdminClient, LogRequest } from '../admin/index.ts';
 import { errorCode } from '../model/errors.ts';
 import { adminClient, type CliContext, type GlobalOptions, locateDirectories } from './context.ts';
 import { UsageError } from './errors.ts';
 import { sinceMs } from './quantity-text.ts';
 
 export interface LogsOptions extends GlobalOptions {
-  readonly module: string;
+  readonly modules: readonly string[] | undefined;
   readonly follow: boolean;
   readonly tail: string | undefined;
   readonly since: string | undefined;
+  readonly until: string | undefined;
+}
+
+interface Source {
+  readonly name: string;
+  readonly pieces: AsyncIterable<string>;
 }
 
 export function logsCommand(context: CliContext): CommandModule<GlobalOptions, LogsOptions> {
   return {
-    command: 'logs <module>',
-    describe: 'what a module wrote',
-    builder: (yargs) =>
-      yargs
-        .positional('module', { type: 'string', demandOption: true, describe: 'name of the module' })
-        .option('follow', { alias: 'f', type: 'boolean', default: false, describe: 'go on with new lines' })
-        .option('tail', {
-          alias: 'n',
-          type: 'string',
-          requiresArg: true,
-          describe: 'only the last lines, a number or "all"',
-        })
-        .option('since', { type: 'string', requiresArg: true, describe: 'only lines since then: 10m, "1 day", a time' })
-        .example('weir logs modbus --tail 50 -f', 'the last lines, and what comes')
-        .example('weir logs modbus --since 10m', 'the last ten minutes'),
+    command: 'logs [modules..]',
+    describe: 'what modules wrote',
+    builder: logsOptions,
     handler: (options) => logs(context, options),
   };
+}
+
+function logsOptions(yargs: Argv<GlobalOptions>): Argv<LogsOptions> {
+  const options = yargs
+    .positional('modules', { type: 'string', array: true, describe: 'names of modules, or weir; none: all modules' })
+    .option('follow', { alias: 'f', type: 'boolean', default: false, describe: 'go on with new lines' })
+    .option('tail', {
+      alias: 'n',
+      type: 'string',
+      requiresArg: true,
+      describe: 'only the last lines, a number or "all"',
+    })
+    .option('since', { type: 'string', requiresArg: true, describe: 'only lines since then: 10m, "1 day", a time' })
+    .option('until', { type: 'string', requiresArg: true, describe: 'only lines before then' })
+    .example('weir logs modbus --tail 50 -f', 'the last lines, and what comes')
+    .example('weir logs modbus filter -f', 'both, each line with its module')
+    .example('weir logs --since 2h --until 1h', 'all modules, one hour')
+    .example('weir logs weir --tail 20', "the runtime's own");
+  return options as unknown as Argv<LogsOptions>;
 }
 
 export async function logs(context: CliContext, options: LogsOptions): Promise<void> {
   const stop = new AbortController();
   context.onStop(() => stop.abort());
-  const request: LogRequest = {
-    name: options.module,
+  if (options.follow && options.until !== undefined) throw new UsageError('--follow has no end, and --until is one.');
+  const nowMs = context.clock.wallMs();
+  const wish: Omit<LogRequest, 'name'> = {
     tail: tailLines(options.tail),
-    sinceMs: options.since === undefined ? undefined : sinceMs(options.since, context.clock.wallMs()),
+    sinceMs: options.since === undefined ? undefined : sinceMs(options.since, nowMs),
+    untilMs: options.until === undefined ? undefined : sinceMs(options.until, nowMs, '--until'),
     follow: options.follow,
     signal: stop.signal,
   };
   const client = await adminClient(context, options);
+  const names = options.modules ?? [];
   try {
-    await pour(context, client.logs(request));
+    await show(context, await daemonSources(client, { names, wish }), wish);
   } catch (error) {
     const code = errorCode(error);
     if (code !== 'ADMIN_NOT_RUNNING' && code !== 'ADMIN_FORBIDDEN') throw error;
-    const { ModuleLog } = await import('../admin/index.ts');
     const { dataDir } = await locateDirectories(context, options);
-    await pour(context, new ModuleLog(context, { logDir: `${dataDir}/logs` }).read(request));
+    await show(context, await fileSources(context, { names, wish, logDir: `${dataDir}/logs` }), wish);
   }
 }
 
-async function pour(context: CliContext, pieces: AsyncIterable<string>): Promise<void> {
-  for await (const piece of pieces) await context.terminal.write(piece);
+interface Wanted {
+  readonly names: readonly string[];
+  readonly wish: Omit<LogRequest, 'name'>;
+}
+
+async function daemonSources(client: AdminClient, { names, wish }: Wanted): Promise<readonly Source[]> {
+  const asked = names.length > 0 ? names : (await client.modules()).map(({ name }) => name);
+  const sources = [...new Set(asked)].map((name) => ({ name, pieces: client.logs({ ...wish, name }) }));
+  return names.length > 0 ? sources : sources.map(forgiving);
+}
+
+async function fileSources(
+  context: CliContext,
+  { names, wish, logDir }: Wanted & { readonly logDir: string },
+): Promise<readonly Source[]> {
+  const { ModuleLog } = await import('../admin/index.ts');
+  const log = new ModuleLog(context, { logDir });
+  const asked = names.length > 0 ? names : await log.names();
+  return [...new Set(asked)].map((name) => ({ name, pieces: log.read({ ...wish, name }) }));
+}
+
+/** Of all modules, one that never wrote anything is no mistake. */
+function forgiving({ name, pieces }: Source): Source {
+  return {
+    name,
+    pieces: (async function* () {
+      try {
+        yield* pieces;
+      } catch (error) {
+        if (errorCode(error) !== 'ADMIN_NO_SUCH_MODULE') throw error;
+      }
+    })(),
+  };
+}
+
+/** One module as it is; several with their names: followed all at a time, else one after the other. */
+async function show(context: CliContext, sources: readonly Source[], wish: Omit<LogRequest, 'name'>): Promise<void> {
+  const [only] = sources;
+  if (sources.length === 1 && only !== undefined) return await pour(context, only, '');
+  const width = Math.max(0, ...sources.map(({ name }) => name.length));
+  const pours = sources.map((source) => () => pour(context, source, `${source.name.padEnd(width)} | `));
+  if (wish.follow === true) await Promise.all(pours.map((run) => run()));
+  else for (const run of pours) await run();
+}
+
+async function pour(context: CliContext, { pieces }: Source, prefix: string): Promise<void> {
+  for await (const piece of pieces) {
+    const text = prefix === '' ? piece : piece.replace(/^(?=[\s\S])/gm, prefix);
+    await context.terminal.write(text);
+  }
 }
 
 function tailLines(text: string | undefined): number | undefined {

@@ -1,13 +1,15 @@
 // Modules and queues as tables, for `list`, `status` and `queue status`.
 
-import type { ModuleReport, QueueReport } from '../admin/index.ts';
+import type { ModuleReport, StatusReport } from '../admin/index.ts';
 import type { CliContext } from './context.ts';
 import type { OfflineModule } from './offline.ts';
 import { durationText, sizeText } from './quantity-text.ts';
 import { type Cell, formatTable } from './table.ts';
 import type { Colour } from './terminal.ts';
 
-const statusColours: Readonly<Record<ModuleReport['runtimeStatus'], Colour>> = {
+type QueueReport = StatusReport['queues'][number];
+
+export const statusColours: Readonly<Record<ModuleReport['runtimeStatus'], Colour>> = {
   running: 'green',
   backoff: 'yellow',
   unhealthy: 'yellow',
@@ -16,14 +18,23 @@ const statusColours: Readonly<Record<ModuleReport['runtimeStatus'], Colour>> = {
   unknown: 'dim',
 };
 
-const header = ['MODULE', 'STATUS', 'SINCE', 'RESTARTS', 'PID', 'DESCRIPTION'];
-
 export function moduleTable(context: CliContext, modules: readonly ModuleReport[]): string {
   const nowMs = context.clock.wallMs();
+  // Where all are processes, as on most gateways, the line has better use for its columns.
+  const hasKinds = modules.some(({ kind }) => kind === 'container');
+  const header = ['MODULE', ...(hasKinds ? ['KIND'] : []), 'STATUS', 'SINCE', 'RESTARTS', 'PID', 'DESCRIPTION'];
   const rows = modules.map((module): readonly Cell[] => {
     const sinceMs = module.runtimeStatus === 'running' ? module.startedAtMs : module.exitedAtMs;
     const status = { text: module.runtimeStatus, colour: statusColours[module.runtimeStatus] };
-    return [module.name, status, ago(nowMs, sinceMs), module.restartCount, module.pid ?? '-', describe(module, nowMs)];
+    return [
+      module.name,
+      ...(hasKinds ? [module.kind ?? 'process'] : []),
+      status,
+      ago(nowMs, sinceMs),
+      module.restartCount,
+      module.pid ?? '-',
+      describe(module, nowMs),
+    ];
   });
   return formatTable(context.terminal, header, rows);
 }
@@ -62,9 +73,10 @@ function priorityText({ priority, live }: QueueReport): string {
 }
 
 function describe(module: ModuleReport, nowMs: number): string {
-  if (module.runtimeStatus === 'running' && module.statusDescription === 'running') return '';
+  const isPlain = module.runtimeStatus === 'running' && module.statusDescription === 'running';
   const next = module.nextStartAtMs === null ? '' : ` (again in ${durationText(module.nextStartAtMs - nowMs)})`;
-  return `${module.statusDescription}${next}`;
+  const said = isPlain ? '' : `${module.statusDescription.replace(/^running; /, '')}${next}`;
+  return [module.progress ?? '', said].filter((text) => text !== '').join('; ');
 }
 
 function ago(nowMs: number, atMs: number | null): string {

@@ -1,7 +1,7 @@
 // `weir status`: the gateway at a glance. Without the daemon: which modules still run, and how to start it.
 
 import type { CommandModule } from 'yargs';
-import type { FlashReport, StatusReport } from '../admin/index.ts';
+import type { StatusReport } from '../admin/index.ts';
 import { errorCode } from '../model/errors.ts';
 import { adminClient, type CliContext, type GlobalOptions, locateDirectories, writeJson } from './context.ts';
 import { moduleTable, offlineModuleTable, queueTable } from './module-table.ts';
@@ -12,6 +12,8 @@ import { painted } from './terminal.ts';
 export interface StatusOptions extends GlobalOptions {
   readonly json: boolean;
 }
+
+type FlashReport = NonNullable<StatusReport['flash']>;
 
 const labelWidth = 12;
 const codeApplied = 200;

@@ -11,6 +11,10 @@ export interface Terminal {
   /** Standard error. */
   writeError(text: string): void;
   readonly columns: number;
+  /** Lines that fit; unlimited when the output goes to a file or a pipe. */
+  readonly rows: number;
+  /** A person looks at it: it may be drawn anew. */
+  readonly isTerminal: boolean;
   readonly hasColour: boolean;
 }
 
@@ -18,6 +22,7 @@ const escapes: Readonly<Record<Colour, string>> = { green: '32', yellow: '33', r
 
 const columnsUsual = 80;
 const columnsMin = 40;
+const rowsUsual = 24;
 
 /** When output goes to a file or a pipe, lines are not cut. */
 const columnsUnlimited = 100_000;
@@ -35,7 +40,13 @@ export function systemTerminal(env: Readonly<Record<string, string | undefined>>
         else stdout.write(text, () => resolve());
       }),
     writeError: (text) => void stderr.write(text),
-    columns: isTerminal ? Math.max(columnsMin, stdout.columns ?? columnsUsual) : columnsUnlimited,
+    get columns() {
+      return isTerminal ? Math.max(columnsMin, stdout.columns || columnsUsual) : columnsUnlimited;
+    },
+    get rows() {
+      return isTerminal ? stdout.rows || rowsUsual : columnsUnlimited;
+    },
+    isTerminal,
     hasColour: isTerminal && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
   };
 }

@@ -57,6 +57,8 @@ export interface RecentLines {
   write(line: string): void;
   /** Oldest first, without their newlines. */
   lines(): readonly string[];
+  /** How many there were since the start. */
+  written(): number;
 }
 
 /** Remembers so many characters of lines; the oldest go first. */
@@ -64,8 +66,10 @@ export function recentLines(charactersMax: number): RecentLines {
   const lines: string[] = [];
   let characters = 0;
   let first = 0;
+  let written = 0;
   return {
     write(line) {
+      written++;
       const text = line.trimEnd();
       lines.push(text);
       characters += text.length;
@@ -77,6 +81,7 @@ export function recentLines(charactersMax: number): RecentLines {
       }
     },
     lines: () => lines.slice(first),
+    written: () => written,
   };
 }
 

@@ -64,6 +64,31 @@ class FakeDevice implements AdminDevice {
 
   readonly asked: unknown[] = [];
 
+  readonly deployment: AdminDevice['deployment'] = {
+    progress: () => ({
+      phase: 'preparing',
+      detail: 'fetching',
+      sinceMs: 5,
+      modules: [{ name: 'modbus', text: 'pulling image: 40 %' }],
+      status: { version: 3, code: 200, description: '' },
+    }),
+    deploy: async (manifest, options) => {
+      this.asked.push([manifest, options]);
+      return { ok: false, problems: [{ path: 'a.b', message: 'write c' }], plan: [] };
+    },
+  };
+
+  async usage() {
+    return { monotonicMs: 7, modules: [] };
+  }
+
+  async *supportBundle(request: Parameters<AdminDevice['supportBundle']>[0]) {
+    this.asked.push({ ...request, signal: undefined });
+    yield Buffer.from([0, 1, 2, 255]);
+    yield Buffer.alloc(0);
+    yield Buffer.from('PK');
+  }
+
   readonly queues: AdminQueues = {
     peek: async (request) => {
       this.asked.push(request);
@@ -144,6 +169,34 @@ t.test('each resource answers what the device tells', async (t) => {
   t.same(await client.config(), { hostname: 'gw' });
   t.same(await client.version(), { version: '0.1.0' });
   t.equal(statSync(join(runDir, 'admin.sock')).mode & 0o777, 0o660, 'owner and group alone may connect');
+});
+
+t.test('a deployment is planned, carried out and followed', async (t) => {
+  const device = new FakeDevice();
+  const { client } = await served(t, device);
+  t.match(await client.deployment(), { phase: 'preparing', modules: [{ text: 'pulling image: 40 %' }] });
+  const answer = { ok: false, problems: [{ path: 'a.b', message: 'write c' }], plan: [] };
+  t.same(await client.deploy('{"a":1}', { dryRun: true }), answer);
+  t.same(await client.deploy('{"a":2}', { dryRun: false }), answer);
+  t.same(device.asked, [
+    [{ a: 1 }, { dryRun: true }],
+    [{ a: 2 }, { dryRun: false }],
+  ]);
+  await t.rejects(client.deploy('[1]', { dryRun: true }), {
+    code: 'ADMIN_BAD_REQUEST',
+    message: /no?t? a JSON object/,
+  });
+  t.same(await client.usage(), { monotonicMs: 7, modules: [] });
+});
+
+t.test('a support bundle comes as its bytes', async (t) => {
+  const device = new FakeDevice();
+  const { client } = await served(t, device);
+  const pieces: Buffer[] = [];
+  const { signal } = new AbortController();
+  for await (const piece of client.supportBundle({ sinceMs: 4, runtimeOnly: true, signal })) pieces.push(piece);
+  t.same(Buffer.concat(pieces), Buffer.from([0, 1, 2, 255, 0x50, 0x4b]));
+  t.match(device.asked, [{ sinceMs: 4, runtimeOnly: true }]);
 });
 
 t.test('a module is restarted, and refusals keep their code', async (t) => {

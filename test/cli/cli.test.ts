@@ -14,7 +14,7 @@ interface Row {
 
 const rows: readonly Row[] = [
   { argv: '', code: 2, out: /Commands:[\s\S]*weir status/ },
-  { argv: '--help', code: 0, out: /weir logs <module>/ },
+  { argv: '--help', code: 0, out: /weir logs \[modules\.\.\]/ },
   { argv: 'logs --help', code: 0, out: /--follow[\s\S]*Examples:/ },
   { argv: 'config init -h', code: 0, out: /--connection-string/ },
   {
@@ -35,7 +35,7 @@ const rows: readonly Row[] = [
     err: /Unknown command: lisst\. Did you mean list\? See: weir hub device --help/,
   },
   { argv: 'list extra', code: 2, err: /Nothing more is expected here: extra/ },
-  { argv: 'logs', code: 2, err: /See: weir logs --help/ },
+  { argv: 'restart', code: 2, err: /See: weir restart --help/ },
   { argv: 'logs m --tail many', code: 2, err: /--tail many is neither/ },
   { argv: 'logs m --since yesterday', code: 2, err: /10m, 2h or "1 day"/ },
   {

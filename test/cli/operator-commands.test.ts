@@ -173,7 +173,7 @@ t.test('a gateway without modules says where they come from', async (t) => {
 
 t.test('a restart is asked for by name', async (t) => {
   const context = recordedContext({ answers: { 'POST /modules/modbus/restart': '' } });
-  t.equal(await runCli(['restart', 'modbus', ...where], context), 0);
+  t.equal(await runCli(['restart', 'modbus', '--no-wait', ...where], context), 0);
   t.match(context.calls, [{ socketPath: '/r/admin.sock', method: 'POST', path: '/modules/modbus/restart' }]);
 });
 

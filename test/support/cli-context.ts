@@ -22,7 +22,9 @@ export function recordedContext(
   options: {
     readonly answers?: Readonly<Record<string, unknown>>;
     readonly columns?: number;
+    readonly rows?: number;
     readonly nowMs?: number;
+    readonly clock?: SimClock;
     /** Lines that a person types. */
     readonly typed?: readonly string[];
     readonly isTerminal?: boolean;
@@ -44,9 +46,11 @@ export function recordedContext(
         err += text;
       },
       columns: options.columns ?? 80,
+      rows: options.rows ?? 24,
+      isTerminal: options.isTerminal ?? false,
       hasColour: false,
     },
-    clock: new SimClock(options.nowMs),
+    clock: options.clock ?? new SimClock(options.nowMs),
     disk: systemDisk(),
     http: tableHttp(options.answers, calls),
     processes: { ...systemProcesses(), executable: '/usr/bin/weir' },
@@ -71,6 +75,19 @@ export function recordedContext(
   };
 }
 
+/** Answers that change from call to call. */
+export class Sequence {
+  readonly #values: unknown[];
+
+  constructor(...values: readonly unknown[]) {
+    this.#values = [...values];
+  }
+
+  next(): unknown {
+    return this.#values.length > 1 ? this.#values.shift() : this.#values[0];
+  }
+}
+
 function tableHttp(answers: Readonly<Record<string, unknown>> | undefined, calls: HttpCall[]): Http {
   const answer = (call: HttpCall): { readonly status: number; readonly body: string } => {
     calls.push(call);
@@ -78,7 +95,9 @@ function tableHttp(answers: Readonly<Record<string, unknown>> | undefined, calls
       const fields = { errno: 'ENOENT' };
       throw new WeirError({ code: 'PLATFORM_HTTP_FAILED', message: `No answer on ${call.socketPath}.`, fields });
     }
-    const value = answers[`${call.method} ${call.path}`];
+    const known = answers[`${call.method} ${call.path}`];
+    // One after the other, the last one for ever.
+    const value = known instanceof Sequence ? known.next() : known;
     if (value === undefined) return { status: 404, body: '{"code":"ADMIN_NOT_FOUND","message":"not here"}' };
     return { status: 200, body: typeof value === 'string' ? value : JSON.stringify(value) };
   };

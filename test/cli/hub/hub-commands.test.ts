@@ -63,6 +63,8 @@ class Console {
           this.err += text;
         },
         columns: 1000,
+        rows: 24,
+        isTerminal: false,
         hasColour: false,
       },
       clock: systemClock(),
