@@ -28,7 +28,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MODULES "/weir.modules"
 #define RUNTIME "/weir.runtime"
 
 enum { MOUNTS_BYTES_MAX = 64 * 1024, PIDS_BYTES_MAX = 16 * 1024, REMOVE_TRIES = 200, REMOVE_STEP_MS = 5 };
@@ -197,7 +196,7 @@ static void add_group(const char *controller, const struct options *options) {
   bool in_service = ends_in(group.dir, ".service");
   if (group.unified) enable_controllers(group.dir, in_service);
   text_init(&dir, group.dir + strlen(group.dir), sizeof group.dir - strlen(group.dir));
-  text_add(&dir, MODULES);
+  text_add(&dir, CGROUP_OF_MODULES);
   if (mkdir(group.dir, 0755) != 0 && errno != EEXIST) {
     gap_set(GAP_CGROUP, "a cgroup cannot be made", errno);
     return;

@@ -9,6 +9,7 @@
  *   PING                         PONG
  *   at the end   shim → client   the content of exit.json, one line, then the end of the stream
  *
+ * A module is no client: who is in the cgroup of one is turned away at once.
  * A client that says something else, or does not read, is dropped: it must not cost the module
  * anything. A ninth client is turned away at once. The address is relative to the current directory,
  * so that a long path of the module's directory does not meet the 108 bytes of sun_path.
@@ -58,6 +59,23 @@ static void say(struct client *client, const char *words) {
   if (send(client->fd, words, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length) drop(client);
 }
 
+/* A module that runs as root may open every control socket, its own among them. It cannot leave its
+ * cgroup, though, and neither the runtime nor an operator is in one of those. */
+static bool is_module(int fd) {
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  char memory[48], groups[4096];
+  struct text path;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return true;
+  if (peer.pid == 0) return false; /* of another pid namespace: no module is in one */
+  text_init(&path, memory, sizeof memory);
+  text_add(&path, "/proc/");
+  text_int(&path, peer.pid);
+  text_add(&path, "/cgroup");
+  read_small_file(path.start, groups, sizeof groups);
+  return strstr(groups, CGROUP_OF_MODULES "/") != NULL;
+}
+
 static const char *second_greeting = "";
 
 void control_greet_also(const char *line) { second_greeting = line; }
@@ -65,6 +83,10 @@ void control_greet_also(const char *line) { second_greeting = line; }
 static void welcome(const char *greeting) {
   int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) return;
+  if (is_module(fd)) {
+    close(fd);
+    return;
+  }
   for (int at = 0; at < CLIENTS_MAX; at++) {
     if (clients[at].fd >= 0) continue;
     clients[at].fd = fd;

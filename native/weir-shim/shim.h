@@ -119,6 +119,8 @@ bool capability_kept(const struct options *options, const char *name);
 void capabilities_bound(const struct options *options); /* before the identity is dropped */
 void capabilities_keep(const struct options *options);  /* after it */
 
+#define CGROUP_OF_MODULES "/weir.modules"
+
 /* cgroup.c: the shim makes, kills and removes it, the child joins it. */
 void cgroup_make(const struct options *options);
 void cgroup_join(void);

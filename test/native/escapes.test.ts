@@ -1,7 +1,7 @@
 // A hostile module tries to get out. Each attack is run twice: shut in with everything that there is, and free, to
 // show that it is the wall that stops it. Where the probe says that this machine lacks the wall, it is passed over.
 
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -259,6 +259,23 @@ t.test('limits hold, and a module that meets one ends alone', { skip: isRoot ? f
   t.ok((await bystander.running()).pid > 1, 'another module runs on');
 });
 
+t.test(
+  'a control socket does not listen to modules, not even to root',
+  { skip: isRoot ? false : 'needs root' },
+  async (t) => {
+    const features = await probeKernel(shimBinary());
+    if (!has(features, ['cgroup'])) return t.pass('this machine has no cgroups, and says so');
+    const cells = new Cells(t);
+    const victim = cells.start(['/bin/sleep', '1000']);
+    const { pid } = await victim.running();
+    const control = join(victim.dir, 'ctl.sock');
+    t.equal(await cells.attack(['end', control], ['--cgroup', 'killer']), 'EPIPE');
+    t.ok(isAlive(pid), 'it runs on');
+    t.equal(await cells.attack(['end', control], []), 'allowed', 'it is the cgroup that tells');
+    t.match(await victim.ended(), { signal: 9 });
+  },
+);
+
 t.test('the network is shut as the probe says', { skip: isRoot ? false : 'needs root' }, async (t) => {
   const features = await probeKernel(shimBinary());
   const cells = new Cells(t);
@@ -331,6 +348,8 @@ t.test(
     t.same(members(), []);
   },
 );
+
+const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}/environ`);
 
 function listening(
   t: Test,

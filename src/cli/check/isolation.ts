@@ -4,7 +4,7 @@
 // a warning: modules run without it, and others still hold them. Each module's own list is in `weir list --json`.
 
 import type { KernelFeatures } from '../../platform/kernel-features.ts';
-import { type Check, type CheckFacts, fail, ok, type Verdict, warn } from './check.ts';
+import { type Check, type CheckFacts, fail, ok, skip, type Verdict, warn } from './check.ts';
 
 /** One promise to the operator, kept by the named features together. */
 interface Wall {
@@ -121,6 +121,12 @@ export const isolationChecks: readonly Check[] = [
             ),
       ),
   },
+  {
+    id: 'isolation-users',
+    group: 'isolation',
+    title: 'modules have users of their own',
+    run: (facts) => usersVerdict(facts),
+  },
   ...walls.map(
     (wall): Check => ({
       id: wall.id,
@@ -151,6 +157,28 @@ function verdictOf({ features: names, held, means, mend }: Wall, features: Kerne
   });
   if (lacking.length === 0) return ok(held(features));
   return warn(`${lacking.join('\n')}\n${means}`, mend);
+}
+
+/** Sockets are opened by owner and mode: no other wall stands before them. */
+function usersVerdict({ reading, machine }: CheckFacts): Verdict {
+  const { config } = reading;
+  if (config === undefined) return skip('there is no usable configuration');
+  if (machine.uid !== 0)
+    return warn(
+      'weir does not run as root: modules run as the same user as it does\nA module may open what weir may, its admin socket included.',
+      asRoot,
+    );
+  if (config.modules.firstUid > 0) return ok(`from ${config.modules.firstUid} on`);
+  const mend = 'In config.toml, [modules]: first_uid = 64000 (any free range of 512 numbers).';
+  if (config.modules.user === undefined || config.modules.user === 'root')
+    return warn(
+      'modules run as root, without its privileges\nA module may open the sockets of weir and of other modules: they belong to root.',
+      mend,
+    );
+  return warn(
+    `all modules run as ${config.modules.user}\nModules are alike to the system: each may open what another one owns, where no other wall stands.`,
+    mend,
+  );
 }
 
 function networkVerdict({ egress, lacking }: KernelFeatures): Verdict {

@@ -297,6 +297,11 @@ const rows: readonly Row[] = [
   ['memory', 'skip', /does not tell/, { files: { '/proc/meminfo': undefined } }],
   ['isolation-starts', 'ok', /Linux 6\.12\.1, aarch64/, {}],
   ['isolation-starts', 'fail', /trial start failed/, { kernel: { starts: false } }],
+  ['isolation-users', 'skip', /no usable/, {}],
+  ['isolation-users', 'ok', /from 64000 on/, { toml: '[modules]\nfirst_uid = 64000\n' }],
+  ['isolation-users', 'warn', /run as root, without.*first_uid/s, { toml: '' }],
+  ['isolation-users', 'warn', /all modules run as nobody/, { toml: '[modules]\nuser = "nobody"\n' }],
+  ['isolation-users', 'warn', /same user as it does/, { toml: '', machine: { uid: 1000 } }],
   ['isolation-memory', 'ok', /cgroup v2/, {}],
   ['isolation-memory', 'ok', /v1 beside v2/, { kernel: { cgroup: 'hybrid' } }],
   [

@@ -65,6 +65,19 @@ static long unix_socket(const char *name, int abstract) {
   return abstract && errno == ECONNREFUSED ? connect(fd, (struct sockaddr *)&address, sizeof address) : -1;
 }
 
+/* Asks a shim to end its module; the greeting comes first where it listens. */
+static long end_by(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char greeting[4096];
+  strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) return -1;
+  long greeted = read(fd, greeting, sizeof greeting);
+  long sent = send(fd, "KILL\n", 5, MSG_NOSIGNAL);
+  if (greeted <= 0 && sent > 0) errno = EPIPE;
+  return greeted > 0 ? sent : -1;
+}
+
 /* Children that only wait; how many there could be, at most `wanted`. */
 static int fork_many(int wanted) {
   int made = 0;
@@ -203,6 +216,7 @@ int main(int argc, char **argv) {
   if (strcmp(name, "udp") == 0) return told(internet(SOCK_DGRAM, at, more));
   if (strcmp(name, "unix") == 0) return told(unix_socket(at, 0));
   if (strcmp(name, "abstract") == 0) return told(unix_socket(at, 1));
+  if (strcmp(name, "end") == 0) return told(end_by(at));
   if (strcmp(name, "notify") == 0) return notify(at);
   if (strcmp(name, "fork") == 0) return fork_many(atoi(at));
   if (strcmp(name, "zombies") == 0) return make_zombies(atoi(at));
