@@ -13,6 +13,7 @@ import { errorCode } from './model/errors.ts';
 import type { JsonValue } from './model/json.ts';
 import { buildInfo } from './platform/native.ts';
 import { compilePattern } from './platform/pattern.ts';
+import { isInModuleGroup, systemProcessTable } from './platform/process-lineage.ts';
 import { processUsage } from './platform/process-usage.ts';
 import { systemWebPut } from './platform/web-put.ts';
 import { OperatorQueues } from './queues/index.ts';
@@ -28,8 +29,13 @@ export async function openOperators(stage: Stage, parts: Parts): Promise<void> {
   const { config, http, log, metrics } = ground;
   const bundleParts = bundlePartsOf(stage, parts, () => device);
   const device = adminDevice(stage, parts, bundleParts);
+  const processes = systemProcessTable();
+  const isModule = async (pid: number): Promise<boolean> => {
+    const lineage = await processes.lineage(pid);
+    return lineage === undefined || isInModuleGroup(lineage); // who is gone needs no answer
+  };
   const server = new AdminServer(
-    { http, log: log.child('admin'), metrics, device },
+    { http, log: log.child('admin'), metrics, device, isModule },
     { socketPath: join(config.runDir, 'admin.sock') },
   );
   await server.start();

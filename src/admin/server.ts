@@ -5,7 +5,8 @@
 //   POST /modules/{name}/restart                                     202, no content
 //   GET  /modules/{name}/logs?tail=N&since=MS&follow=true            text/plain, oldest line first
 //
-// Who may connect may do everything: the socket's mode (0660) and its directory decide. Owns the mapping from
+// Who may connect may do everything: the socket's mode (0660) and its directory decide. A process module is turned
+// away even when it runs as root, for whom modes are nothing. Owns the mapping from
 // requests to the device's ports and from errors to status and JSON; knows nothing of what is behind the ports.
 
 import { adminLogTailLinesMax, httpBodyBytesMax } from '../limits.ts';
@@ -24,6 +25,8 @@ export interface AdminServerPorts {
   readonly log: Log;
   readonly metrics: MetricSource;
   readonly device: AdminDevice;
+  /** Is this process a module's? Absent: nobody is asked. */
+  readonly isModule?: (pid: number) => Promise<boolean>;
 }
 
 /** Owner and group. */
@@ -64,6 +67,7 @@ export class AdminServer {
 
   async #handle(request: HttpRequest): Promise<HttpResponse> {
     try {
+      await this.#admit(request);
       return await this.#route(request);
     } catch (error) {
       const status = error instanceof WeirError ? Number(error.fields['status']) : statusInternal;
@@ -77,6 +81,12 @@ export class AdminServer {
       }
       return json({ code: errorCode(error), message: errorMessage(error) }, isStatus ? status : statusInternal);
     }
+  }
+
+  async #admit({ peer }: HttpRequest): Promise<void> {
+    const { isModule } = this.#ports;
+    if (peer === undefined || peer.pid === 0 || isModule === undefined || !(await isModule(peer.pid))) return;
+    throw new AdminError('ADMIN_FORBIDDEN', `Process ${peer.pid} is a module's; modules may not use the admin socket.`);
   }
 
   async #route(request: HttpRequest): Promise<HttpResponse> {

@@ -36,6 +36,14 @@ const ancestorsMax = 64;
 const parentField = 1;
 const startTicksField = 19;
 
+/** Where shims put their modules, in every hierarchy (native/weir-shim/cgroup.c). A process cannot leave it by itself. */
+const modulesGroup = '/weir.modules/';
+
+/** A process module, or what it started: also when it runs as root. False where the machine has no cgroups. */
+export function isInModuleGroup({ cgroups }: ProcessLineage): boolean {
+  return Object.values(cgroups).some((path) => path.includes(modulesGroup));
+}
+
 export function systemProcessTable(): ProcessTable {
   return { pid: process.pid, uid: process.getuid?.() ?? 0, lineage: readLineage };
 }

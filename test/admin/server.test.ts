@@ -171,6 +171,27 @@ t.test('each resource answers what the device tells', async (t) => {
   t.equal(statSync(join(runDir, 'admin.sock')).mode & 0o777, 0o660, 'owner and group alone may connect');
 });
 
+t.test('a process of a module is turned away, whoever it runs as', async (t) => {
+  const runDir = await mkdtemp(join(tmpdir(), 'weir-admin-'));
+  const asked: number[] = [];
+  const http = systemHttp({ peerCredentials: () => ({ pid: 4711, uid: 0, gid: 0 }) });
+  const isModule = (pid: number): Promise<boolean> => {
+    asked.push(pid);
+    return Promise.resolve(asked.length === 1);
+  };
+  const ports = { http, log: silent, metrics: createMetrics(), device: new FakeDevice(), isModule };
+  const server = new AdminServer(ports, { socketPath: join(runDir, 'admin.sock') });
+  await server.start();
+  t.teardown(async () => {
+    await server.close();
+    await rm(runDir, { recursive: true });
+  });
+  const client = new AdminClient(systemHttp(), runDir);
+  await t.rejects(client.status(), { code: 'ADMIN_FORBIDDEN', message: /4711 is a module/ });
+  t.same(await client.status(), report);
+  t.same(asked, [4711, 4711]);
+});
+
 t.test('a deployment is planned, carried out and followed', async (t) => {
   const device = new FakeDevice();
   const { client } = await served(t, device);
