@@ -29,9 +29,9 @@ export async function openBroker(
   const { store, router, twins, notices, hub, registry, clients, localKey, deviceId, hubHostname } = parts;
   const traffic = new ModuleTraffic();
   const backend = {
-    telemetry: async (message: Message) => {
-      await router.accept(message);
+    telemetry: (message: Message) => {
       traffic.sent(message.sender.deviceId === deviceId ? message.sender.moduleId : undefined);
+      return router.accept(message);
     },
     twin: (owner: Identity) => hub?.sync.show(owner) ?? Promise.resolve(twins.show(owner)),
     patchReported: async (owner: Identity, patch: JsonObject) => {
@@ -78,6 +78,12 @@ export async function openBroker(
   if (tcp !== undefined) await broker.listen('tcp', { kind: 'tcp', ...tcp, ...behindProxy(config, 'tcp') });
   if (ws !== undefined)
     await broker.listen('ws', { kind: 'tcp', ...ws, ...behindProxy(config, 'ws'), websocket: true, http });
+  followTwins({ twins, notices, front });
+  return { broker, front, http, systemCalls, traffic, access, bridges };
+}
+
+/** Who listens is told of changes of its desired properties, also of those it missed. */
+function followTwins({ twins, notices, front }: Pick<DataParts & BrokerParts, 'twins' | 'notices' | 'front'>): void {
   type News = { readonly identity: Identity; readonly patch: JsonObject; readonly version: number };
   const tell = ({ identity: owner, patch, version }: News): void => {
     if (front.notifyDesired(owner, patch, version)) twins.saw(owner);
@@ -90,7 +96,6 @@ export async function openBroker(
     const missed = twins.unseen(owner);
     if (missed !== undefined) tell(missed);
   });
-  return { broker, front, http, systemCalls, traffic, access, bridges };
 }
 
 /** The broker's numbers as topics, where the configuration asks for them. */
