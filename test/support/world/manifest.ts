@@ -60,6 +60,8 @@ export function program(
     status: 'running',
     restartPolicy,
     settings: { executable, args: [...args] },
+    // Programs of the tests are in this tree, which a module that is shut in does not see otherwise.
+    isolation: { readable: [process.cwd()] },
     env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, { value }])),
   };
 }
