@@ -53,6 +53,8 @@ export interface HubOptions {
   readonly hostnames: readonly string[];
   /** Where MQTT over TLS listens; port 0 takes any free one. */
   readonly mqtt: { readonly host: string; readonly port: number };
+  /** MQTT over WebSocket and TLS, on any path; Azure's clients know port 443 only. */
+  readonly mqttWss?: { readonly host: string; readonly port: number } | undefined;
   /** MQTT without TLS, for a closed network or a test. */
   readonly mqttPlain?: { readonly host: string; readonly port: number } | undefined;
   /** PEM file of the authorities that issue client certificates to devices. */
@@ -69,6 +71,7 @@ export interface RunningHub {
   /** The port really bound. */
   readonly mqttPort: number;
   readonly mqttPlainPort: number | undefined;
+  readonly mqttWssPort: number | undefined;
   /** As in connection strings. */
   readonly hostname: string;
   readonly socketPath: string;
@@ -153,6 +156,7 @@ class CloudHub {
     const running = {
       mqttPort: portOf(front.tls),
       mqttPlainPort: front.plain === undefined ? undefined : portOf(front.plain),
+      mqttWssPort: front.wss === undefined ? undefined : portOf(front.wss),
       hostname: hostnames[0] ?? 'localhost',
       socketPath: this.#options.socketPath ?? join(runDir, 'hub.sock'),
       caPath: trust.caPath,
@@ -224,7 +228,7 @@ class CloudHub {
   /** The broker with IoT Hub's protocol on it; desired changes and revocations reach connected devices at once. */
   async openFront(state: State, context: () => TlsContext) {
     const { network, clock, log, metrics } = this.#ground;
-    const { mqtt, mqttPlain } = this.#options;
+    const { mqtt, mqttPlain, mqttWss } = this.#options;
     const { registry, twins } = state;
     const backend = new HubDeviceBackend({ ...state, digest: shortDigest });
     const front = new IotHubFront({ backend, clock, log, metrics });
@@ -249,16 +253,21 @@ class CloudHub {
     const devicebound = this.#openDevicebound(state, front);
     await broker.start();
     // Read anew for each accepted connection, so that a renewed certificate needs no new listener.
-    const endpoint = {
+    const secured = (
+      at: { readonly host: string; readonly port: number },
+      layers: { readonly websocket?: true } = {},
+    ) => ({
       kind: 'tcp' as const,
-      ...mqtt,
+      ...at,
+      ...layers,
       get tls() {
         return context();
       },
-    };
-    const tls = await broker.listen('tls', endpoint);
+    });
+    const tls = await broker.listen('tls', secured(mqtt));
+    const wss = mqttWss === undefined ? undefined : await broker.listen('wss', secured(mqttWss, { websocket: true }));
     const plain = mqttPlain === undefined ? undefined : await broker.listen('tcp', { kind: 'tcp', ...mqttPlain });
-    return { front, devicebound, tls, plain };
+    return { front, devicebound, tls, plain, wss };
   }
 
   /** Microsoft's clients subscribe once in their life and never again: what they subscribed to outlives the hub's restart. */
@@ -295,7 +304,7 @@ class CloudHub {
     { front, running }: { readonly front: Front; readonly running: Omit<RunningHub, 'close'> },
   ): Promise<void> {
     const { http, clock, entropy, log } = this.#ground;
-    const { hostname, mqttPort, mqttPlainPort, caPath } = running;
+    const { hostname, mqttPort, mqttPlainPort, mqttWssPort, caPath } = running;
     const api = new HubApi(
       {
         ...state,
@@ -306,7 +315,13 @@ class CloudHub {
         clock,
         entropy,
         log: log.child('api'),
-        facts: () => ({ hostname, mqttPort, mqttPlainPort: mqttPlainPort ?? null, caPath }),
+        facts: () => ({
+          hostname,
+          mqttPort,
+          mqttPlainPort: mqttPlainPort ?? null,
+          mqttWssPort: mqttWssPort ?? null,
+          caPath,
+        }),
       },
       { socketPath: running.socketPath },
     );

@@ -31,16 +31,18 @@ export async function openLeafDevices(
   return leafs;
 }
 
-/** Who may connect no more is cut off; of whom is behind this gateway no more nothing is kept. */
+/** Who may connect no more is cut off; of whom is behind this gateway no more nothing is kept; routes are told who came and went. */
 export function followLeafDevices(
   { ground }: Stage,
-  { broker, clients, hub }: BrokerParts & DataParts & ModuleParts & HubParts,
+  { broker, clients, hub, notices, twins }: BrokerParts & DataParts & ModuleParts & HubParts,
 ): void {
   if (hub === undefined) return;
   const { leafs, sync } = hub;
   leafs.onRevoked((owner) => void broker.disconnect(identityKey(owner), 'the hub lets it connect no more'));
+  leafs.onJoined((owner) => void notices.created(owner, twins.twin(owner)));
   leafs.onLeft((owner) => {
     clients.forget(owner);
+    void notices.deleted(owner, twins.twin(owner));
     sync.unwatch(owner).catch((error: unknown) =>
       ground.log.warn('the twin of a device that left was not removed', {
         identity: identityKey(owner),

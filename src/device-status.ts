@@ -5,6 +5,7 @@
 
 import { type ModuleReport, neverStarted, type StatusReport } from './admin/index.ts';
 import type { Agent } from './agent/index.ts';
+import type { Bridges } from './bridge/index.ts';
 import type { Broker } from './broker/index.ts';
 import type { Ground } from './device-ground.ts';
 import type { FlashWear } from './flash/index.ts';
@@ -22,6 +23,7 @@ export interface StatusParts {
   readonly wear: FlashWear;
   readonly agent: Agent;
   readonly broker: Broker;
+  readonly bridges: Bridges;
   readonly supervisor: Supervisor;
   readonly hub: { readonly link: UpstreamLink } | undefined;
   readonly deviceId: string;
@@ -30,7 +32,7 @@ export interface StatusParts {
 }
 
 export async function deviceStatus(parts: StatusParts): Promise<StatusReport> {
-  const { ground, store, operator, wear, agent, broker, supervisor, hub, startedAtMs } = parts;
+  const { ground, store, operator, wear, agent, broker, bridges, supervisor, hub, startedAtMs } = parts;
   const { clock, processes } = ground;
   const [lanes, facts, memoryPssBytes] = await Promise.all([
     store.lanes().then((known) => operator.counted(known)),
@@ -47,6 +49,7 @@ export async function deviceStatus(parts: StatusParts): Promise<StatusReport> {
     },
     deployment: agent.status(),
     clients: broker.connectedClients().length,
+    bridges: bridges.status(),
     queues: lanes.map(({ priority, ...rest }) => ({
       ...rest,
       priority: priority === priorityUnset ? null : priority,

@@ -154,6 +154,11 @@ export interface FlashReport {
   readonly sparingDelayMs: number | null;
 }
 
+export interface BridgeReport {
+  readonly name: string;
+  readonly isConnected: boolean;
+}
+
 export interface StatusReport {
   readonly version: string;
   readonly uptimeMs: number;
@@ -163,6 +168,8 @@ export interface StatusReport {
   readonly deployment: DeploymentReport;
   /** Connected MQTT clients. */
   readonly clients: number;
+  /** Other brokers that are configured. Absent from a weir that does not know it. */
+  readonly bridges?: readonly BridgeReport[] | undefined;
   readonly queues: readonly QueueReport[];
   readonly modules: readonly ModuleReport[];
   readonly store: StoreReport;

@@ -76,6 +76,10 @@ export class Bridge {
     this.#apply();
   }
 
+  get isConnected(): boolean {
+    return this.#link.isConnected;
+  }
+
   start(): Promise<void> {
     return this.#link.start();
   }

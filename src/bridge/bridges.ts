@@ -64,6 +64,11 @@ export class Bridges {
     return [...this.#entries.values()].map(({ bridge }) => bridge);
   }
 
+  /** Each other broker, and whether it is reached now. */
+  status(): readonly { readonly name: string; readonly isConnected: boolean }[] {
+    return this.all.map(({ name, isConnected }) => ({ name, isConnected }));
+  }
+
   async start(): Promise<void> {
     for (const bridge of this.all) await bridge.start();
   }

@@ -55,6 +55,7 @@ export function statusText(context: CliContext, report: StatusReport): string {
     labelled('hub', hubText(context, report)),
     labelled('deployment', deploymentText(context, report)),
     labelled('clients', `${report.clients} connected`),
+    ...bridgeLines(context, report),
     labelled(
       'store',
       `${sizeText(report.store.fileBytes)}${spaceText(context, report)}${quarantined === 0 ? '' : painted(context.terminal, 'yellow', `, ${quarantined} damaged put aside`)}`,
@@ -64,6 +65,15 @@ export function statusText(context: CliContext, report: StatusReport): string {
   ];
   const tables = [moduleTable(context, report.modules), queueTable(context, report.queues)];
   return [`${lines.join('\n')}\n`, ...tables.filter((table) => table !== '')].join('\n');
+}
+
+function bridgeLines(context: CliContext, { bridges = [] }: StatusReport): readonly string[] {
+  return bridges.map(({ name, isConnected }) => {
+    const state = isConnected
+      ? painted(context.terminal, 'green', 'connected')
+      : painted(context.terminal, 'yellow', 'not connected');
+    return labelled('bridge', `${name} ${state}`);
+  });
 }
 
 /** Only when it matters: less is free than is to be left free. */

@@ -2,7 +2,7 @@
 // may no longer.
 //
 //   hub ── version, pages ──► ScopeSync ──► ScopeCache ──► LeafAuthenticator ◄── CONNECT
-//                                               └──► onRevoked, onLeft
+//                                               └──► onRevoked, onLeft, onJoined
 //
 // Their keys stay inside: what comes from the hub is read here, kept sealed here and compared here.
 
@@ -89,5 +89,10 @@ export class LeafDevices {
   /** Called for each identity that is behind this gateway no more. */
   onLeft(listener: (identity: Identity) => void): void {
     this.#cache.onLeft(listener);
+  }
+
+  /** Called for each identity that is new behind this gateway; what the last run knew is not new. */
+  onJoined(listener: (identity: Identity) => void): void {
+    this.#cache.onJoined(listener);
   }
 }

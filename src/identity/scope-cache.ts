@@ -53,6 +53,7 @@ export class ScopeCache {
   readonly #options: ScopeCacheOptions;
   readonly #revoked = new Set<(identity: Identity) => void>();
   readonly #left = new Set<(identity: Identity) => void>();
+  readonly #joined = new Set<(identity: Identity) => void>();
   #members: ReadonlyMap<string, ScopeMember> = new Map();
   #version: string | undefined;
   #toldMs: number | undefined;
@@ -129,6 +130,11 @@ export class ScopeCache {
     this.#left.add(listener);
   }
 
+  /** Called for each identity that the hub has told of and that was not behind this gateway before. */
+  onJoined(listener: (identity: Identity) => void): void {
+    this.#joined.add(listener);
+  }
+
   #take(version: string, members: readonly ScopeMember[]): void {
     this.#members = new Map(members.map((member) => [identityKey(member.identity), member]));
     this.#version = version;
@@ -139,6 +145,9 @@ export class ScopeCache {
     for (const [key, { identity }] of before) {
       if (!isAsBefore(key) || !isAsBefore(identity.deviceId)) for (const listener of this.#revoked) listener(identity);
       if (!this.#members.has(key)) for (const listener of this.#left) listener(identity);
+    }
+    for (const [key, { identity }] of this.#members) {
+      if (!before.has(key)) for (const listener of this.#joined) listener(identity);
     }
   }
 

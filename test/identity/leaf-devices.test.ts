@@ -100,8 +100,10 @@ async function setUp(
   );
   const revoked: string[] = [];
   const left: string[] = [];
+  const joined: string[] = [];
   leafs.onRevoked((identity) => void revoked.push(identityKey(identity)));
   leafs.onLeft((identity) => void left.push(identityKey(identity)));
+  leafs.onJoined((identity) => void joined.push(identityKey(identity)));
   await leafs.start();
   t.teardown(() => leafs.close());
   /** The hub tells of these pages, and they are read to the end. */
@@ -112,7 +114,7 @@ async function setUp(
     await clock.advance(scopeSyncMsMin);
     await until(() => saved > before);
   };
-  return { hub, clock, leafs, lines, revoked, left, directory, path, tell, saved: () => saved };
+  return { hub, clock, leafs, lines, revoked, left, joined, directory, path, tell, saved: () => saved };
 }
 
 /** Real files take their real time. */
@@ -266,9 +268,11 @@ t.test('a file of another gateway, cut or changed is set aside, and nobody is le
 });
 
 t.test('whoever loses the right is cut off, with the modules of a device; nobody else is', async (t) => {
-  const { tell, revoked, left, lines } = await setUp(t);
+  const { tell, revoked, left, joined, lines } = await setUp(t);
   const other = sasRow({ deviceId: 'other' }, keyA, keyB);
   await tell({ version: 'v1', devices: [leafRow, camRow, other], modules: [moduleRow] });
+  t.same(joined, ['leaf', 'cam', 'other', 'leaf/m'], 'all are new at first');
+  joined.length = 0;
   const changes: readonly (readonly [string, Page, readonly string[], readonly string[]])[] = [
     ['nothing', { version: 'v2', devices: [leafRow, camRow, other], modules: [moduleRow] }, [], []],
     [
@@ -303,6 +307,9 @@ t.test('whoever loses the right is cut off, with the modules of a device; nobody
     t.same([...revoked].sort(), expectedRevoked, what);
     t.same([...left].sort(), expectedLeft, what);
   }
+  t.same(joined, [], 'what changed is not new');
+  await tell({ version: 'v8', devices: [camRow, leafRow] });
+  t.same(joined, ['leaf']);
 });
 
 t.test('pages of different versions do not mix: reading begins anew', async (t) => {

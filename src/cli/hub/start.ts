@@ -2,7 +2,7 @@
 //
 // Prints one line when it serves, on standard output; the log goes to standard error. Scripts wait for that line:
 //   weir hub is ready: mqtt localhost:8883 (TLS), api /run/weir-hub/hub.sock, CA /var/lib/weir-hub/certs/hub-ca.pem
-//   {"event":"ready","hostname":…,"mqttPort":…,"mqttPlainPort":…,"socket":…,"caPath":…}      with --json
+//   {"event":"ready","hostname":…,"mqttPort":…,"mqttPlainPort":…,"mqttWssPort":…,"socket":…,"caPath":…}      with --json
 //
 // The first signal ends it in order, a second one at once; what was acknowledged is safe either way.
 
@@ -18,6 +18,7 @@ export interface HubStartOptions extends HubClientOptions {
   readonly mqttHost: string;
   readonly mqttPort: number;
   readonly mqttPlain: string | undefined;
+  readonly mqttWss: string | undefined;
   readonly deviceCa: string | undefined;
   readonly retentionDays: number;
   readonly retentionMib: number;
@@ -69,6 +70,11 @@ function startOptions(yargs: Argv<HubClientOptions>): Argv<HubStartOptions> {
       type: 'string',
       requiresArg: true,
       describe: 'also MQTT without TLS, such as tcp://127.0.0.1:1883',
+    })
+    .option('mqtt-wss', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'also MQTT over WebSocket, such as wss://0.0.0.0:443',
     })
     .option('device-ca', {
       type: 'string',
@@ -127,11 +133,20 @@ async function start(context: CliContext, options: HubStartOptions): Promise<voi
 }
 
 function readyLine(hub: RunningHub, json: boolean): string {
-  const { hostname, mqttPort, mqttPlainPort, socketPath, caPath } = hub;
+  const { hostname, mqttPort, mqttPlainPort, mqttWssPort, socketPath, caPath } = hub;
   if (json)
-    return `${JSON.stringify({ event: 'ready', hostname, mqttPort, mqttPlainPort: mqttPlainPort ?? null, socket: socketPath, caPath })}\n`;
+    return `${JSON.stringify({
+      event: 'ready',
+      hostname,
+      mqttPort,
+      mqttPlainPort: mqttPlainPort ?? null,
+      mqttWssPort: mqttWssPort ?? null,
+      socket: socketPath,
+      caPath,
+    })}\n`;
   const plain = mqttPlainPort === undefined ? '' : ` and port ${mqttPlainPort} (without TLS)`;
-  return `weir hub is ready: mqtt ${hostname}:${mqttPort} (TLS)${plain}, api ${socketPath}, CA ${caPath}\n`;
+  const wss = mqttWssPort === undefined ? '' : ` and port ${mqttWssPort} (WebSocket)`;
+  return `weir hub is ready: mqtt ${hostname}:${mqttPort} (TLS)${plain}${wss}, api ${socketPath}, CA ${caPath}\n`;
 }
 
 function readSettings(options: HubStartOptions) {
@@ -151,7 +166,8 @@ function readSettings(options: HubStartOptions) {
     socketPath: options.hubSocket,
     hostnames,
     mqtt: { host: options.mqttHost, port: options.mqttPort },
-    mqttPlain: options.mqttPlain === undefined ? undefined : readPlain(options.mqttPlain),
+    mqttPlain: readListener(options.mqttPlain, plainForm),
+    mqttWss: readListener(options.mqttWss, wssForm),
     deviceAuthoritiesPath: options.deviceCa,
     retentionBytes: Math.floor(options.retentionMib * bytesPerMib),
     retentionMs: options.retentionDays * msPerDay,
@@ -160,12 +176,25 @@ function readSettings(options: HubStartOptions) {
   };
 }
 
-function readPlain(text: string): { readonly host: string; readonly port: number } {
-  const match = /^tcp:\/\/(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  if (match === null || !isWhole(port, { min: 0, max: portMax }))
-    throw new UsageError(`--mqtt-plain ${text} is not understood. Write it as tcp://127.0.0.1:1883.`);
-  return { host: String(match[1]).replace(/^\[|\]$/g, ''), port };
+interface ListenerForm {
+  readonly option: string;
+  readonly scheme: 'tcp' | 'wss';
+  readonly example: string;
+}
+
+const plainForm: ListenerForm = { option: '--mqtt-plain', scheme: 'tcp', example: 'tcp://127.0.0.1:1883' };
+const wssForm: ListenerForm = { option: '--mqtt-wss', scheme: 'wss', example: 'wss://0.0.0.0:443' };
+
+function readListener(
+  text: string | undefined,
+  { option, scheme, example }: ListenerForm,
+): { readonly host: string; readonly port: number } | undefined {
+  if (text === undefined) return undefined;
+  const match = /^([a-z]+):\/\/(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match?.[1] !== scheme || !isWhole(port, { min: 0, max: portMax }))
+    throw new UsageError(`${option} ${text} is not understood. Write it as ${example}.`);
+  return { host: String(match[2]).replace(/^\[|\]$/g, ''), port };
 }
 
 function isWhole(value: number, { min, max }: { readonly min: number; readonly max: number }): boolean {

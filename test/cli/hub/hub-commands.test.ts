@@ -346,6 +346,7 @@ t.test('start prints a line when it serves, and ends in order when told', async 
     event: 'ready',
     hostname: 'localhost',
     mqttPlainPort: null,
+    mqttWssPort: null,
     socket: join(root, 'hub.sock'),
     caPath: join(root, 'data', 'certs', 'hub-ca.pem'),
   });
