@@ -98,8 +98,7 @@ t.test('methods and messages find modules and leaf devices, also while the hub i
     await hub('send', 'leaf', 'two', '--message-id', 'm2', '--ack', 'full');
     await hub('send', 'leaf', 'three');
     t.notMatch(await hub('feedback'), /m2/, 'it waits while the leaf device is away');
-    await leaf.do('open');
-    await leaf.do('onMessage', { settle: 'complete' });
+    await leaf.do('open', { settle: 'complete' });
     t.match(await leaf.next('message'), { body: 'two' });
     t.match(await leaf.next('message'), { body: 'three' });
     await world.eventually('feedback', async () => /leaf m2 Success/.test(await hub('feedback')) || undefined);

@@ -127,8 +127,7 @@ for (const transport of ['mqtt', 'mqtt-ws'] as const) {
     await world.killHub();
     await startHub();
     await world.eventually('the second one expires', async () => /m6 Expired/.test(await hub('feedback')) || undefined);
-    await plc.do('open');
-    await plc.do('onMessage', { settle: 'reject' });
+    await plc.do('open', { settle: 'reject' });
     t.match(await plc.next('message'), { body: 'while away' }, 'it survived the kill of the hub');
     t.match(await plc.next('not-settled'), { name: 'NotImplementedError' }, 'over MQTT the client can only complete');
     await world.eventually('feedback', async () => /plc m5 Success/.test(await hub('feedback')) || undefined);

@@ -49,9 +49,23 @@ function described(message) {
   };
 }
 
+function listen(settle) {
+  client.on('message', (message) => {
+    tell({ event: 'message', ...described(message) });
+    held.push(message);
+    if (settle === undefined) return;
+    Promise.resolve()
+      .then(() => client[settle](message))
+      .then(() => tell({ event: 'settled' }))
+      .catch((error) => tell({ event: 'not-settled', name: error.name, message: error.message }));
+  });
+}
+
 const commands = {
-  async open() {
+  /** With `settle` it listens for messages from the first moment: those of a session that waited come with CONNACK. */
+  async open({ settle }) {
     client = await create();
+    if (settle !== undefined) listen(settle);
     client.on('error', (error) => tell({ event: 'error', message: String(error) }));
     client.on('disconnect', () => tell({ event: 'disconnect' }));
     await client.open();
@@ -67,15 +81,7 @@ const commands = {
   },
   /** `settle`: complete, reject, abandon, or hold (the client acknowledges at once; held ones are counted only). */
   async onMessage({ settle }) {
-    client.on('message', (message) => {
-      tell({ event: 'message', ...described(message) });
-      held.push(message);
-      if (settle === undefined) return;
-      Promise.resolve()
-        .then(() => client[settle](message))
-        .then(() => tell({ event: 'settled' }))
-        .catch((error) => tell({ event: 'not-settled', name: error.name, message: error.message }));
-    });
+    listen(settle);
   },
   async invoke({ device, module, params }) {
     return module === undefined ? client.invokeMethod(device, params) : client.invokeMethod(device, module, params);
