@@ -14,8 +14,11 @@ import postject from 'postject';
 const SENTINEL = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 const FORMAT_VERSION = 2;
 const MB = 1_000_000;
-/** What is read once, when it is put on the disk or shown; what runs from the archive lies there as it is. */
-const DEFLATED = /^weir-shim$|\.node$|^text\//;
+/**
+ * What is read once, when it is put on the disk or shown, and the parts that a gateway starts without or a second later:
+ * the hub, and what makes certificates. What every process runs from the archive lies there as it is.
+ */
+const DEFLATED = /^weir-shim$|\.node$|^text\/|^(hub|forge)\./;
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const name = process.argv[2] ?? '';

@@ -4,8 +4,8 @@
 // A weir that starts others (modules, shims) needs the kernel to start ARM programs by itself (native/pack/binfmt.sh);
 // where it does not, that part is skipped and says so. Everything is an order of magnitude slower than on a board.
 
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import t from 'tap';
 import { judge } from '../support/world/ledger.ts';
 import { manifest, sensor } from '../support/world/manifest.ts';
@@ -48,6 +48,22 @@ for (const { target, binary, sysroot, emulator, binfmt, architecture } of boards
       checks.find(({ id }) => id === 'native-addons'),
       { result: 'ok' },
     );
+  });
+
+  t.test(`${target}: JavaScript programs run, CommonJS and ES modules`, { skip: missing }, async (t) => {
+    const world = new World({ binary: [emulator, '-L', sysroot, binary], env });
+    t.teardown(() => world.close());
+    const files = {
+      'package.json': '{}',
+      'app.js': 'console.log(require.main === module, process.argv[2]); import("./late.mjs");',
+      'late.mjs': 'import { sep } from "node:path"; console.log(await Promise.resolve(sep), process.argv[2]);',
+      'bad.mjs': 'throw new TypeError("boom");',
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(world.directory, name), text);
+    const run = (file: string) => world.run('module', 'run-node', join(world.directory, file), 'word');
+    t.match(await run('app.js'), { code: 0, stdout: 'true word\n/ word\n' });
+    t.match(await run('late.mjs'), { code: 0, stdout: '/ word\n' });
+    t.match(await run('bad.mjs'), { code: 1, stderr: /TypeError: boom\n {4}at .*bad\.mjs:1/ });
   });
 
   const alone = missing || (existsSync(binfmt) ? false : 'the kernel does not start ARM programs by itself');
