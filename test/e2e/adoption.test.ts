@@ -4,6 +4,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { JsonObject } from '../../src/model/json.ts';
+import { Podman } from '../support/podman.ts';
 import { seededEntropy } from '../support/sim-entropy.ts';
 import { judge } from '../support/world/ledger.ts';
 import { manifest, program, sensor } from '../support/world/manifest.ts';
@@ -13,6 +15,14 @@ t.setTimeout(240_000);
 
 const ticking = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done';
 const modules = { sensor: sensor(100), ticker: program('/bin/sh', ['-c', ticking]) };
+const boxed = {
+  version: '1',
+  type: 'docker',
+  status: 'running',
+  restartPolicy: 'always',
+  imagePullPolicy: 'never',
+  settings: { image: 'localhost/ticker:1', createOptions: '{}' },
+};
 /** Most of them come in the middle of a start; each twentieth runtime gets to serve. */
 const kills = 100;
 const killsPerReady = 20;
@@ -47,16 +57,24 @@ function commandOf(pid: number): string {
   }
 }
 
-async function stage(t: Test): Promise<World> {
+async function stage(t: Test, { toml = '', more = {} }: { toml?: string; more?: JsonObject } = {}): Promise<World> {
   const world = new World();
   t.teardown(() => world.close());
   await world.startHub();
-  await world.provision();
+  await world.provision(toml);
   await world.startGateway();
-  await world.deploy(manifest({ modules }));
+  await world.deploy(manifest({ modules: { ...modules, ...more } }));
   await world.running('sensor');
   await world.running('ticker');
   return world;
+}
+
+/** A container's pid may be nobody's business here. */
+function started(world: World, name: string): Promise<WorldModule> {
+  return world.eventually(`${name} runs`, async () => {
+    const found = await world.module(name);
+    return found?.runtimeStatus === 'running' && found.startedAtMs !== null ? found : undefined;
+  });
 }
 
 function identityOf({ pid, startedAtMs }: WorldModule): Pick<WorldModule, 'pid' | 'startedAtMs'> {
@@ -80,7 +98,13 @@ function lastTick(world: World): number {
 }
 
 t.test('modules keep their processes, logs and streams while the runtime is killed and stopped', async (t) => {
-  const world = await stage(t);
+  const podman = new Podman();
+  t.teardown(() => podman.close());
+  await podman.start();
+  podman.image('localhost/ticker:1', { changes: [`CMD ["/bin/sh", "-c", "trap 'exit 0' TERM; ${ticking}"]`] });
+  const toml = `[moby_runtime]\nuri = "unix://${podman.socket}"\nnetwork = "weir-adopt-${process.pid}"`;
+  const world = await stage(t, { toml, more: { boxed } });
+  const boxedBefore = await started(world, 'boxed');
   const before = { sensor: await world.running('sensor'), ticker: await world.running('ticker') };
   const ticks = { sensor: startTicks(before.sensor.pid), ticker: startTicks(before.ticker.pid) };
   const entropy = seededEntropy(11);
@@ -97,6 +121,9 @@ t.test('modules keep their processes, logs and streams while the runtime is kill
     t.same(identityOf(await world.running(name)), identityOf(before[name]), `${name} after ${kills} kills`);
     t.equal(startTicks(before[name].pid), ticks[name], `${name} is the same process`);
   }
+  const boxedAfter = await started(world, 'boxed');
+  t.equal(boxedAfter.startedAtMs, boxedBefore.startedAtMs, 'the container is the same');
+  t.equal(boxedAfter.restartCount, 0);
 
   await world.stopGateway();
   const tick = lastTick(world);
@@ -106,7 +133,7 @@ t.test('modules keep their processes, logs and streams while the runtime is kill
   const offline = await world.run('list', '--json', ...world.gatewayDirs);
   t.equal(offline.code, 1, 'the list says by its exit code that the daemon is away');
   t.match(
-    JSON.parse(offline.stdout),
+    (JSON.parse(offline.stdout) as readonly WorldModule[]).filter(({ name }) => name !== 'boxed'),
     [
       { name: 'sensor', isRunning: true, pid: before.sensor.pid },
       { name: 'ticker', isRunning: true, pid: before.ticker.pid },

@@ -159,6 +159,45 @@ t.test(
   },
 );
 
+t.test(
+  'a module that is shut in as far as the kernel can has all that is its own',
+  { skip: !isRoot && 'needs root' },
+  async (t) => {
+    const site = new Site(t);
+    chmodSync(site.directory, 0o711);
+    const supervisor = await site.supervisor(fast, { firstUid });
+    const said = `${notifier}
+open(os.environ['WEIR_MODULE_DATA'] + '/mine', 'w').write('x')
+def attempt(what):
+  try:
+    what()
+    return 'yes'
+  except OSError as error:
+    return 'no'
+outside = attempt(lambda: open('/usr/weir-was-here', 'w'))
+tmp = attempt(lambda: open('/tmp/weir-was-here', 'w'))
+say('READY=1\\nSTATUS=outside %s, tmp %s' % (outside, tmp))
+time.sleep(1000)`;
+    const isolation = {
+      readOnlyRoot: true,
+      privateTmp: true,
+      writable: [],
+      egress: 'none',
+      capabilities: [],
+      devices: [],
+      seccomp: true,
+      landlock: true,
+    } as const;
+    await supervisor.apply([
+      spec({ command: [python, '-c', said], health: { ...health, notify: true }, isolation, restartPolicy: 'never' }),
+    ]);
+    const ready = await module(supervisor, (one) => one.health?.ready === true);
+    t.equal(ready.health?.text, 'outside no, tmp yes');
+    t.ok(existsSync(join(site.directory, 'data/m/data/mine')));
+    if (ready.lacking?.includes('private-tmp') !== true) t.notOk(existsSync('/tmp/weir-was-here'));
+  },
+);
+
 t.test('modules that mean harm', async (t) => {
   const site = new Site(t);
   const supervisor = await site.supervisor();
