@@ -1,7 +1,7 @@
 // A hostile module deployed beside an honest one: what it reaches of the gateway and of the other module, told by its
 // own log. With users of their own (modules.first_uid) and, as a second gateway, with modules that run as root.
 
-import { chmodSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { JsonObject } from '../../../src/model/json.ts';
@@ -15,6 +15,9 @@ t.setTimeout(240_000);
 
 const needsRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' };
 const refused = /^E(PERM|ACCES|ROFS|NOENT|PIPE|NXIO|CONNREFUSED)$/;
+
+/** The world of this test is in /tmp, and in a /tmp of its own a module may well plant what nobody else sees. */
+const planted = /^(E(PERM|ACCES|ROFS|NOENT)|allowed)$/;
 
 interface Attempt {
   readonly name: string;
@@ -46,11 +49,12 @@ async function attack(t: Test, { toml, egress }: { readonly toml: string; readon
   const modules = { sensor: sensor(200), hostile: hostileModule(cells.hostile, attempts, { egress }) };
   await world.deploy(manifest({ modules }));
   await world.running('hostile');
-  const log = join(world.dataDir, 'log', 'hostile.log');
+  const log = join(world.dataDir, 'logs', 'hostile.log');
   await world.eventually('the hostile module is through', () =>
     Promise.resolve(/ O done$/m.test(textOf(log)) || undefined),
   );
   judge(t, { said: textOf(log), attempts, features });
+  for (const place of [world.dataDir, world.runDir]) t.notOk(existsSync(join(place, 'planted')), 'nothing was planted');
   const after = await world.module('sensor');
   t.same([after?.pid, after?.startedAtMs], [honest?.pid, honest?.startedAtMs], 'the honest module never noticed');
   t.match(await world.module('hostile'), { runtimeStatus: 'running' });
@@ -62,7 +66,7 @@ function attemptsOn(world: World, pid: number): readonly Attempt[] {
     ['configuration', ['read', configPath], ['landlock']],
     ['store', ['read', join(dataDir, 'weir.db')], ['landlock']],
     ['identity', ['list', join(dataDir, 'identity')], ['landlock']],
-    ['other log', ['read', join(dataDir, 'log', 'sensor.log')], ['landlock']],
+    ['other log', ['read', join(dataDir, 'logs', 'sensor.log')], ['landlock']],
     ['other data', ['list', join(dataDir, 'modules', 'sensor', 'data')], ['landlock']],
     ['plant in data', ['make', join(dataDir, 'planted')], ['landlock']],
     ['plant in run', ['make', join(runDir, 'planted')], ['landlock']],
@@ -78,7 +82,7 @@ function attemptsOn(world: World, pid: number): readonly Attempt[] {
     name,
     command,
     by,
-    meets: name === 'internet' ? /EPERM|ENETUNREACH/ : refused,
+    meets: name === 'internet' ? /EPERM|ENETUNREACH/ : name.startsWith('plant') ? planted : refused,
   }));
 }
 
