@@ -128,10 +128,24 @@ export class ContainerRunner {
     await this.#log.close();
   }
 
-  /** Removes the containers of this module. Rejects while the engine is away. */
+  /** Removes the containers of this module. Rejects while the engine is away, and when it keeps on refusing. */
   async erase(): Promise<void> {
+    const { calls, clock, times } = this.#parts;
     await this.#log.close();
-    for (const { id } of await this.#parts.calls.list(this.#name)) await this.#parts.calls.remove(id);
+    const deadlineMs = clock.monotonicMs() + times.eraseMsMax;
+    for (const { id } of await calls.list(this.#name)) {
+      for (;;) {
+        try {
+          await calls.remove(id);
+          break;
+        } catch (error) {
+          // Podman refuses for a moment after an end, while it cleans up.
+          if (isEngineAway(error) || clock.monotonicMs() > deadlineMs) throw error;
+          await pause(clock, lookAgainMs, this.#detached.signal);
+          if (this.#isDetached) throw error;
+        }
+      }
+    }
   }
 
   async #run(life: Life): Promise<void> {

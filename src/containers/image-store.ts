@@ -117,6 +117,8 @@ export class ImageStore {
     { readonly ok: true; readonly engine: string } | { readonly ok: false; readonly reason: string }
   > {
     try {
+      // What is remembered of the engine may be older than its end.
+      await this.#parts.engine.call('a sign of life', { method: 'GET', path: '/_ping' });
       return { ok: true, engine: (await this.#parts.engine.facts()).text };
     } catch (error) {
       return { ok: false, reason: errorMessage(error) };

@@ -90,7 +90,7 @@ export interface ContainerTimes {
   readonly logSilentMsMax: number;
   /** Least time between two looks at a container's health. */
   readonly healthMsMin: number;
-  /** How long the removal of a container is waited for before it goes on in the background. */
+  /** For so long a removal that the engine refuses is tried again; then it is told. */
   readonly eraseMsMax: number;
 }
 

@@ -3,6 +3,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
 import type { Test } from 'tap';
 import { until } from '../support/world/program.ts';
 import { type Gateway, type Module, type TestEngine, waitMs } from './stage.ts';
@@ -286,7 +287,8 @@ export function containersContract(t: Test, { engine, gateway }: ContractSubject
 
   t.test('two gateways on one engine do not see one another, though their modules have one name', async (t) => {
     const image = await engine.publish('box:10');
-    const gateways = [gateway(t), gateway(t, { directory: t.testdir({ other: {} }) })];
+    const directory = t.testdir({ one: {}, two: {} });
+    const gateways = ['one', 'two'].map((name) => gateway(t, { directory: join(directory, name) }));
     const modules: Module[] = [];
     for (const own of gateways) {
       await own.containers.start();

@@ -95,7 +95,10 @@ export class Podman {
     this.#registry = undefined;
   }
 
-  async start(options: { readonly insecure?: readonly string[] } = {}): Promise<void> {
+  /** `mirrors`: registries by name that the test's own one stands in for, each under a folder: `{ 'mcr.microsoft.com': 'mcr' }`. */
+  async start(
+    options: { readonly insecure?: readonly string[]; readonly mirrors?: Readonly<Record<string, string>> } = {},
+  ): Promise<void> {
     for (const name of ['run', 'tmp', 'networks', 'engine']) mkdirSync(join(this.directory, name), { recursive: true });
     writeFileSync(join(this.directory, 'auth.json'), '{}');
     const insecure = [this.registry, ...(options.insecure ?? [])].filter((name) => name !== '');
@@ -104,6 +107,10 @@ export class Podman {
       [
         'unqualified-search-registries = []',
         ...insecure.map((name) => `[[registry]]\nlocation = "${name}"\ninsecure = true`),
+        ...Object.entries(options.mirrors ?? {}).map(
+          ([name, folder]) =>
+            `[[registry]]\nprefix = "${name}"\nlocation = "${this.registry}/${folder}"\ninsecure = true`,
+        ),
       ].join('\n'),
     );
     writeFileSync(
