@@ -29,19 +29,8 @@ const container = (createOptions: JsonObject = {}): JsonObject => ({
 /** A network of its own, with a container in it that lets the bridge and its address exist before the gateway does. */
 function bridgeAddress(podman: Podman): string {
   podman.run('network', 'create', network);
-  podman.run(
-    'run',
-    '--detach',
-    '--network',
-    network,
-    '--name',
-    'holder',
-    '--entrypoint',
-    '/bin/sh',
-    image,
-    '-c',
-    'while :; do read x; done',
-  );
+  const waits = ['/usr/bin/node', '-e', 'setInterval(() => undefined, 60000)'];
+  podman.run('run', '--detach', '--network', network, '--name', 'holder', image, ...waits);
   const [found] = JSON.parse(podman.run('network', 'inspect', network)) as readonly {
     readonly subnets: readonly { readonly gateway: string }[];
   }[];
