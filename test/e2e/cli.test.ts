@@ -159,7 +159,7 @@ t.test('weir check answers every question, as JSON too', async (t) => {
   for (const answer of report.checks) {
     t.match(answer, {
       id: /^[a-z0-9-]+$/,
-      group: /^(configuration|machine|hub|runtime)$/,
+      group: /^(configuration|machine|isolation|hub|runtime)$/,
       title: String,
       result: /^(ok|warn|fail|skip)$/,
       cause: String,

@@ -436,3 +436,21 @@ t.test('while the link is down nothing is asked: the hub tells when it is back',
   await tell({ version: 'v2', devices: [camRow] });
   t.ok(leafs.has(cam));
 });
+
+t.test('the hub is asked again on request although it told of nothing, and the asker waits for it', async (t) => {
+  const { hub, leafs, clock, tell } = await setUp(t);
+  await tell({ version: 'v1', devices: [leafRow] });
+  hub.pages = [{ version: 'v1', devices: [leafRow, camRow] }];
+  const before = hub.asked;
+  let isDone = false;
+  const refreshed = leafs.refresh().then(() => {
+    isDone = true;
+  });
+  await turns();
+  t.notOk(isDone, 'nothing is known yet');
+  await clock.advance(scopeSyncMsMin);
+  await until(() => isDone);
+  await refreshed;
+  t.equal(hub.asked, before + 1);
+  t.ok(leafs.has(cam));
+});
