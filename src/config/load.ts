@@ -16,18 +16,12 @@ import {
   configCommitDelayMsMax,
   configCommitMessagesMax,
   configFileBytesMax,
-  configFirstUidMax,
   configFlashEnduranceBytesMax,
   configFlashEnduranceBytesMin,
   configFlashLifeYearsMax,
-  configGraceMsMax,
-  configLogBytesMax,
-  configLogBytesMin,
-  configLogFilesMax,
   configQuotaBytesMax,
   configQuotaBytesMin,
   configReserveBytesMax,
-  configVerifyMsMax,
 } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Disk } from '../platform/disk.ts';
@@ -35,6 +29,7 @@ import { readContainers } from './container-settings.ts';
 import { ConfigError, type ConfigNote } from './errors.ts';
 import { readGatewayListeners } from './gateway-listeners.ts';
 import { keyPositions } from './key-positions.ts';
+import { readModules } from './module-settings.ts';
 import { isHostname, readProvisioning } from './provisioning.ts';
 import { SettingsReader } from './reader.ts';
 import { readBridges, readUpstreamBroker } from './remote-brokers.ts';
@@ -47,14 +42,10 @@ import {
   defaultConfigPath,
   defaultDataDir,
   defaultFlashLifeYears,
-  defaultGraceMs,
-  defaultLogBytes,
-  defaultLogFiles,
   defaultLogLevel,
   defaultQuotaBytes,
   defaultRunDir,
   defaultTimeToLiveMs,
-  defaultVerifyMs,
   type LiveFirst,
   logLevelNames,
   routeModes,
@@ -84,7 +75,6 @@ const runDirLengthMax = 80;
 const hostnameLengthMax = 64;
 const worldBits = 0o007;
 const kernelHostnamePath = '/proc/sys/kernel/hostname';
-const userPattern = /^[a-z_][a-z0-9_.-]{0,31}$/i;
 
 /** Throws ConfigError. Warnings go to `onWarning`. */
 export async function loadConfig(
@@ -212,31 +202,7 @@ async function assemble(reader: SettingsReader, source: ConfigSource & { readonl
       authorizations: reader.fileUri('broker.authorizations'),
     },
     containers: readContainers(reader),
-    modules: {
-      graceMs: reader.durationMs('modules.grace', {
-        min: 0,
-        max: configGraceMsMax,
-        fallback: defaultGraceMs,
-      }),
-      logBytesMax: reader.bytes('modules.log_size', {
-        min: configLogBytesMin,
-        max: configLogBytesMax,
-        fallback: defaultLogBytes,
-      }),
-      logFiles: reader.integer('modules.log_files', {
-        min: 1,
-        max: configLogFilesMax,
-        fallback: defaultLogFiles,
-      }),
-      verifyMs: reader.durationMs('modules.verify', {
-        min: 0,
-        max: configVerifyMsMax,
-        fallback: defaultVerifyMs,
-      }),
-      user: reader.text('modules.user', (text) => userPattern.test(text)),
-      firstUid: reader.integer('modules.first_uid', { min: 0, max: configFirstUidMax, fallback: 0 }),
-      management: reader.texts('modules.management') ?? [],
-    },
+    modules: readModules(reader),
   };
 }
 

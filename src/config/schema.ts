@@ -13,22 +13,17 @@ import {
   configCommitBytesMin,
   configCommitDelayMsMax,
   configCommitMessagesMax,
-  configFirstUidMax,
   configFlashEnduranceBytesMax,
   configFlashEnduranceBytesMin,
   configFlashLifeYearsMax,
-  configGraceMsMax,
-  configLogBytesMax,
-  configLogBytesMin,
-  configLogFilesMax,
   configQuotaBytesMax,
   configQuotaBytesMin,
   configReserveBytesMax,
   configTimeToLiveSecsMax,
-  configVerifyMsMax,
 } from '../limits.ts';
 import type { LogLevel } from '../platform/log.ts';
 import { type ContainersConfig, containerSettings } from './container-settings.ts';
+import { type ModulesConfig, moduleSettings } from './module-settings.ts';
 import type { RemoteBrokerConfig } from './remote-brokers.ts';
 import { formatBytes, formatDurationMs } from './units.ts';
 
@@ -125,18 +120,7 @@ export interface Config {
     readonly authorizations: string | undefined;
   };
   readonly containers: ContainersConfig;
-  readonly modules: {
-    readonly graceMs: number;
-    readonly logBytesMax: number;
-    readonly logFiles: number;
-    readonly user: string | undefined;
-    /** 0: modules have no users of their own. */
-    readonly firstUid: number;
-    /** Modules that get a management socket. */
-    readonly management: readonly string[];
-    /** How long new modules have to be ready without a break before their deployment counts. */
-    readonly verifyMs: number;
-  };
+  readonly modules: ModulesConfig;
 }
 
 export const defaultConfigPath = '/etc/weir/config.toml';
@@ -156,13 +140,8 @@ export const defaultCommitDelayMsMin = 5;
 export const defaultCommitMessages = 256;
 export const defaultCommitBytes = 65_536;
 export const defaultFlashLifeYears = 5;
-/** Long enough for a module that crashes in a loop to be seen, short enough to wait for it. */
-export const defaultVerifyMs = 120_000;
 /** Two hours, in milliseconds: what IoT Edge's timeToLiveSecs is when a manifest does not say. */
 export const defaultTimeToLiveMs = 7_200_000;
-export const defaultGraceMs = 10_000;
-export const defaultLogBytes = 1_048_576;
-export const defaultLogFiles = 4;
 
 export interface SettingDescription {
   readonly key: string;
@@ -438,50 +417,7 @@ export const settings: readonly SettingDescription[] = [
     meaning: 'Telemetry goes to that broker instead of the hub, under this topic: "weir/{device}/{module}/{output}".',
   },
   ...remoteBrokerSettings('bridges.<name>', 'another MQTT broker'),
-  {
-    key: 'modules.grace',
-    allowed: `a duration with its unit ${range('0ms', formatDurationMs(configGraceMsMax))}, such as "10s"`,
-    fallback: formatDurationMs(defaultGraceMs),
-    meaning: 'Time a module has to stop by itself after SIGTERM.',
-  },
-  {
-    key: 'modules.log_size',
-    allowed: `a size with its unit ${range(formatBytes(configLogBytesMin), formatBytes(configLogBytesMax))}, such as "1MiB"`,
-    fallback: formatBytes(defaultLogBytes),
-    meaning: "Most bytes in one of a module's log files.",
-  },
-  {
-    key: 'modules.log_files',
-    allowed: `a whole number from 1 to ${configLogFilesMax}`,
-    fallback: String(defaultLogFiles),
-    meaning: 'How many log files are kept for a module, with the current one.',
-  },
-  {
-    key: 'modules.verify',
-    allowed: `a duration with its unit ${range('0ms', formatDurationMs(configVerifyMsMax))}, such as "2m"`,
-    fallback: formatDurationMs(defaultVerifyMs),
-    meaning:
-      'How long the modules of a new deployment have to be ready without a break; else the deployment before it is restored.',
-  },
-  {
-    key: 'modules.user',
-    allowed: 'the name of a user of this machine',
-    fallback: 'the user that runs weir',
-    meaning: 'Who modules run as.',
-  },
-  {
-    key: 'modules.first_uid',
-    allowed: `a whole number from 0 to ${configFirstUidMax}, such as 64000`,
-    fallback: '0: modules run as modules.user says',
-    meaning:
-      'The first of the numbers that process modules get as users of their own, one each, when root runs weir. Two gateways on one machine take two ranges of 512.',
-  },
-  {
-    key: 'modules.management',
-    allowed: 'a list of module names, such as ["monitor"]',
-    fallback: 'none',
-    meaning: "Modules that may list and restart the others and read their logs, over Azure's management API.",
-  },
+  ...moduleSettings,
   ...containerSettings,
 ];
 

@@ -48,7 +48,7 @@ export function runCommand(request: CommandRequest): Promise<CommandResult> {
         ...(uid === undefined || gid === undefined ? {} : { uid, gid }),
       }),
     );
-    if (child instanceof Error) return resolve({ code: null, timedOut, output: child.message });
+    if (typeof child === 'string') return resolve({ code: null, timedOut, output: child });
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (chunk: Buffer) => {
         const part = chunk.subarray(0, room);
@@ -79,11 +79,12 @@ export function runCommand(request: CommandRequest): Promise<CommandResult> {
   });
 }
 
-function attempt(work: () => ChildProcess): ChildProcess | Error {
+/** The reason when it cannot even be tried. */
+function attempt(work: () => ChildProcess): ChildProcess | string {
   try {
     return work();
   } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

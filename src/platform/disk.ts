@@ -151,10 +151,7 @@ export function systemDisk(): Disk {
       }
     },
     realPath: (_operation, path) => realpath(path),
-    async freeBytes(_operation, path) {
-      const found = await statfs(path);
-      return found.bavail * found.bsize;
-    },
+    freeBytes: (_operation, path) => freeBytes(path),
     makeDirectoryFor: (_operation, path, owner) => makeDirectoryFor(path, owner),
     makePrivate: (_operation, path) => makePrivate(path),
     treeBytes: (_operation, path, entriesMax) => treeBytes(path, entriesMax),
@@ -188,6 +185,11 @@ async function writeFileAtomic(path: string, { data, mode = privateFileMode }: F
 /** From now on this process makes files that are nobody else's, unless a mode is set on them afterwards. */
 export function keepNewFilesPrivate(): void {
   process.umask(othersBits);
+}
+
+async function freeBytes(path: string): Promise<number> {
+  const found = await statfs(path);
+  return found.bavail * found.bsize;
 }
 
 async function makePrivate(path: string): Promise<void> {
