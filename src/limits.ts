@@ -448,7 +448,7 @@ export const storeRecordBytesMax = messageBytesMax + 65_536;
 export const storePendingBytesMax = 16_777_216;
 /** Lanes that one message goes to: an input of every module, and upstream. */
 export const storeTargetsMax = 1023;
-/** Bytes of one buffer for the messages of a commit that is kept to be used again; two are, at most. */
+/** Bytes of one buffer for the messages of a commit that is kept to be used again; three are, at most. */
 export const storeCommitBytesKept = 1_048_576;
 /** Highest offset of one lane: 27 years at ten thousand messages a second. */
 export const storeOffsetMax = 2 ** 43 - 1;

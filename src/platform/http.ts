@@ -199,16 +199,22 @@ async function writeResponse(outgoing: ServerResponse, response: HttpResponse, s
   outgoing.flushHeaders();
   for await (const piece of response.body) {
     if (signal.aborted) break;
-    if (!outgoing.write(piece))
-      await Promise.race([new Promise((resolve) => outgoing.once('drain', resolve)), aborted(signal)]);
+    if (!outgoing.write(piece)) await drained(outgoing, signal);
   }
   outgoing.end();
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+/** Resolves when more can be written, or nobody is there to take it. Leaves no listener: an answer may never end. */
+function drained(outgoing: ServerResponse, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
+    const done = (): void => {
+      outgoing.off('drain', done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    outgoing.once('drain', done);
+    signal.addEventListener('abort', done, { once: true });
+    if (signal.aborted) done();
   });
 }
 

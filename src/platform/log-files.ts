@@ -15,6 +15,7 @@
 import {
   closeSync,
   constants,
+  fdatasync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -35,6 +36,9 @@ export type LogFile = number;
 /** read: existing, for reading. write: existing, for both. create: new and empty, for both; an existing one is emptied. */
 export type LogFileMode = 'read' | 'write' | 'create';
 
+/** `done` is called once, in a later turn of the loop, with the error if there was one. */
+export type SyncLater = (operation: string, file: LogFile, done: (error: Error | undefined) => void) => void;
+
 export interface LogFiles {
   /** Names of the files in a directory; empty when there is none. */
   list(operation: string, directory: string): readonly string[];
@@ -53,6 +57,8 @@ export interface LogFiles {
   ): number;
   truncate(operation: string, file: LogFile, bytes: number): void;
   syncData(operation: string, file: LogFile): void;
+  /** The same while the caller does something else; undefined where nothing goes on meanwhile. */
+  readonly syncDataLater?: SyncLater | undefined;
   syncDirectory(operation: string, directory: string): void;
   rename(operation: string, from: string, to: string): void;
   /** Silent when it is gone already. */
@@ -93,6 +99,7 @@ export function systemLogFiles(): LogFiles {
     write: (_operation, file, { buffers, position }) => writeAll(file, buffers, position),
     truncate: (_operation, file, bytes) => ftruncateSync(file, bytes),
     syncData: (_operation, file) => fdatasyncSync(file),
+    syncDataLater: (_operation, file, done) => fdatasync(file, (error) => done(error ?? undefined)),
     syncDirectory: (_operation, directory) => syncDirectory(directory),
     rename: (_operation, from, to) => renameSync(from, to),
     remove: (_operation, path) => rmSync(path, { force: true }),

@@ -59,7 +59,8 @@ export class DrainLane {
   #bufferAtMs = 0;
   #readTo = 0;
   #position = 0;
-  #mayHaveMore = true;
+  /** Not before something was found in it, or put there: a lane in which nothing is does not begin to starve. */
+  #mayHaveMore = false;
   #reading: Promise<void> | undefined;
   /** Goes up when what is read or buffered is no longer what comes next. */
   #reads = 0;
@@ -101,6 +102,7 @@ export class DrainLane {
   found(messages: number, oldestMs: number | undefined): void {
     this.#waiting = Math.max(this.#waiting, messages);
     this.#oldestMs ??= oldestMs;
+    this.#mayHaveMore ||= messages > 0;
   }
 
   /** A message is being stored; `stored` or `withdrawn` follows. */

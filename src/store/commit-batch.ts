@@ -126,7 +126,7 @@ export class CommitBatch {
   }
 
   /** The batch as a request. Its buffers are given away: the batch takes nothing more. */
-  seal(rest: Pick<CommitSpec, 'epochs' | 'stamp' | 'confirms' | 'held' | 'journal'>): CommitSpec {
+  seal(rest: Pick<CommitSpec, 'order' | 'epochs' | 'stamp' | 'confirms' | 'held' | 'journal'>): CommitSpec {
     const offsetMs = rest.stamp.wallMs - rest.stamp.monotonicMs;
     this.#records.align(recordsAlignment);
     return {

@@ -1,15 +1,15 @@
 // Memory of commits that comes back from the store thread and is written into again.
 //
 // New memory costs more than what is written into it: the kernel clears each page when it is first touched, and V8
-// collects more often for memory that it does not hold itself. So two pairs of buffers go round: one is filled while
-// the other is on its way to the disk.
+// collects more often for memory that it does not hold itself. So a few pairs of buffers go round: one is filled while
+// the others are on their way to the disk.
 //
-// Bounded: two pairs, of at most storeCommitBytesKept each, and none that is much larger than what was lately needed.
+// Bounded: three pairs, of at most storeCommitBytesKept each, and none that is much larger than what was lately needed.
 
 import { storeCommitBytesKept } from '../limits.ts';
 import type { CommitMemory } from './thread-protocol.ts';
 
-const pairsMax = 2;
+const pairsMax = 3;
 /** Memory so many times as large as needed is given back to the machine. */
 const slack = 8;
 const smallBytes = 65_536;

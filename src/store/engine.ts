@@ -34,11 +34,12 @@ import type { FileSystem } from '../platform/file-system.ts';
 import type { LogFiles } from '../platform/log-files.ts';
 import type { Sqlite, SqliteDatabase } from '../platform/sqlite.ts';
 import { ByteWriter } from './byte-buffer.ts';
+import { CommitOutcome } from './commit-outcome.ts';
 import { closeQuietly, faultError, faultOf } from './database-file.ts';
 import { type OpenedDatabase, openAsItIs, openDatabase, openRenewed, renewDatabase } from './database-opening.ts';
 import { DocumentTable } from './document-table.ts';
 import { StoreError } from './errors.ts';
-import { stageMessages } from './message-staging.ts';
+import { nothingStaged, type Staged, stageMessages } from './message-staging.ts';
 import { moveOut, schemaVersion } from './migrations.ts';
 import { moveOutbox } from './move-outbox.ts';
 import type { MqttCursor, MqttPage, MqttPart } from './mqtt-shapes.ts';
@@ -94,6 +95,8 @@ export class Engine {
   #readOnly: string | undefined;
   /** Before then a commit that does not need the file does not try it. */
   #reopenAtMs = 0;
+  /** Of the last commit, for the one that was sealed before it was answered. */
+  #outcome = CommitOutcome.none;
   /** The broker has its state in memory, so that of a damaged file is older. */
   #sessionsLive: boolean;
 
@@ -124,34 +127,71 @@ export class Engine {
   }
 
   commit(spec: CommitSpec): CommitResult {
-    this.#becomeWritable(spec);
-    this.#sessionsLive ||= spec.journal !== undefined;
-    return this.#guard((tables) => {
-      const outbox = this.#outbox;
-      if (spec.epochs.outbox === outbox.epoch) {
-        for (const { lane, offset } of spec.confirms) outbox.confirm(lane, offset);
-      }
-      const { outcomes, appended, refused } = stageMessages(outbox, spec);
-      let documentOutcomes: Uint8Array;
-      try {
-        documentOutcomes = this.#commitDatabase(tables, spec);
-      } catch (error) {
-        outbox.discard();
-        throw error;
-      }
-      const outboxFailure = this.#commitOutbox(tables, spec.stamp);
-      return {
-        spent: { entries: spec.entries.bytes, records: spec.records.bytes },
-        outcomes,
-        documentOutcomes,
-        appended: outboxFailure === undefined ? appended : [],
-        dropped: outbox.takeDrops(),
-        held: outboxFailure === undefined ? refused : [],
-        mqttBytes: tables.mqtt.bytes,
-        outboxFailure,
-        space: this.#reserve.facts,
-      };
+    let answered: CommitResult | undefined;
+    this.#commit(spec, 'now', (result) => {
+      answered = result;
     });
+    return answered ?? assert.fail('a commit that does not throw is answered');
+  }
+
+  /**
+   * The same, but the outbox's sync may go on by itself. Throws as commit() does, else answers with `done`, later or at
+   * once; until then nothing else is asked of the engine.
+   */
+  commitLater(spec: CommitSpec, done: (result: CommitResult) => void): void {
+    this.#commit(spec, 'later', done);
+  }
+
+  #commit(spec: CommitSpec, sync: 'now' | 'later', done: (result: CommitResult) => void): void {
+    const before = this.#outcome.of(spec.order?.follows);
+    try {
+      this.#becomeWritable(spec);
+      this.#sessionsLive ||= spec.journal !== undefined;
+      this.#guard((tables) => {
+        const { documentOutcomes, staged } = this.#stage(tables, spec, before);
+        const committed = (failure: Failure | undefined): void => {
+          const refused = failure === undefined ? staged.refused : [];
+          this.#outcome = new CommitOutcome(spec.order?.number, { failure, refused });
+          done({
+            spent: { entries: spec.entries.bytes, records: spec.records.bytes },
+            outcomes: staged.outcomes,
+            documentOutcomes,
+            appended: failure === undefined ? staged.appended : [],
+            dropped: this.#outbox.takeDrops(),
+            held: refused,
+            mqttBytes: tables.mqtt.bytes,
+            outboxFailure: failure,
+            space: this.#reserve.facts,
+          });
+        };
+        if (before.failure === undefined) this.#commitOutbox(tables, { stamp: spec.stamp, sync }, committed);
+        else committed(before.failure);
+      });
+    } catch (error) {
+      this.#outcome = CommitOutcome.thrown(spec.order?.number, error);
+      throw error;
+    }
+  }
+
+  /** Stages messages and confirmations, unless the commit before failed, and commits what SQLite keeps. */
+  #stage(
+    tables: Tables,
+    spec: CommitSpec,
+    before: CommitOutcome,
+  ): { readonly documentOutcomes: Uint8Array; readonly staged: Staged } {
+    const outbox = this.#outbox;
+    if (before.failure !== undefined)
+      return { documentOutcomes: this.#commitDatabase(tables, spec), staged: nothingStaged(spec) };
+    if (spec.epochs.outbox === outbox.epoch) {
+      for (const { lane, offset } of spec.confirms) outbox.confirm(lane, offset);
+    }
+    const staged = stageMessages(outbox, spec, before.refused);
+    try {
+      return { documentOutcomes: this.#commitDatabase(tables, spec), staged };
+    } catch (error) {
+      outbox.discard();
+      throw error;
+    }
   }
 
   read(spec: ReadSpec): ReadResult {
@@ -176,8 +216,11 @@ export class Engine {
   sweep(stamp: TimeStamp): SweepResult {
     return this.#guard((tables) => {
       this.#withOutbox((outbox) => outbox.sweep(stamp));
-      const failure = this.#commitOutbox(tables, stamp);
-      if (failure !== undefined) throw new StoreError(failure);
+      let failed: Failure | undefined;
+      this.#commitOutbox(tables, { stamp, sync: 'now' }, (failure) => {
+        failed = failure;
+      });
+      if (failed !== undefined) throw new StoreError(failed);
       return { dropped: this.#outbox.takeDrops(), space: this.#reserve.facts };
     });
   }
@@ -254,20 +297,28 @@ export class Engine {
     return outcomes;
   }
 
-  /** Makes room, writes what is staged, and answers why it could not. */
-  #commitOutbox({ mqtt }: Tables, stamp: TimeStamp): Failure | undefined {
+  /** Makes room, writes what is staged, and tells why it could not. */
+  #commitOutbox(
+    { mqtt }: Tables,
+    { stamp, sync }: { readonly stamp: TimeStamp; readonly sync: 'now' | 'later' },
+    done: (failure: Failure | undefined) => void,
+  ): void {
     const outbox = this.#outbox;
+    const ended = (fault: OutboxFault | undefined): void =>
+      done(fault === undefined ? undefined : outboxFailure(fault, this.#spec.outbox));
     this.#reserve.look(stamp.monotonicMs);
     try {
       outbox.enforceQuota(this.#outboxBytesMax(mqtt.bytes), stamp);
       this.#reserve.wrote(outbox.stagedBytes);
-      outbox.commit(stamp);
-      return undefined;
+      if (sync === 'now') outbox.commit(stamp);
     } catch (error) {
       outbox.discard();
       if (!(error instanceof OutboxFault)) throw error;
-      return outboxFailure(error, this.#spec.outbox);
+      ended(error);
+      return;
     }
+    if (sync === 'now') ended(undefined);
+    else outbox.commitLater(stamp, ended);
   }
 
   /** MQTT state shares the quota with the outbox and takes at most half (mqtt-journal.ts keeps to that). */

@@ -1,11 +1,16 @@
 // Group commit: when what waits is sent to the thread, so that one fsync serves many and nobody waits in vain.
 //
-// Owns the timer and the promises. At most one commit is under way; what arrives meanwhile is the next. With none
+// Owns the timer and the promises. One commit is under way as a rule; what arrives meanwhile is the next. With none
 // under way the next one goes
 //   · at once, when anything in it is urgent (`durable: 'now'`);
 //   · when pace.ts says so, as long as somebody waits for it;
 //   · after confirmDelayMs, when nothing but confirmations waits: nobody is kept waiting by them, and alone they
 //     would cost a commit each. A lost confirmation is a repetition that the receiver ignores.
+//
+// With one under way another goes as soon as it has as many messages as that, and no fewer than are sent without waiting
+// for more: the thread has it when it is done with the first, and the disk waits for nobody. Two are the most, and the
+// second has neither documents nor MQTT state. After a failure the next one waits until nothing is under way: what was
+// sent behind a commit that failed is refused by the thread, whatever the disk says by then.
 //
 // The broker's MQTT state (mqtt-journal.ts) rides along: whoever waits for it counts like a message.
 //
@@ -30,6 +35,7 @@ import { stampOf } from './stamp.ts';
 import { type CommitResult, type CommitSpec, type DocumentChange, type Epochs, outcome } from './thread-protocol.ts';
 
 const confirmDelayMs = 1000;
+const underWayMax = 2;
 /** Arrivals behind so many that wait say nothing more about the pace. */
 const observedMessagesMax = 32;
 /** Between tries to get confirmations alone through, when commits fail. */
@@ -65,12 +71,18 @@ export type Rider = Pick<MqttJournal, 'idle' | 'crowd' | 'bytes' | 'dueMs' | 'se
 export class GroupCommit {
   readonly #ports: GroupCommitPorts;
   readonly #pacing: Pace;
+  /** A second commit under way has as many messages at least: fewer wait for more. */
+  readonly #followMessagesMin: number;
   readonly #pool = new CommitPool();
   #batch = new CommitBatch();
   #confirms = new Map<string, PendingConfirm>();
   #confirmsSinceMs: number | undefined;
   #bytesUnderWay = 0;
-  #underWay: Promise<void> | undefined;
+  readonly #underWay = new Map<number, { readonly messages: number; readonly ended: Promise<void> }>();
+  /** Of the last commit sent. */
+  #number = 0;
+  /** The commit before those under way failed, and so will they. */
+  #doomed = false;
   #timer: Timer | undefined;
   #timerDueMs = 0;
   /** How many waited for a commit when last looked at, and since when. */
@@ -84,6 +96,7 @@ export class GroupCommit {
   constructor(ports: GroupCommitPorts, options: PaceOptions) {
     this.#ports = ports;
     this.#pacing = new Pace(options);
+    this.#followMessagesMin = options.messagesMax;
   }
 
   /** The longest a message waits for company from now on; undefined: as configured. */
@@ -131,9 +144,14 @@ export class GroupCommit {
 
   /** Commits what waits now, without delay. Settles when that commit has; never rejects. */
   async flush(): Promise<void> {
-    await this.#underWay;
-    if (this.#underWay === undefined && this.#waiting) this.#send();
-    await this.#underWay;
+    await this.#idle();
+    if (this.#underWay.size === 0 && this.#waiting) this.#send();
+    await this.#idle();
+  }
+
+  /** Until what is under way now has ended. */
+  async #idle(): Promise<void> {
+    await Promise.all([...this.#underWay.values()].map(({ ended }) => ended));
   }
 
   /** Offsets of another epoch mean nothing: what they confirmed is gone with their outbox. */
@@ -148,6 +166,8 @@ export class GroupCommit {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.flush();
+    // What went behind two commits because of a refusal left MQTT state to the next one.
     await this.flush();
     this.#timer?.cancel();
     const error = closedError();
@@ -165,7 +185,11 @@ export class GroupCommit {
     const { clock } = this.#ports;
     const crowd = this.#crowd;
     if (crowd > this.#seen && this.#seen < observedMessagesMax) this.#observe(crowd);
-    if (this.#underWay !== undefined || !this.#waiting) return;
+    if (!this.#waiting) return;
+    if (this.#underWay.size > 0) {
+      if (this.#mayFollow) this.#send();
+      return;
+    }
     const dueMs = this.#urgent ? 0 : this.#dueMs(crowd);
     const nowMs = clock.monotonicMs();
     if (dueMs <= nowMs) {
@@ -179,6 +203,14 @@ export class GroupCommit {
       this.#timer = undefined;
       this.#pace();
     });
+  }
+
+  /** A second commit is worth sending while one is under way. */
+  get #mayFollow(): boolean {
+    const before = this.#underWay.get(this.#number);
+    if (before === undefined || this.#underWay.size >= underWayMax || this.#doomed) return false;
+    if (this.#batch.documents.size > 0 || !this.#ports.journal.idle) return false;
+    return this.#batch.appends.length >= Math.max(before.messages, this.#followMessagesMin);
   }
 
   /** Who waits for the next commit, by number. */
@@ -208,10 +240,11 @@ export class GroupCommit {
 
   /** `held`: streams of which a message was refused just now. */
   #send(held: readonly string[] = []): void {
-    assert(this.#underWay === undefined, 'one commit at a time');
+    assert(this.#underWay.size < underWayMax, 'two commits at a time');
     const { journal } = this.#ports;
     const crowd = this.#crowd;
-    const sealed = journal.seal({ force: this.#closed });
+    const isAlone = this.#underWay.size === 0;
+    const sealed = isAlone ? journal.seal({ force: this.#closed }) : undefined;
     // Nothing of it is left, or its time has not come: the timer stays.
     if (sealed === undefined && this.#batch.empty && this.#confirms.size === 0) return;
     this.#timer?.cancel();
@@ -226,50 +259,57 @@ export class GroupCommit {
     this.#batch = new CommitBatch(this.#pool.take());
     this.#confirms = new Map();
     this.#confirmsSinceMs = undefined;
-    this.#bytesUnderWay = batch.bytes;
+    this.#bytesUnderWay += batch.bytes;
+    const batchBytes = batch.bytes;
+    const follows = isAlone ? undefined : this.#number;
+    const number = ++this.#number;
     const spec = batch.seal({
+      order: { number, follows },
       epochs: this.#ports.epochs(),
       stamp: stampOf(this.#ports.clock),
       confirms: [...confirms.values()].map(({ lane, offset }) => ({ lane, offset })),
       held,
       journal: sealed === undefined ? undefined : { bytes: sealed.bytes, byteLength: sealed.byteLength },
     });
-    this.#underWay = this.#ports.send(spec).then(
+    const ended = this.#ports.send(spec).then(
       (result) => {
-        this.#done();
+        this.#done(number, batchBytes);
         this.#pool.give(result.spent, spec.records.byteLength);
         if (sealed !== undefined) journal.committed(sealed, result.mqttBytes);
         this.#settle({ batch, confirms, lanes: spec.lanes, bytes }, result);
       },
       (error: unknown) => {
-        this.#done();
+        this.#done(number, batchBytes);
         if (sealed !== undefined) journal.failed(sealed, error);
         this.#fail(batch, confirms, { error, epoch: spec.epochs.outbox });
       },
     );
+    this.#underWay.set(number, { messages: batch.appends.length, ended });
   }
 
-  #done(): void {
-    this.#underWay = undefined;
-    this.#bytesUnderWay = 0;
+  #done(number: number, bytes: number): void {
+    this.#underWay.delete(number);
+    this.#bytesUnderWay -= bytes;
+    if (this.#underWay.size === 0) this.#doomed = false;
   }
 
   #settle({ batch, confirms, lanes, bytes }: Sent, result: CommitResult): void {
     assert(result.outcomes.length === batch.appends.length, 'each message has its outcome');
     const { outboxFailure } = result;
     if (outboxFailure === undefined) {
+      // What goes next goes first: those who are answered now have time until it is back.
+      if (result.held.length > 0 && this.#batch.appends.length > 0) this.#send(result.held);
+      else this.#pace();
       for (const [index, waiter] of batch.appends.entries()) settleAppend(waiter, result.outcomes[index]);
       for (const { waiters } of confirms.values()) for (const { resolve } of waiters) resolve();
     } else {
       const error = new StoreError(outboxFailure);
-      for (const { reject } of batch.appends) reject(error);
-      this.#rejectGathered(error);
+      this.#rejectMessages(batch, error);
       this.#retryConfirms(confirms);
     }
     for (const [index, { waiters }] of [...batch.documents.values()].entries()) {
       for (const waiter of waiters) settleDocument(waiter, result.documentOutcomes[index]);
     }
-    if (result.held.length > 0 && this.#batch.appends.length > 0) this.#send(result.held);
     this.#ports.onCommitted(
       result,
       result.appended.flatMap((index) => lanes[index] ?? []),
@@ -283,8 +323,7 @@ export class GroupCommit {
     confirms: ReadonlyMap<string, PendingConfirm>,
     { error, epoch }: { readonly error: unknown; readonly epoch: string },
   ): void {
-    for (const { reject } of batch.appends) reject(error);
-    this.#rejectGathered(error);
+    this.#rejectMessages(batch, error);
     for (const { waiters } of batch.documents.values()) for (const { reject } of waiters) reject(error);
     if (epoch === this.#ports.epochs().outbox) this.#retryConfirms(confirms);
     else for (const { waiters } of confirms.values()) for (const { resolve } of waiters) resolve();
@@ -298,7 +337,9 @@ export class GroupCommit {
   }
 
   /** Messages that came behind those of a commit that failed must not be stored before them. */
-  #rejectGathered(error: unknown): void {
+  #rejectMessages({ appends }: CommitBatch, error: unknown): void {
+    this.#doomed = this.#underWay.size > 0;
+    for (const { reject } of appends) reject(error);
     const gathered = this.#batch;
     if (gathered.appends.length === 0) return;
     this.#batch = new CommitBatch();

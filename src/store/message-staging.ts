@@ -28,10 +28,15 @@ interface Target {
   timeToLiveMs: number | undefined;
 }
 
-/** Stages all messages of a commit. Its memory is the outbox's until that commits or discards. */
-export function stageMessages(outbox: Outbox, spec: CommitSpec): Staged {
+/** Of a commit that is refused as a whole. */
+export function nothingStaged({ count }: CommitSpec): Staged {
+  return { outcomes: new Uint8Array(count), appended: [], refused: [] };
+}
+
+/** Stages all messages of a commit, but for streams that are `held`. Its memory is the outbox's until that commits or discards. */
+export function stageMessages(outbox: Outbox, spec: CommitSpec, held: readonly string[] = []): Staged {
   outbox.adopt(spec.records.bytes);
-  const staging = new Staging(outbox, spec);
+  const staging = new Staging(outbox, spec, held);
   const outcomes = new Uint8Array(spec.count);
   for (let index = 0; index < spec.count; index++) outcomes[index] = staging.one();
   return { outcomes, ...staging.end() };
@@ -53,7 +58,7 @@ class Staging {
   readonly #hop = { stream: '', sequence: 0 };
   readonly #message: { targets: readonly Target[]; place: RecordPlace; hop: StreamPosition | undefined };
 
-  constructor(outbox: Outbox, spec: CommitSpec) {
+  constructor(outbox: Outbox, spec: CommitSpec, held: readonly string[]) {
     const { stamp, wallStepMs, entries } = spec;
     this.#outbox = outbox;
     this.#spec = spec;
@@ -61,7 +66,7 @@ class Staging {
     this.#step =
       wallStepMs === 0 ? undefined : { offsetMs: stamp.wallMs - stamp.monotonicMs - wallStepMs, stepMs: wallStepMs };
     this.#appended = spec.lanes.map(() => false);
-    this.#held = new Set(spec.held);
+    this.#held = new Set([...spec.held, ...held]);
     this.#message = { targets: this.#targets, place: this.#place, hop: undefined };
   }
 

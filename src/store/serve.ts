@@ -1,5 +1,8 @@
 // The store thread's loop: one request in, one reply out, in order.
 //
+// The sync of a commit goes on by itself while the thread takes the next request from the pipe; it is not worked on
+// before that is over. So nothing ever happens between the write of a frame and its sync.
+//
 // Owns the translation between the pipe and the engine. An operating error becomes a failure reply; anything
 // else is a bug and ends the thread, whose owner starts another: after that the file, not this memory, is true.
 
@@ -12,7 +15,7 @@ import type { Sqlite } from '../platform/sqlite.ts';
 import type { Pipe } from '../platform/thread.ts';
 import { Engine } from './engine.ts';
 import { StoreError } from './errors.ts';
-import type { FromThread, Opened, Request } from './thread-protocol.ts';
+import type { CommitSpec, FromThread, Opened, Request } from './thread-protocol.ts';
 
 export interface ServePorts {
   readonly sqlite: Sqlite;
@@ -25,46 +28,99 @@ export interface ServePorts {
 
 /** Serves the store over `pipe`, from its first `open` until `close`. */
 export function serveStore(pipe: Pipe, ports: ServePorts): void {
-  const send = (message: FromThread, transfer?: readonly ArrayBuffer[]): void => pipe.post(message, transfer);
-  const onRenewed = (opened: Opened): void => send({ kind: 'notice', opened });
-  let engine: Engine | undefined;
+  const loop = new ThreadLoop(pipe, ports);
+  pipe.onMessage((message) => loop.take(message as Request));
+}
 
-  pipe.onMessage((message) => {
-    const request = message as Request;
+class ThreadLoop {
+  readonly #pipe: Pipe;
+  readonly #ports: ServePorts;
+  #engine: Engine | undefined;
+  readonly #requests: Request[] = [];
+  /** A commit's sync is under way: everything else waits. */
+  #syncing = false;
+  /** The reply to a commit whose sync has ended, while the next commit is begun. */
+  #reply: (() => void) | undefined;
+
+  constructor(pipe: Pipe, ports: ServePorts) {
+    this.#pipe = pipe;
+    this.#ports = ports;
+  }
+
+  take(request: Request): void {
+    this.#requests.push(request);
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    while (!this.#syncing) {
+      const request = this.#requests.shift();
+      if (request === undefined) return;
+      this.#serve(request);
+    }
+  }
+
+  #serve(request: Request): void {
     const { id } = request;
     try {
       if (request.name === 'open') {
-        assert(engine === undefined, 'the store is opened once for each thread');
-        const candidate = new Engine({ ...ports, onRenewed }, request.body);
+        assert(this.#engine === undefined, 'the store is opened once for each thread');
+        const onRenewed = (opened: Opened): void => this.#send({ kind: 'notice', opened });
+        const candidate = new Engine({ ...this.#ports, onRenewed }, request.body);
         const body = candidate.open();
-        engine = candidate;
-        send({ kind: 'reply', id, body });
+        this.#engine = candidate;
+        this.#send({ kind: 'reply', id, body });
         return;
       }
+      const engine = this.#engine;
       assert(engine !== undefined, 'the store is open before it is used');
-      if (request.name === 'read') {
+      if (request.name === 'commit') this.#commit(engine, id, request.body);
+      else if (request.name === 'read') {
         const body = engine.read(request.body);
-        send({ kind: 'reply', id, body }, [body.bytes]);
-        return;
-      }
-      if (request.name === 'commit') {
-        const body = engine.commit(request.body);
-        const { entries, records } = body.spent;
-        send({ kind: 'reply', id, body }, [entries, records]);
-        return;
-      }
-      if (request.name === 'mqtt') {
+        this.#send({ kind: 'reply', id, body }, [body.bytes]);
+      } else if (request.name === 'mqtt') {
         const body = engine.mqttPage(request.body.part, request.body.after);
-        send({ kind: 'reply', id, body }, [body.bytes]);
-        return;
-      }
-      send({ kind: 'reply', id, body: answer(engine, request) });
+        this.#send({ kind: 'reply', id, body }, [body.bytes]);
+      } else this.#send({ kind: 'reply', id, body: answer(engine, request) });
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       const { code, message: text, retryable } = error;
-      send({ kind: 'failure', id, failure: { code, message: text, retryable } });
+      this.#syncing = false;
+      this.#send({ kind: 'failure', id, failure: { code, message: text, retryable } });
     }
-  });
+  }
+
+  #commit(engine: Engine, id: number, spec: CommitSpec): void {
+    let isLater = false;
+    this.#syncing = true;
+    engine.commitLater(spec, (body) => {
+      this.#syncing = false;
+      const { entries, records } = body.spent;
+      const reply = (): void => this.#send({ kind: 'reply', id, body }, [entries, records]);
+      if (isLater) this.#answered(reply);
+      else reply();
+    });
+    isLater = true;
+  }
+
+  /** A commit that waits is begun before the last one is answered: the disk has work while the answer goes out. */
+  #answered(reply: () => void): void {
+    this.#reply = reply;
+    if (this.#requests[0]?.name === 'commit') this.#serve(this.#requests.shift() as Request);
+    this.#flush();
+    this.#goOn();
+  }
+
+  #flush(): void {
+    const reply = this.#reply;
+    this.#reply = undefined;
+    reply?.();
+  }
+
+  #send(message: FromThread, transfer?: readonly ArrayBuffer[]): void {
+    this.#flush();
+    this.#pipe.post(message, transfer);
+  }
 }
 
 function answer(engine: Engine, request: Exclude<Request, { name: 'open' | 'commit' | 'read' | 'mqtt' }>): unknown {

@@ -232,7 +232,7 @@ export class Store {
     return this.#commits.confirm(lane, offset);
   }
 
-  /** Called after each commit that put something into a lane. Answers how to stop listening. */
+  /** Called after each commit that put something into a lane, or may have done so without being able to say it. Answers how to stop listening. */
   onAppended(listener: (lane: Lane) => void): () => void {
     this.#listeners.add(listener);
     return () => {
@@ -377,6 +377,19 @@ export class Store {
     }
     if (before !== undefined && before.file !== epochs.file) this.sessions.lost();
     this.#health.opened({ quarantined, readOnly, salvaged });
+    if (before !== undefined) void this.#tellAll();
+  }
+
+  /** A thread that died may have stored what it could not acknowledge: whoever drains a lane would not know of it. */
+  async #tellAll(): Promise<void> {
+    try {
+      const lanes = await this.#link.request('lanes', { stamp: stampOf(this.#ports.clock) });
+      for (const { queue, priority, live, messages } of lanes)
+        if (messages > 0) for (const listener of this.#listeners) listener({ queue, priority, live });
+    } catch (error) {
+      // That thread has died as well: the next one is asked.
+      if (!(error instanceof StoreError)) throw error;
+    }
   }
 
   #sweepLater(): void {

@@ -21,7 +21,9 @@
 // A message k that is refused must not be overtaken by a later one of its stream: the position would pass k, and its
 // repetition would be acknowledged without being stored. Therefore whatever of the stream was under way when the
 // refusal became known is refused too: the rest of the commit (`held` of its result), and what had gathered behind
-// it (`held` of the next commit, which goes at once). What the sender repeats after that is taken.
+// it (`held` of the next commit, which goes at once). What the sender repeats after that is taken. A commit may be
+// sent while the one before it has not been answered, and says so (`order.follows`): then the thread itself holds in it
+// the streams that the one before refused, and all of its messages when that one failed or never came.
 //
 // `epochs` of a commit are those its confirmations (`outbox`) and its MQTT state (`file`) speak of. After the thread
 // had to start afresh their offsets and ids mean nothing, and confirming them would delete what nobody has
@@ -57,7 +59,14 @@ export interface Epochs {
   readonly file: string;
 }
 
+/** Which commit it is, and which one before it had not been answered when it was sealed. */
+export interface CommitOrder {
+  readonly number: number;
+  readonly follows: number | undefined;
+}
+
 export interface CommitSpec {
+  readonly order?: CommitOrder;
   readonly epochs: Epochs;
   readonly stamp: TimeStamp;
   readonly lanes: readonly Lane[];

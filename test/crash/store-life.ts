@@ -59,6 +59,8 @@ export async function openStore(
       quotaBytes,
       commitDelayMs: 1,
       commitDelayMsMin: 1,
+      // So that a second commit is under way beside the first.
+      commitMessages: 5,
     },
   );
   await store.start();

@@ -1,5 +1,6 @@
 // HTTP beside MQTT over WebSocket on one port, over real sockets.
 
+import { getEventListeners } from 'node:events';
 import { Agent, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
@@ -165,4 +166,34 @@ t.test('the end closes everything and tells the handlers', async (t) => {
   const late = dial(t, port);
   late.socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n');
   t.equal(await late.closed, '', 'nobody is taken over any more');
+});
+
+t.test('an answer that is longer than the reader is quick leaves nothing behind with each piece', async (t) => {
+  const pieces = 40;
+  const piece = 'x'.repeat(200_000);
+  let listenersMax = 0;
+  const { port } = await stage(t, {
+    handler: async ({ signal }) => {
+      async function* body(): AsyncGenerator<string, void, undefined> {
+        for (let n = 0; n < pieces; n++) {
+          listenersMax = Math.max(listenersMax, getEventListeners(signal, 'abort').length);
+          yield piece;
+        }
+      }
+      return { status: 200, body: body() };
+    },
+  });
+  const bytes = await new Promise<number>((resolve, reject) => {
+    const asked = request({ port, host: '127.0.0.1', path: '/', agent: false }, (incoming) => {
+      let sum = 0;
+      incoming.on('data', (chunk: Buffer) => {
+        sum += chunk.byteLength;
+      });
+      incoming.on('end', () => resolve(sum));
+    });
+    asked.on('error', reject);
+    asked.end();
+  });
+  t.equal(bytes, pieces * piece.length);
+  t.ok(listenersMax <= 2, `${listenersMax} listeners at most`);
 });

@@ -29,6 +29,8 @@ export interface LifeOptions {
   /** Whether the order of lanes can be judged. */
   readonly watches: boolean;
   readonly commitWorkMsMax: number;
+  /** Syncs of the outbox go on by themselves for so long, and as many messages may be a second commit; undefined: no syncs do. */
+  readonly later: { readonly syncMsMax: number; readonly commitMessages: number } | undefined;
 }
 
 const keepAliveSeconds = 60;
@@ -64,7 +66,11 @@ export class Life {
         log: this.#log.child('store'),
         metrics: createMetrics(),
       },
-      { ...deviceFiles, quotaBytes: options.quotaBytes },
+      {
+        ...deviceFiles,
+        quotaBytes: options.quotaBytes,
+        ...(options.later === undefined ? {} : { commitMessages: options.later.commitMessages }),
+      },
     );
   }
 
@@ -175,7 +181,7 @@ export class Life {
 
   #startThread(): SimThread {
     const { time, disk, dice, ledger, databases } = this.#world;
-    const { segmentBytes, commitWorkMsMax } = this.#options;
+    const { segmentBytes, commitWorkMsMax, later } = this.#options;
     const serve = {
       sqlite: databases.sqlite,
       files: disk.files,
@@ -184,18 +190,20 @@ export class Life {
       entropy: seededEntropy(dice.below(2 ** 31)),
       segmentBytes,
     };
-    this.#thread = new SimThread({
+    const thread = new SimThread({
       time,
       serve,
       workMs: (name) => (name === 'commit' ? 1 + dice.skewed(commitWorkMsMax) : 0),
       stalledUntilMs: () => disk.stalledUntilMs,
       onHalt: (how) => this.#world.halted(how),
       onBug: (error) => this.#world.bug(error),
-      onReply: (_name, reply) => {
+      onReply: (reply) => {
         for (const { lane, reason, messages } of dropsIn(reply)) ledger.dropsReported(lane, reason, messages);
       },
     });
-    return this.#thread;
+    disk.files.later = later && ((end) => void time.after(1 + dice.skewed(later.syncMsMax), () => thread.resume(end)));
+    this.#thread = thread;
+    return thread;
   }
 }
 

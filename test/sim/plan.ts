@@ -52,6 +52,7 @@ export interface Plan {
 export const inputs = ['a/inputs/in', 'b/inputs/in'] as const;
 const monthEvery = 1000;
 const calmEvery = 8;
+const laterEvery = 3;
 const largeQuota = 64 * 1024 * 1024;
 const kib = 1024;
 
@@ -81,6 +82,8 @@ export function drawPlan(seed: number, dice: Dice): Plan {
       timeToLiveSecs: hasTtl ? 7200 : 0,
       watches: !liveFirst && !scarce && !hasTtl,
       commitWorkMsMax: dice.pick([2, 20, 100]),
+      // Not drawn, so that the runs of the other seeds stay what they are.
+      later: seed % laterEvery === 2 ? { syncMsMax: 1 + (seed % 60), commitMessages: 1 + (seed % 8) } : undefined,
     },
   };
 }

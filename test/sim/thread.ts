@@ -1,7 +1,8 @@
 // The store thread of a simulated process: the real serveStore, in simulated time.
 //
-// Requests are worked on one after the other; each takes some time, more while the disk stalls. Messages are copied
-// and buffers transferred as between real threads. When the device halts inside a request the pipe falls silent for
+// Requests are taken one after the other; each takes some time, more while the disk stalls. A sync that goes on by
+// itself ends here as well (resume), and what was taken meanwhile waits for it. Messages are copied and buffers
+// transferred as between real threads. When the device halts inside a request the pipe falls silent for
 // good, and the world is told. Any other error that leaves serveStore is a bug, and ends the run.
 
 import type { Pipe, Thread } from '../../src/platform/thread.ts';
@@ -18,7 +19,7 @@ export interface SimThreadPorts {
   readonly onHalt: (how: 'power' | 'process') => void;
   readonly onBug: (error: unknown) => void;
   /** Each reply before the main thread has it. */
-  readonly onReply: (name: string, reply: unknown) => void;
+  readonly onReply: (reply: unknown) => void;
 }
 
 export class SimThread implements Thread {
@@ -27,7 +28,6 @@ export class SimThread implements Thread {
   readonly #toThread: ((message: unknown) => void)[] = [];
   readonly #exits: ((error: Error | undefined) => void)[] = [];
   readonly #requests: { readonly name: string; readonly message: unknown }[] = [];
-  #working = '';
   #busy = false;
   #silent = false;
 
@@ -36,10 +36,9 @@ export class SimThread implements Thread {
     const pipe: Pipe = {
       post: (message, transfer) => {
         const copy: unknown = structuredClone(message, { transfer: [...(transfer ?? [])] });
-        const name = this.#working;
         ports.time.after(0, () => {
           if (this.#silent) return;
-          ports.onReply(name, copy);
+          ports.onReply(copy);
           for (const listener of this.#toOwner) listener(copy);
         });
       },
@@ -72,6 +71,15 @@ export class SimThread implements Thread {
     this.#end(new Error('out of memory'));
   }
 
+  /** Something that the thread waits for is over, when the disk does not stall. */
+  resume(work: () => void): void {
+    const { time, stalledUntilMs } = this.#ports;
+    const stallMs = stalledUntilMs() - time.nowMs;
+    if (this.#silent) return;
+    if (stallMs > 0) time.after(stallMs, () => this.resume(work));
+    else this.#guard(work);
+  }
+
   /** Its process is gone: nobody is told anything. */
   silence(): void {
     this.#silent = true;
@@ -98,17 +106,18 @@ export class SimThread implements Thread {
         return;
       }
       this.#requests.shift();
-      this.#serve(request.name, request.message);
+      this.#guard(() => {
+        for (const listener of this.#toThread) listener(request.message);
+      });
       this.#busy = false;
       this.#work();
     };
     time.after(workMs(request.name), begin);
   }
 
-  #serve(name: string, message: unknown): void {
-    this.#working = name;
+  #guard(work: () => void): void {
     try {
-      for (const listener of this.#toThread) listener(message);
+      work();
     } catch (error) {
       this.#silent = true;
       if (error instanceof Halt) this.#ports.onHalt(error.how);

@@ -269,6 +269,31 @@ t.test(
   },
 );
 
+t.test('what a thread stored and could not say before it died is told when the next one opens', async (t: Test) => {
+  const real = systemLogFiles();
+  let mortal = false;
+  const { clock, store, threads } = world(t.testdir(), {}, undefined, {
+    ...real,
+    syncData: (...call) => {
+      real.syncData(...call);
+      if (mortal && call[0] === 'outbox:sync') threads[0]?.die(new Error('out of memory'));
+    },
+  });
+  await store.start();
+  await within(clock, append(store, 1, 1));
+  const told: string[] = [];
+  store.onAppended(({ queue, priority, live }) => told.push(`${queue} ${priority} ${live}`));
+  mortal = true;
+  const unsaid = store.append(numberedMessage(2), [never]);
+  await t.rejects(within(clock, unsaid), { code: 'STORE_UNAVAILABLE' });
+  t.same(told, []);
+  await within(clock, new Promise<void>((resolve) => void store.onAppended(() => resolve())));
+  t.equal(threads.length, 2);
+  t.same(told, [`$upstream ${priorityUnset} false`]);
+  t.equal((await store.read(upstream, all)).length, 2, 'the second is there, although nobody was told so');
+  await store.close();
+});
+
 t.test('threads that keep dying are started ever more slowly', async (t: Test) => {
   const { clock, store, threads } = world(t.testdir());
   await store.start();

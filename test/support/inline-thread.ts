@@ -2,12 +2,16 @@
 //
 // Each message is delivered in a turn of its own (setImmediate), in order. `die()` is what an uncaught error does
 // to a worker: the pipe falls silent, the database handle is closed by the runtime, the owner is told once.
+//
+// A real disk syncs while its caller waits: what goes on by itself takes its own time, which is not the test's clock.
+// Simulated files may do otherwise (SimFiles.later).
 
-import { systemLogFiles } from '../../src/platform/log-files.ts';
+import { type LogFiles, systemLogFiles } from '../../src/platform/log-files.ts';
 import type { SqliteDatabase } from '../../src/platform/sqlite.ts';
 import type { Pipe, Thread } from '../../src/platform/thread.ts';
 import type { ServePorts } from '../../src/store/serve.ts';
 import { serveStore } from '../../src/store/serve.ts';
+import { SimFiles } from './sim-files.ts';
 
 /** What a test does not care about is the machine's, with a disk that is never short of space. */
 export type InlinePorts = Pick<ServePorts, 'sqlite' | 'entropy'> & Partial<ServePorts>;
@@ -42,7 +46,7 @@ export class InlineThread implements Thread {
       },
     };
     const fileSystem = { space: () => undefined };
-    serveStore(pipe, { files: systemLogFiles(), fileSystem, ...ports, sqlite: tracked });
+    serveStore(pipe, { fileSystem, ...ports, files: waiting(ports.files), sqlite: tracked });
   }
 
   post(message: unknown, transfer?: readonly ArrayBuffer[]): void {
@@ -101,4 +105,8 @@ export class InlineThread implements Thread {
       }
     });
   }
+}
+
+function waiting(files: LogFiles = systemLogFiles()): LogFiles {
+  return files instanceof SimFiles ? files : { ...files, syncDataLater: undefined };
 }

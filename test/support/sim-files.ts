@@ -11,7 +11,7 @@
 
 import { strict as assert } from 'node:assert';
 import { Buffer } from 'node:buffer';
-import type { LogFile, LogFileMode, LogFiles } from '../../src/platform/log-files.ts';
+import type { LogFile, LogFileMode, LogFiles, SyncLater } from '../../src/platform/log-files.ts';
 
 const sectorBytes = 512;
 
@@ -47,6 +47,8 @@ export class SimFiles implements LogFiles {
   fault: SimFaults | undefined;
   /** Told of each write, as far as there was room. */
   onWrite: ((bytes: Uint8Array, position: number) => void) | undefined;
+  /** Syncs that may go on by themselves end when this calls what it is given; undefined: there are none. */
+  later: ((end: () => void) => void) | undefined;
   writtenBytes = 0;
   syncs = 0;
 
@@ -131,6 +133,22 @@ export class SimFiles implements LogFiles {
     this.syncs++;
     storeSectors(inode, () => true);
     inode.storedLength = inode.length;
+  }
+
+  get syncDataLater(): SyncLater | undefined {
+    const { later } = this;
+    if (later === undefined) return undefined;
+    return (operation, file, done) =>
+      later(() => {
+        try {
+          this.syncData(operation, file);
+        } catch (error) {
+          if (!(error instanceof SimError)) throw error;
+          done(error);
+          return;
+        }
+        done(undefined);
+      });
   }
 
   syncDirectory(operation: string): void {

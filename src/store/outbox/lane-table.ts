@@ -4,9 +4,11 @@
 // goes away with a commit that fails. Numbers are never given twice in an epoch, because a lane's stream towards
 // the next receiver is made of them.
 
+import { strict as assert } from 'node:assert';
 import { outboxLanesMax } from '../../limits.ts';
 import { type Lane, laneKey, laneOfKey } from '../../model/lane.ts';
-import { LaneState } from './lane-state.ts';
+import { LaneState, noDrops } from './lane-state.ts';
+import type { LaneSeed } from './shapes.ts';
 
 export class LaneTable {
   readonly #byKey = new Map<string, LaneState>();
@@ -52,6 +54,15 @@ export class LaneTable {
     this.#byObject.set(lane, found);
     this.#latest = { lane, state: found };
     return found;
+  }
+
+  /** A lane that was kept elsewhere begins here behind what it has given out; its messages follow, or have left. */
+  addEmpty({ lane, stream, offsetNext, dropped }: LaneSeed): void {
+    const added = this.add({ id: this.#next, key: laneKey(lane), stream });
+    assert(added !== undefined, 'a lane has a key');
+    added.offsetNext = offsetNext;
+    added.floor = offsetNext - 1;
+    added.dropped = { ...noDrops, ...dropped };
   }
 
   byId(id: number): LaneState | undefined {

@@ -3,8 +3,8 @@
 // Owns how a note or a frame changes the state, for replay as for a commit that has just reached the disk. Does no
 // I/O. The snapshot is of the committed state: what is staged is left out of it.
 
-import { BootTable } from './boot-table.ts';
-import type { FrameLane } from './frame-builder.ts';
+import { type Boot, BootTable } from './boot-table.ts';
+import type { FrameBuilder, FrameLane } from './frame-builder.ts';
 import type { LaneNote, Note, SegmentNote } from './frame-index.ts';
 import { type LanePart, type LaneState, noDrops } from './lane-state.ts';
 import { LaneTable } from './lane-table.ts';
@@ -32,6 +32,13 @@ export class LogState {
     this.epoch = ids.epoch;
     this.salt = ids.salt;
     this.lanes = new LaneTable(ids.epoch);
+  }
+
+  /** Lanes or streams have changes that no frame says yet. */
+  get staged(): boolean {
+    if (this.streams.staged) return true;
+    for (const lane of this.lanes.all) if (lane.before !== undefined) return true;
+    return false;
   }
 
   /** Bytes of messages that wait, with what is staged. */
@@ -172,8 +179,27 @@ export class LogState {
   }
 }
 
+/** What a frame of `segment` has to say beside its records. */
+export function stageNotes(
+  builder: FrameBuilder,
+  state: LogState,
+  at: { readonly segment: Segment | undefined; readonly boot: Boot },
+): void {
+  const { segment, boot } = at;
+  if (!boot.noted) builder.note({ kind: 'boot', boot: boot.number, id: boot.id });
+  for (const id of builder.lanes.keys()) {
+    const lane = state.lanes.byId(id);
+    // Told again with every frame until the next snapshot: a lane must not hang on one frame.
+    if (lane !== undefined && lane.toldIn !== segment)
+      builder.note({ kind: 'lane', lane: id, key: lane.key, stream: lane.stream });
+  }
+  for (const note of state.streams.stagedNotes()) builder.note(note);
+  for (const lane of state.lanes.all)
+    if (lane.before !== undefined) for (const note of changesOf(lane)) builder.note(note);
+}
+
 /** What a commit has to say about a lane that was touched. */
-export function* changesOf(lane: LaneState): IterableIterator<Note> {
+function* changesOf(lane: LaneState): IterableIterator<Note> {
   const before = lane.before;
   if (before === undefined) return;
   if (lane.floor !== before.floor) yield { kind: 'floor', lane: lane.id, offset: lane.floor };

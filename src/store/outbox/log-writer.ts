@@ -51,6 +51,14 @@ interface Active {
   readonly file: LogFile;
 }
 
+/** A frame that is written and not synced. */
+interface PutFrame {
+  readonly active: Active;
+  readonly position: number;
+  readonly end: number;
+  readonly recordBytes: number;
+}
+
 const pageBytes = 4096;
 const writing = 'The outbox cannot be written';
 
@@ -151,6 +159,35 @@ export class LogWriter {
 
   /** Writes the frame behind the last one and answers its place. Throws OutboxFault: then it is not there. */
   write(builder: FrameBuilder, stamp: WriteStamp): number {
+    const put = this.#put(builder, stamp);
+    this.#sync(put.active);
+    return this.#complete(put);
+  }
+
+  /** A sync can go on by itself. */
+  get canSyncLater(): boolean {
+    return this.#files.files.syncDataLater !== undefined;
+  }
+
+  /**
+   * The same, but the sync goes on by itself, and `done` gets the place or the fault. Nothing else may be asked of the
+   * log until then. Throws OutboxFault when the frame could not even be written; then `done` is not called.
+   */
+  writeLater(builder: FrameBuilder, stamp: WriteStamp, done: (outcome: number | OutboxFault) => void): void {
+    const { syncDataLater } = this.#files.files;
+    assert(syncDataLater !== undefined, 'canSyncLater comes first');
+    const put = this.#put(builder, stamp);
+    syncDataLater('outbox:sync', put.active.file, (error) => {
+      if (error === undefined) {
+        done(this.#complete(put));
+        return;
+      }
+      this.#distrust(put.active);
+      done(faultFrom(error, writing));
+    });
+  }
+
+  #put(builder: FrameBuilder, stamp: WriteStamp): PutFrame {
     const active = this.#active;
     assert(active !== undefined, 'prepare() comes first');
     const { segment, file } = active;
@@ -176,9 +213,12 @@ export class LogWriter {
       this.#files.dropSpares({ keep: outboxReserveFiles, bytes: this.reserveBytes });
       throw shortOf('a frame');
     }
-    this.#sync(active);
+    return { active, position, end, recordBytes: builder.recordBytes };
+  }
+
+  #complete({ active: { segment }, position, end, recordBytes }: PutFrame): number {
     segment.end = end;
-    segment.recordBytes += builder.recordBytes;
+    segment.recordBytes += recordBytes;
     this.#state.sequence++;
     return position;
   }

@@ -14,21 +14,18 @@
 import { strict as assert } from 'node:assert';
 import { outboxFrameBytesKept, outboxReserveFiles, outboxSegmentBytesMax, storeTargetsMax } from '../../limits.ts';
 import type { Lane } from '../../model/lane.ts';
-import { laneKey } from '../../model/lane.ts';
 import type { StreamPosition } from '../../model/message.ts';
 import type { TimeStamp } from '../../model/time-stamp.ts';
-import type { Entropy } from '../../platform/entropy.ts';
-import type { LogFiles } from '../../platform/log-files.ts';
-import { Compaction } from './compaction.ts';
 import { DropTally } from './drop-tally.ts';
 import { FrameBuilder } from './frame-builder.ts';
 import { FrameSource } from './frame-source.ts';
-import { LaneExpiry, ttlOf } from './lane-expiry.ts';
-import { LaneReader, lose } from './lane-reader.ts';
-import { type LaneState, noDrops } from './lane-state.ts';
-import { changesOf, LogState } from './log-state.ts';
-import { LogWriter, type WriteStamp } from './log-writer.ts';
-import { oldestMs } from './oldest.ts';
+import { ttlOf } from './lane-expiry.ts';
+import { laneFacts } from './lane-facts.ts';
+import { lose } from './lane-reader.ts';
+import type { LaneState } from './lane-state.ts';
+import { LogState, stageNotes } from './log-state.ts';
+import type { WriteStamp } from './log-writer.ts';
+import { type Log, openLog } from './open-log.ts';
 import { faultFrom, OutboxFault } from './outbox-fault.ts';
 import { quarantine } from './quarantine.ts';
 import { makeRoom } from './quota.ts';
@@ -46,6 +43,7 @@ import {
   type LaneTarget,
   type OutboxOpened,
   type OutboxOptions,
+  type OutboxPorts,
   type OutboxSeed,
   type PlacedSpec,
 } from './shapes.ts';
@@ -53,20 +51,10 @@ import {
 /** A segment's last frame may reach over its end; a file much longer than a segment is not worth keeping. */
 const spareSlack = 1.25;
 
-export interface OutboxPorts {
-  readonly files: LogFiles;
-  readonly entropy: Entropy;
-}
-
-interface Log {
-  readonly state: LogState;
-  readonly writer: LogWriter;
-  readonly source: FrameSource;
-  readonly reader: LaneReader;
-  readonly expiry: LaneExpiry;
-  readonly compaction: Compaction;
-  /** Files that nothing needs and that are still there. */
-  readonly leftovers: Segment[];
+interface Committing {
+  /** Messages are among what is staged. */
+  readonly adds: boolean;
+  readonly stamp: TimeStamp;
 }
 
 export class Outbox {
@@ -86,6 +74,8 @@ export class Outbox {
   #tidyWanted = false;
   /** Messages were refused for want of room, and none was taken since. */
   #pressed = false;
+  /** A frame is written and not synced: what it will have been, nobody knows. */
+  #syncing = false;
 
   constructor(ports: OutboxPorts, options: OutboxOptions) {
     this.#ports = ports;
@@ -128,13 +118,7 @@ export class Outbox {
       for (const name of names) this.#ports.files.remove('outbox:afresh', this.#files.pathOf(name));
       this.#files.dropSpares({ keep: 0, bytes: 0 });
       state.segmentNext = 1 + Math.max(0, ...names.map(({ last }) => last));
-      for (const { lane, stream, offsetNext, dropped } of seed.lanes) {
-        const added = state.lanes.add({ id: state.lanes.next, key: laneKey(lane), stream });
-        assert(added !== undefined, 'a lane has a key');
-        added.offsetNext = offsetNext;
-        added.floor = offsetNext - 1;
-        added.dropped = { ...noDrops, ...dropped };
-      }
+      for (const lane of seed.lanes) state.lanes.addEmpty(lane);
       for (const position of seed.positions) state.streams.advance(position);
       state.streams.settle();
       const log = this.#assemble(state, new FrameSource(this.#files));
@@ -234,9 +218,7 @@ export class Outbox {
   /** Anything that commit() would write. */
   get staged(): boolean {
     const { state } = this.#opened();
-    if (!this.#builder.empty || this.#clockNews || state.streams.staged) return true;
-    for (const lane of state.lanes.all) if (lane.before !== undefined) return true;
-    return false;
+    return !this.#builder.empty || this.#clockNews || state.staged;
   }
 
   /** Bytes of records staged: for whoever decides when a commit is worth its write. */
@@ -250,23 +232,57 @@ export class Outbox {
    * before still is. For want of room only messages are left out: confirmations count, if they can be written.
    */
   commit(stamp: TimeStamp): void {
+    let failed: OutboxFault | undefined;
+    this.#commit(stamp, 'now', (fault) => {
+      failed = fault;
+    });
+    if (failed !== undefined) throw failed;
+  }
+
+  /** The same, but the sync may go on by itself: until `done`, with the fault if there was one, nothing else may be asked of the outbox. */
+  commitLater(stamp: TimeStamp, done: (fault: OutboxFault | undefined) => void): void {
+    this.#commit(stamp, 'later', done);
+  }
+
+  #commit(stamp: TimeStamp, sync: 'now' | 'later', done: (fault: OutboxFault | undefined) => void): void {
     const log = this.#opened();
-    const adds = this.#builder.records > 0;
+    const what = { adds: this.#builder.records > 0, stamp };
     try {
       this.#freeLeftovers(log);
-      if (this.staged) this.#write(log, stamp);
-      else log.writer.secureTail();
-      this.#builder.clear();
+      if (this.staged) {
+        const frame = this.#prepare(log, stamp);
+        if (sync === 'later' && what.adds && log.writer.canSyncLater) {
+          this.#syncing = true;
+          log.writer.writeLater(this.#builder, frame, (outcome) => {
+            this.#syncing = false;
+            if (typeof outcome === 'number') this.#settle(log, frame, outcome);
+            done(typeof outcome === 'number' ? this.#committed(log, what) : this.#failed(log, what, outcome));
+          });
+          return;
+        }
+        this.#settle(log, frame, this.#writeSomewhere(log, frame));
+      } else log.writer.secureTail();
     } catch (error) {
-      const leaving = [...this.#confirms];
-      this.discard();
-      const fault = faultFrom(error, 'The outbox cannot be written');
-      if (fault.kind === 'full' && adds) this.#letGo(log, leaving, stamp);
-      throw fault;
+      this.#syncing = false;
+      done(this.#failed(log, what, error));
+      return;
     }
+    done(this.#committed(log, what));
+  }
+
+  #committed(log: Log, { adds }: Committing): undefined {
+    this.#builder.clear();
     this.#confirms.clear();
     if (adds) this.#pressed = false;
     this.#tidy(log);
+  }
+
+  #failed(log: Log, { adds, stamp }: Committing, error: unknown): OutboxFault {
+    const leaving = [...this.#confirms];
+    this.discard();
+    const fault = faultFrom(error, 'The outbox cannot be written');
+    if (fault.kind === 'full' && adds) this.#letGo(log, leaving, stamp);
+    return fault;
   }
 
   /** Without room for what is new: what has left is written down nevertheless, because that is what makes room. */
@@ -334,14 +350,7 @@ export class Outbox {
   lanes(stamp: TimeStamp): readonly LaneFacts[] {
     const log = this.#opened();
     log.state.boots.observe(stamp);
-    return [...log.state.lanes.all].map((lane) => ({
-      ...lane.lane,
-      stream: lane.stream,
-      messages: lane.messages,
-      bytes: lane.bytes,
-      oldestMs: oldestMs(log, lane),
-      dropped: Object.fromEntries(Object.entries(lane.dropped).filter(([, messages]) => messages > 0)),
-    }));
+    return laneFacts(log);
   }
 
   get epoch(): string {
@@ -371,47 +380,39 @@ export class Outbox {
   }
 
   #opened(): Log {
+    if (this.#syncing) assert.fail('the outbox is asked during a sync');
     return this.#log ?? assert.fail('the outbox is not open');
   }
 
   #assemble(state: LogState, source: FrameSource): Log {
-    const parts = { files: this.#files, source, state };
-    this.#log = {
-      state,
-      source,
-      writer: new LogWriter(this.#files, state, this.#segmentBytes),
-      reader: new LaneReader(source, state.boots),
-      expiry: new LaneExpiry(source, state.boots),
-      compaction: new Compaction(parts, this.#segmentBytes),
-      leftovers: [],
-    };
+    this.#log = openLog({ files: this.#files, source, state }, this.#segmentBytes);
     return this.#log;
   }
 
   #write(log: Log, stamp: TimeStamp): void {
+    const frame = this.#prepare(log, stamp);
+    this.#settle(log, frame, this.#writeSomewhere(log, frame));
+  }
+
+  /** A segment for what is staged, and the notes of its frame. */
+  #prepare(log: Log, stamp: TimeStamp): WriteStamp {
     const { state, writer } = log;
-    const builder = this.#builder;
     const writeStamp = this.#writeStamp(log, stamp);
-    const { records, recordBytes: bytes } = builder;
+    const { records, recordBytes: bytes } = this.#builder;
     if (writer.prepare(writeStamp, { records, bytes })) this.#tidyWanted = true;
-    const { boot } = writeStamp;
-    if (!boot.noted) builder.note({ kind: 'boot', boot: boot.number, id: boot.id });
-    for (const id of builder.lanes.keys()) {
-      const lane = state.lanes.byId(id);
-      // Told again with every frame until the next snapshot: a lane must not hang on one frame.
-      if (lane !== undefined && lane.toldIn !== writer.segment)
-        builder.note({ kind: 'lane', lane: id, key: lane.key, stream: lane.stream });
-    }
-    for (const note of state.streams.stagedNotes()) builder.note(note);
-    for (const lane of state.lanes.all)
-      if (lane.before !== undefined) for (const note of changesOf(lane)) builder.note(note);
-    const position = this.#writeSomewhere(log, writeStamp);
+    stageNotes(this.#builder, state, { segment: writer.segment, boot: writeStamp.boot });
+    return writeStamp;
+  }
+
+  /** The frame is on storage. */
+  #settle(log: Log, { boot }: WriteStamp, position: number): void {
+    const { state, writer } = log;
     const segment = writer.segment;
     assert(segment !== undefined);
     boot.noted = true;
     this.#clockNews = false;
-    state.settle(segment, position, builder.lanes.values());
-    builder.clear();
+    state.settle(segment, position, this.#builder.lanes.values());
+    this.#builder.clear();
     this.#settleLanes(log);
   }
 

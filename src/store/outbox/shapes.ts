@@ -7,6 +7,8 @@ import type { Buffer } from 'node:buffer';
 import type { Lane } from '../../model/lane.ts';
 import type { StreamPosition } from '../../model/message.ts';
 import type { TimeStamp } from '../../model/time-stamp.ts';
+import type { Entropy } from '../../platform/entropy.ts';
+import type { LogFiles } from '../../platform/log-files.ts';
 import type { RecordPlace } from './placed-records.ts';
 
 /** What became of one appended message; the numbers are those of the engine's replies. */
@@ -88,14 +90,17 @@ export interface LaneDrop {
 }
 
 /** With what an outbox begins that takes over from an older store. */
+/** A lane that was kept elsewhere, and its messages with it. */
+export interface LaneSeed {
+  readonly lane: Lane;
+  readonly stream: string;
+  readonly offsetNext: number;
+  readonly dropped: Readonly<Partial<Record<LaneDropReason, number>>>;
+}
+
 export interface OutboxSeed {
   readonly epoch: string;
-  readonly lanes: readonly {
-    readonly lane: Lane;
-    readonly stream: string;
-    readonly offsetNext: number;
-    readonly dropped: Readonly<Partial<Record<LaneDropReason, number>>>;
-  }[];
+  readonly lanes: readonly LaneSeed[];
   /** Least recently used first. */
   readonly positions: readonly StreamPosition[];
 }
@@ -116,6 +121,11 @@ export interface OutboxOpened {
   /** There was no outbox. */
   readonly fresh: boolean;
   readonly salvaged: OutboxSalvage | undefined;
+}
+
+export interface OutboxPorts {
+  readonly files: LogFiles;
+  readonly entropy: Entropy;
 }
 
 export interface OutboxOptions {
