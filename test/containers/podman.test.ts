@@ -5,7 +5,7 @@ import { Podman, registryUser } from '../support/podman.ts';
 import { containersContract } from './contract.ts';
 import { Gateway, type TestEngine } from './stage.ts';
 
-t.setTimeout(180_000);
+t.setTimeout(280_000);
 
 t.test('podman', async (t) => {
   const podman = new Podman();

@@ -151,4 +151,4 @@ export class Module {
   }
 }
 
-export const waitMs = 30_000;
+export const waitMs = 60_000;
