@@ -7,6 +7,9 @@ import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { asModule, type Cell, Cells, moduleUid, until } from '../support/shut-in.ts';
 
+// A busy machine takes its time.
+t.setTimeout(180_000);
+
 const isRoot = process.getuid?.() === 0;
 const needsRoot = { skip: isRoot ? false : 'needs root' };
 
