@@ -49,6 +49,8 @@ export function demoManifest({ tcpPort, serialPort }: { tcpPort: number; serialP
               status: 'running',
               restartPolicy: 'always',
               settings: { executable: 'weir:modbus' },
+              // The plant's serial line is a link in the demo's directory, which a /tmp of its own would hide.
+              isolation: { privateTmp: false },
             },
             [sensorModule]: {
               version: '1.0',

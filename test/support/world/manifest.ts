@@ -1,5 +1,6 @@
 // Deployment manifests in few words: the frame that Azure's tools write, with the modules and routes of a test.
 
+import { tmpdir } from 'node:os';
 import type { JsonObject } from '../../../src/model/json.ts';
 
 export const everythingUp: JsonObject = { all: 'FROM /messages/* INTO $upstream' };
@@ -60,8 +61,8 @@ export function program(
     status: 'running',
     restartPolicy,
     settings: { executable, args: [...args] },
-    // Programs of the tests are in this tree, which a module that is shut in does not see otherwise.
-    isolation: { readable: [process.cwd()] },
+    // Programs of the tests are in this tree and in their directories, which a module that is shut in does not see otherwise.
+    isolation: { privateTmp: false, readable: [process.cwd()], writable: [tmpdir()] },
     env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, { value }])),
   };
 }
