@@ -90,7 +90,7 @@ export function createPlan(spec: LaunchSpec, container: ContainerSpec, facts: Cr
   };
   if (given['StopSignal'] === undefined && spec.stopSignal !== undefined) body['StopSignal'] = spec.stopSignal;
   const healthcheck = given['Healthcheck'] ?? healthcheckOf(spec.health);
-  if (healthcheck !== undefined) body['Healthcheck'] = healthcheck;
+  if (healthcheck !== undefined) body['Healthcheck'] = facts.engine === 'podman' ? unsplit(healthcheck) : healthcheck;
   if (usesNetwork) body['NetworkingConfig'] = networking(given['NetworkingConfig'], { network, spec, container });
   const labels: Record<string, JsonValue> = {
     [ownerLabel]: owner,
@@ -189,6 +189,14 @@ function healthcheckOf(health: Health | undefined): JsonObject | undefined {
     Retries: health.retries,
     StartPeriod: health.startPeriodMs * nanoPerMs,
   };
+}
+
+/** Podman joins the words of a check and splits them again at blanks; one text for the shell survives that. */
+function unsplit(healthcheck: JsonValue): JsonValue {
+  const [kind, ...words] = listOf(objectOf(healthcheck)['Test']);
+  if (kind !== 'CMD' || !words.some((word) => typeof word === 'string' && /\s/.test(word))) return healthcheck;
+  const quoted = words.map((word) => `'${String(word).replaceAll("'", "'\\''")}'`);
+  return { ...objectOf(healthcheck), Test: ['CMD-SHELL', quoted.join(' ')] };
 }
 
 function networking(

@@ -126,6 +126,14 @@ t.test('what the options say themselves counts, before what the module has besid
   t.notOk('NetworkingConfig' in body);
 });
 
+t.test('words of a health check stay what they are in podman, too, which would split them at blanks', async (t) => {
+  const createOptions = { Healthcheck: { Test: ['CMD', '/bin/sh', '-c', "it's fine"], Retries: 3 } };
+  t.match(plan({ createOptions }).body, {
+    Healthcheck: { Test: ['CMD-SHELL', `'/bin/sh' '-c' 'it'\\''s fine'`], Retries: 3 },
+  });
+  t.match(plan({ createOptions }, 'docker').body, createOptions);
+});
+
 t.test('without elevated permissions nothing privileged is left', async (t) => {
   const createOptions = { HostConfig: { Privileged: true, CapAdd: ['SYS_ADMIN'], CapDrop: ['NET_RAW'] } };
   t.match(plan({ createOptions, allowElevated: false }).body, {
