@@ -11,13 +11,13 @@ import { type Clock, systemClock } from './platform/clock.ts';
 import { type Disk, keepNewFilesPrivate, systemDisk } from './platform/disk.ts';
 import { type Entropy, systemEntropy } from './platform/entropy.ts';
 import { type Http, systemHttp } from './platform/http.ts';
+import { type InitSystem, systemInit } from './platform/init-system.ts';
 import { createLog, type Log, type RecentLines, recentLines } from './platform/log.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
 import { buildInfo } from './platform/native.ts';
 import { type Network, systemNetwork, trustedProxies } from './platform/net.ts';
 import { systemPeerCredentials } from './platform/peer-credentials.ts';
 import { type Processes, systemProcesses } from './platform/process.ts';
-import { type ServiceManager, systemServiceManager } from './platform/service-manager.ts';
 import { findUser, type UserFacts } from './platform/users.ts';
 import { WallKeeper } from './platform/wall-keeper.ts';
 import { systemWitnesses } from './platform/wall-witnesses.ts';
@@ -43,7 +43,7 @@ export interface Ground {
   readonly recentLog: RecentLines;
   readonly metrics: Metrics;
   /** Who started this process and wants to hear how it goes; undefined: nobody. */
-  readonly service: ServiceManager | undefined;
+  readonly service: InitSystem | undefined;
 }
 
 /**
@@ -86,7 +86,7 @@ export async function openGround(options: DeviceOptions): Promise<Ground> {
     log,
     recentLog,
     metrics,
-    service: systemServiceManager({ env: process.env, pid: process.pid, log: log.child('service') }),
+    service: systemInit({ env: process.env, pid: process.pid, log: log.child('service') }),
   };
 }
 

@@ -4,7 +4,6 @@
 // <run>/modules/<name>/api, which a container gets at the same path: the directory, because a socket that is opened
 // again after a restart of the runtime is another file of the same name.
 
-import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import { Clients, ModuleRegistry } from './agent/index.ts';
 import type { Config } from './config/index.ts';
@@ -149,9 +148,14 @@ function environment(
  */
 function gatewayHosts({ hostname, listeners }: Config): readonly { readonly name: string; readonly address: string }[] {
   const { host } = listeners.tls ?? { host: '0.0.0.0' };
-  const isOne = isIP(host) !== 0 && !anyAddresses.includes(host);
-  const names = isIP(hostname) === 0 ? [hostname, ...azureNames] : azureNames;
+  const isOne = isAddress(host) && !anyAddresses.includes(host);
+  const names = !isAddress(hostname) ? [hostname, ...azureNames] : azureNames;
   return names.map((name) => ({ name, address: isOne ? host : 'host-gateway' }));
+}
+
+/** An IP address rather than a name: a name has letters, and no colon. */
+function isAddress(host: string): boolean {
+  return /^[\d.]+$|:/.test(host);
 }
 
 /** Why a container finds no broker. */

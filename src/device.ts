@@ -14,6 +14,7 @@ import { openData, openIdentity } from './device-data.ts';
 import { type DeviceOptions, type Ground, openGround } from './device-ground.ts';
 import { openHub } from './device-hub.ts';
 import { followLeafDevices } from './device-leaf.ts';
+import { reportToInit } from './device-liveness.ts';
 import { openManagement, openModules } from './device-modules.ts';
 import { reloadAccess } from './device-mqtt.ts';
 import { openOperators } from './device-operators.ts';
@@ -26,7 +27,6 @@ import type {
   IdentityParts,
   Stage,
 } from './device-parts.ts';
-import { reportToService } from './device-service.ts';
 import { upstreamQueue } from './router/index.ts';
 
 export type { DeviceExtras } from './device-parts.ts';
@@ -83,7 +83,7 @@ class Device {
     await openOperators(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
     await startFlow(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
     log.info('weir is ready', { device: identity.deviceId, runDir: config.runDir });
-    reportToService(this.#stage, { ...data, ...hub, ...control });
+    reportToInit(this.#stage, { ...data, ...hub, ...control });
   }
 
   async reload(): Promise<void> {

@@ -14,7 +14,7 @@ import { errorMessage } from '../model/errors.ts';
 import type { Log } from './log.ts';
 import { nativeAddon } from './native.ts';
 
-export interface ServiceManager {
+export interface InitSystem {
   /** Without a WATCHDOG=1 for so long this process is ended; undefined: nobody waits for one. */
   readonly watchdogMs: number | undefined;
   ready(status: string): void;
@@ -28,7 +28,7 @@ interface HostAddon {
   notifySend(path: string, text: string): void;
 }
 
-export interface ServiceManagerOptions {
+export interface InitSystemOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
   readonly log: Log;
@@ -41,7 +41,7 @@ const usPerMs = 1000;
 const statusCharactersMax = 240;
 
 /** Undefined when nobody wants to be told. */
-export function systemServiceManager({ env, pid, log, send }: ServiceManagerOptions): ServiceManager | undefined {
+export function systemInit({ env, pid, log, send }: InitSystemOptions): InitSystem | undefined {
   const path = env['NOTIFY_SOCKET'];
   if (path === undefined || !/^[/@]/.test(path)) return undefined;
   const post = send ?? ((to: string, text: string) => (nativeAddon('host') as HostAddon).notifySend(to, text));

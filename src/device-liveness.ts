@@ -13,7 +13,7 @@ import { Watchdog } from './platform/watchdog.ts';
 type Parts = DataParts & HubParts & ControlParts;
 
 /** Tells READY=1, and from now on what goes on. Nothing without a service manager. */
-export function reportToService({ ground, closing }: Stage, parts: Parts): void {
+export function reportToInit({ ground, closing }: Stage, parts: Parts): void {
   const { service, clock, log, disk, config } = ground;
   if (service === undefined) return;
   const { store, supervisor } = parts;

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { systemInit } from '../../src/platform/init-system.ts';
 import { nativeAddon } from '../../src/platform/native.ts';
-import { systemServiceManager } from '../../src/platform/service-manager.ts';
 import { DatagramReceiver } from '../support/datagram-receiver.ts';
 import { keptLog } from '../support/quiet-log.ts';
 import { SimClock } from '../support/sim-clock.ts';
@@ -23,7 +23,7 @@ for (const name of [join(mkdtempSync(join(tmpdir(), 'weir-n-')), 'n.sock'), `@we
       });
       await receiver.start();
       const { log, lines } = keptLog(new SimClock());
-      const manager = systemServiceManager({ env: { NOTIFY_SOCKET: name, WATCHDOG_USEC: '90000000' }, pid, log });
+      const manager = systemInit({ env: { NOTIFY_SOCKET: name, WATCHDOG_USEC: '90000000' }, pid, log });
       t.equal(manager?.watchdogMs, 90_000);
       manager?.ready('serving;\n all   well');
       manager?.reloading(1234.5);
@@ -45,7 +45,7 @@ for (const name of [join(mkdtempSync(join(tmpdir(), 'weir-n-')), 'n.sock'), `@we
 
 t.test('a manager that went away is told of once and does no harm', async (t) => {
   const { log, lines } = keptLog(new SimClock());
-  const manager = systemServiceManager({ env: { NOTIFY_SOCKET: '/nowhere/at/all' }, pid, log });
+  const manager = systemInit({ env: { NOTIFY_SOCKET: '/nowhere/at/all' }, pid, log });
   for (let time = 0; time < 3; time += 1) manager?.alive();
   t.equal(lines.length, 1);
   t.match(lines[0], /cannot be told.*No such file/);
@@ -53,7 +53,7 @@ t.test('a manager that went away is told of once and does no harm', async (t) =>
 
 t.test('the environment says whether there is a manager and a watchdog', async (t) => {
   const { log } = keptLog(new SimClock());
-  const of = (env: Record<string, string>) => systemServiceManager({ env, pid, log, send: () => undefined });
+  const of = (env: Record<string, string>) => systemInit({ env, pid, log, send: () => undefined });
   t.equal(of({}), undefined);
   t.equal(of({ NOTIFY_SOCKET: '' }), undefined);
   t.equal(of({ NOTIFY_SOCKET: 'vsock:1' }), undefined, 'a virtual machine wants to be told, and we cannot');
