@@ -9,7 +9,7 @@ import t, { type Test } from 'tap';
 import { readLedger } from '../support/world/ledger.ts';
 import { manifest, program } from '../support/world/manifest.ts';
 import { bundleModule, moduleEnv } from '../support/world/module-program.ts';
-import { readyMs, World } from '../support/world/world.ts';
+import { type HubEvent, readyMs, World } from '../support/world/world.ts';
 
 const mebibytes = Number(process.env['BIG_BACKLOG_MIB'] ?? 24);
 const bytesPerMiB = 1_048_576;
@@ -23,7 +23,7 @@ const openMax = 100;
 
 t.setTimeout(60_000 + 2 * patienceMs);
 
-/** The hub's log from the beginning, read as it grows: it may not fit into one text. */
+/** The hub's log from the beginning, read as it grows, and line by line: what has come since the last look may not fit into one text. */
 class Arrivals {
   readonly #world: World;
   readonly #there = new Set<string>();
@@ -36,17 +36,18 @@ class Arrivals {
   }
 
   async look(): Promise<void> {
-    const events = await this.#world.events(this.#offset === 0 ? 'earliest' : this.#offset);
-    for (const { offset, body } of events) {
-      if (offset <= this.#offset) continue;
-      this.#offset = offset;
-      const { life, number } = (body ?? {}) as { readonly life?: string; readonly number?: number };
-      if (life === undefined || number === undefined) continue;
-      const before = this.#last.get(life) ?? 0;
-      if (number <= before) this.faults.push(`${number} comes after ${before}`);
-      this.#last.set(life, number);
-      this.#there.add(`${life} ${number}`);
-    }
+    for await (const event of this.#world.eachEvent(this.#offset === 0 ? 'earliest' : this.#offset)) this.#take(event);
+  }
+
+  #take({ offset, body }: HubEvent): void {
+    if (offset <= this.#offset) return;
+    this.#offset = offset;
+    const { life, number } = (body ?? {}) as { readonly life?: string; readonly number?: number };
+    if (life === undefined || number === undefined) return;
+    const before = this.#last.get(life) ?? 0;
+    if (number <= before) this.faults.push(`${number} comes after ${before}`);
+    this.#last.set(life, number);
+    this.#there.add(`${life} ${number}`);
   }
 
   missing(lines: readonly string[]): number {

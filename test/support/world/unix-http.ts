@@ -1,10 +1,28 @@
 // One HTTP request over a unix socket, as curl --unix-socket makes it: faster than a command line each time.
 
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
+import { createInterface } from 'node:readline';
 
 export interface SocketAnswer {
   readonly status: number;
   readonly body: string;
+}
+
+/** The lines of an answer as they come. Throws when it is not 200. */
+export async function* socketLines({
+  socketPath,
+  path,
+}: {
+  readonly socketPath: string;
+  readonly path: string;
+}): AsyncGenerator<string, void, undefined> {
+  const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
+    request({ socketPath, method: 'GET', path, agent: false }, resolve).once('error', reject).end();
+  });
+  for await (const line of createInterface({ input: incoming, crlfDelay: Number.POSITIVE_INFINITY })) {
+    if (incoming.statusCode !== 200) throw new TypeError(`${path} was answered ${incoming.statusCode}: ${line}`);
+    yield line;
+  }
 }
 
 export function socketCall({

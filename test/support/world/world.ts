@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path';
 import type { JsonObject } from '../../../src/model/json.ts';
 import { Program, type ProgramResult, until } from './program.ts';
 import { TcpLine } from './tcp-line.ts';
-import { type SocketAnswer, socketCall } from './unix-http.ts';
+import { type SocketAnswer, socketCall, socketLines } from './unix-http.ts';
 
 export interface HubEvent {
   readonly offset: number;
@@ -232,6 +232,13 @@ export class World {
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as HubEvent);
+  }
+
+  /** The same, one after the other: for logs that are larger than a text may be. */
+  async *eachEvent(from: number | 'earliest'): AsyncGenerator<HubEvent, void, undefined> {
+    const socketPath = join(this.directory, 'hub', 'run', 'hub.sock');
+    for await (const line of socketLines({ socketPath, path: `/events?from=${from}` }))
+      if (line !== '') yield JSON.parse(line) as HubEvent;
   }
 
   /** Waits until the hub's log has `count` messages of the module behind offset `after`; answers them. */
