@@ -4,8 +4,9 @@
 // without case and members nobody knows pass, as Azure's agent does it; blocks of weir's own are closed with only(),
 // because a misspelled limit must not be no limit.
 
-import { nearestName, parseBytes, parseDurationMs } from '../config/index.ts';
+import { parseBytes, parseDurationMs } from '../config/index.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../model/json.ts';
+import { nearestName } from '../model/nearest.ts';
 import type { Problem } from '../model/problem.ts';
 
 interface Range {

@@ -186,7 +186,7 @@ async function explainUsage(
   const group = path.filter((word) => word !== unknown);
   const help = await parse([...group, '--help'], { ...context, exit: { code: 0 } }).catch(() => '');
   const known = isOption ? optionsIn(help) : commandsIn(help, group);
-  const { nearestName } = await import('../config/index.ts');
+  const { nearestName } = await import('../model/nearest.ts');
   const nearest = nearestName(unknown, known);
   const noun = isOption ? 'Unknown option' : known.length > 0 ? 'Unknown command' : 'Nothing more is expected here';
   const meant = nearest === undefined ? '' : ` Did you mean ${isOption ? '--' : ''}${nearest}?`;

@@ -2,8 +2,7 @@
 
 export { type BrokerConfig, loadBrokerConfig } from './broker-config.ts';
 export { ConfigError, formatNote } from './errors.ts';
-export { type ConfigReading, loadConfig, locate, readConfig } from './load.ts';
-export { nearestName } from './nearest.ts';
+export { loadConfig, locate, readConfig } from './load.ts';
 export { formatRedacted, redactedConfig } from './redacted.ts';
 export type { Config } from './schema.ts';
 export { parseBytes, parseDurationMs } from './units.ts';

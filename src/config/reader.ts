@@ -6,10 +6,10 @@
 
 import { strict as assert } from 'node:assert';
 import type { TomlTableWithoutBigInt, TomlValueWithoutBigInt } from 'smol-toml';
+import { nearestName } from '../model/nearest.ts';
 import type { ConfigNote } from './errors.ts';
 import type { Position } from './key-positions.ts';
 import { parseListenUrl } from './listen-url.ts';
-import { nearestName } from './nearest.ts';
 import { azureOnlyKeys, type SettingDescription, settings, type TcpAddress } from './schema.ts';
 import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from './units.ts';
 

@@ -3,8 +3,9 @@
 // Every call of the agent to the outside goes through gate(): a test can end the agent's life at the n-th call, before
 // it has an effect or after it, and start another one over the same memory and the same modules.
 
-import { Agent, type AgentPorts, type LaunchOrder, type OwnTwin } from '../../src/agent/index.ts';
-import type { ModuleFacts } from '../../src/agent/ports.ts';
+import { Agent, type AgentPorts } from '../../src/agent/agent.ts';
+import type { OwnTwin } from '../../src/agent/index.ts';
+import type { LaunchOrder, ModuleFacts } from '../../src/agent/ports.ts';
 import type { JsonObject } from '../../src/model/json.ts';
 import { mergePatch } from '../../src/model/twin.ts';
 import { MemoryState } from './memory-twins.ts';

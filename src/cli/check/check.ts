@@ -4,7 +4,7 @@
 // off after ten seconds. All run at once; the answers come in the order of the list.
 
 import type { StatusReport } from '../../admin/index.ts';
-import type { ConfigReading } from '../../config/index.ts';
+import type { readConfig } from '../../config/index.ts';
 import { errorMessage } from '../../model/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Disk } from '../../platform/disk.ts';
@@ -34,7 +34,7 @@ export interface CheckFacts {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly machine: Machine;
-  readonly reading: ConfigReading;
+  readonly reading: Awaited<ReturnType<typeof readConfig>>;
   readonly dataDir: string;
   readonly runDir: string;
   /** What the daemon answered, or why it did not. */

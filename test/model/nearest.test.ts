@@ -1,5 +1,5 @@
 import t from 'tap';
-import { nearestName } from '../../src/config/nearest.ts';
+import { nearestName } from '../../src/model/nearest.ts';
 
 const known = ['status', 'list', 'logs', 'restart', 'store.quota', 'store.commit_delay'];
 
