@@ -16,7 +16,7 @@ import { type IotHubFront, ModuleInput } from './broker/index.ts';
 import type { Config } from './config/index.ts';
 import { openArtifacts } from './device-artifacts.ts';
 import { openContainers } from './device-containers.ts';
-import { findAccount, firstUid } from './device-ground.ts';
+import { deviceGroups, findAccount, firstUid } from './device-ground.ts';
 import type { BrokerParts, ControlParts, DataParts, IdentityParts, ModuleParts, Stage } from './device-parts.ts';
 import { edgeAgentId, edgeHubId, type Identity, sameIdentity } from './model/address.ts';
 import { shortDigest } from './platform/digest.ts';
@@ -90,6 +90,7 @@ export async function openControl(
     logDirectory: join(config.dataDir, 'logs'),
     dataDirectory: join(config.dataDir, 'modules'),
     firstUid: firstUid(ground),
+    deviceGroups: await deviceGroups(),
   });
   await supervisor.start();
   closing.push(() => supervisor.close({ stopModules: false }));

@@ -18,7 +18,7 @@ import { buildInfo } from './platform/native.ts';
 import { type Network, systemNetwork, trustedProxies } from './platform/net.ts';
 import { systemPeerCredentials } from './platform/peer-credentials.ts';
 import { type Processes, systemProcesses } from './platform/process.ts';
-import { findUser, type UserFacts } from './platform/users.ts';
+import { findGroups, findUser, type UserFacts } from './platform/users.ts';
 import { WallKeeper } from './platform/wall-keeper.ts';
 import { systemWitnesses } from './platform/wall-witnesses.ts';
 
@@ -111,6 +111,11 @@ function unusable(directory: string): (cause: unknown) => never {
 /** Where modules' own users begin; undefined: they have none. */
 export function firstUid({ config, processes }: Pick<Ground, 'config' | 'processes'>): number | undefined {
   return config.modules.firstUid > 0 && processes.isRoot ? config.modules.firstUid : undefined;
+}
+
+/** The groups of serial ports, buses and pins, as distributions name them. */
+export function deviceGroups(): Promise<readonly number[]> {
+  return findGroups(['dialout', 'uucp', 'gpio', 'i2c', 'spi']);
 }
 
 /** Who modules run as; undefined: who runs weir. Throws DEVICE_USER_UNKNOWN. */

@@ -47,6 +47,7 @@ export async function writeConfigFiles(context: CliContext, options: ConfigInit)
   const config = fillConfig(embeddedText('config.toml'), {
     ...options,
     bundlePath: bundle === undefined ? undefined : join(directory, trustBundleName),
+    hasOwnUsers: isSystem,
   });
   await write(context, { path: configPath, text: config, mode: privateFileMode });
   const unit = fillUnit(embeddedText('weir.service'), { executable: context.processes.executable, configPath });
@@ -60,7 +61,11 @@ export async function writeConfigFiles(context: CliContext, options: ConfigInit)
 /** The configuration with the given values in the place of its examples. */
 export function fillConfig(
   template: string,
-  values: Pick<ConfigInit, 'connectionString' | 'dataDir' | 'runDir'> & { readonly bundlePath: string | undefined },
+  values: Pick<ConfigInit, 'connectionString' | 'dataDir' | 'runDir'> & {
+    readonly bundlePath: string | undefined;
+    /** Modules get users of their own: where weir is a service of the system, which root runs. */
+    readonly hasOwnUsers: boolean;
+  },
 ): string {
   const provisioning =
     values.connectionString === undefined
@@ -75,6 +80,7 @@ export function fillConfig(
   const directories = `${directory('data_dir', values.dataDir, '/var/lib/weir')}${directory('run_dir', values.runDir, '/run/weir')}`;
   return template
     .replace('@TRUST_BUNDLE@\n', () => `${bundle}\n`)
+    .replace('@FIRST_UID@\n', () => `${values.hasOwnUsers ? '' : '# '}first_uid = 64000\n`)
     .replace('@DIRECTORIES@\n', () => `${directories}\n`)
     .replace('@PROVISIONING@\n', () => `${provisioning}\n`);
 }

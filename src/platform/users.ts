@@ -27,3 +27,10 @@ export async function findUser(name: string): Promise<UserFacts | undefined> {
     .map((fields) => Number(fields[2]));
   return { uid: Number(user[2]), gid: Number(user[3]), groups };
 }
+
+/** The numbers of those of these groups that this machine has. */
+export async function findGroups(names: readonly string[]): Promise<readonly number[]> {
+  const text = await readFile('/etc/group', 'utf8').catch(() => '');
+  const lines = text.split('\n').map((line) => line.split(':'));
+  return lines.filter(([name = '']) => names.includes(name)).map((fields) => Number(fields[2]));
+}

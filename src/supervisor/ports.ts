@@ -30,6 +30,8 @@ export interface SupervisorPorts {
    * they run as who runs the supervisor. Needs root and `dataDirectory`.
    */
   readonly firstUid?: number | undefined;
+  /** Groups that own field devices (`dialout`): given to processes of their own user that may use devices. */
+  readonly deviceGroups?: readonly number[] | undefined;
   /** Absent means the product's own pacing; tests bring a faster one. */
   readonly pacing?: Pacing | undefined;
   /** Runs modules that are containers. Absent: such modules fail, with the reason; all others run. */

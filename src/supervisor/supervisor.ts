@@ -175,11 +175,12 @@ export class Supervisor {
     });
   }
 
-  /** A user of its own for a process that names none. */
+  /** A user of its own for a process that names none, in the groups of the devices that it may use. */
   async #withAccount(spec: LaunchSpec, listed: ReadonlySet<string>): Promise<LaunchSpec> {
     if (this.#accounts === undefined || spec.uid !== undefined || spec.container !== undefined) return spec;
     const number = await this.#accounts.numberOf(spec.name, listed);
-    return { ...spec, uid: number, gid: number };
+    const groups = (spec.isolation?.devices.length ?? 0) > 0 ? (this.#ports.deviceGroups ?? []) : [];
+    return { ...spec, uid: number, gid: number, groups };
   }
 
   /** The modules the engine has containers of. While it is away it is asked again, and what it names then is adopted or ended. */

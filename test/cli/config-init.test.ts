@@ -1,7 +1,7 @@
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { fillUnit } from '../../src/cli/config-init.ts';
+import { fillConfig, fillUnit } from '../../src/cli/config-init.ts';
 import { runCli } from '../../src/cli/index.ts';
 import { readConfig } from '../../src/config/index.ts';
 import { settings } from '../../src/config/schema.ts';
@@ -94,6 +94,12 @@ t.test('identity, authorities and directories are filled in', async (t) => {
     runDir: '/run/two',
   });
   t.match(readFileSync(join(dir, 'units/weir.service'), 'utf8'), `--config "${join(dir, 'a b/config.toml')}"`);
+});
+
+t.test('a service of the system gives modules users of their own', async (t) => {
+  const values = { connectionString: undefined, dataDir: undefined, runDir: undefined, bundlePath: undefined };
+  t.equal(fillConfig('a\n@FIRST_UID@\nb\n', { ...values, hasOwnUsers: true }), 'a\nfirst_uid = 64000\nb\n');
+  t.equal(fillConfig('a\n@FIRST_UID@\nb\n', { ...values, hasOwnUsers: false }), 'a\n# first_uid = 64000\nb\n');
 });
 
 t.test('an existing file is left alone without --force, and kept with it', async (t) => {

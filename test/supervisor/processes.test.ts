@@ -10,6 +10,18 @@ import { eventually, fast, forever, isAlive, module, Site, spec, state } from '.
 
 const isRoot = process.getuid?.() === 0;
 const firstUid = 64_000;
+const serialGroup = 20;
+/** Nothing shut. */
+const open = {
+  readOnlyRoot: false,
+  privateTmp: false,
+  writable: [],
+  egress: 'any',
+  capabilities: [],
+  devices: [],
+  seccomp: false,
+  landlock: false,
+} as const;
 const health = { intervalMs: 50, timeoutMs: 2000, retries: 2, startPeriodMs: 10_000, notify: false };
 
 /** sd_notify without systemd: a datagram to NOTIFY_SOCKET. */
@@ -130,14 +142,21 @@ t.test(
   async (t) => {
     const site = new Site(t);
     chmodSync(site.directory, 0o711);
-    const supervisor = await site.supervisor(fast, { firstUid });
-    const all = [spec({ name: 'a', script: `touch $WEIR_MODULE_DATA/mine; ${forever}` }), spec({ name: 'b' })];
+    const supervisor = await site.supervisor(fast, { firstUid, deviceGroups: [serialGroup] });
+    const isolation = { ...open, devices: ['/dev/null'] };
+    const all = [
+      spec({ name: 'a', script: `touch $WEIR_MODULE_DATA/mine; ${forever}` }),
+      { ...spec({ name: 'b' }), isolation },
+    ];
     await supervisor.apply(all);
     await module(supervisor, { runtimeStatus: 'running' }, 'a');
     const b = await module(supervisor, { runtimeStatus: 'running' }, 'b');
     const uidOf = (pid: number | null): string =>
       /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
     t.equal(uidOf(b.pid), String(firstUid + 1));
+    const groupsOf = (pid: number | null): string =>
+      /^Groups:[ \t]*(.*?) *$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
+    t.equal(groupsOf(b.pid), String(serialGroup), 'one that may use devices is in their groups');
     const mine = join(site.directory, 'data/a/data/mine');
     await eventually('its file', () => existsSync(mine));
     t.equal(statSync(mine).uid, firstUid);
