@@ -1,12 +1,7 @@
 // The import checker on small planted trees: each wrong import is told with its file, its line and the mend.
 
-import { execFile } from 'node:child_process';
-import { resolve } from 'node:path';
-import { promisify } from 'node:util';
 import t from 'tap';
-
-const run = promisify(execFile);
-const checker = resolve('native/check/imports.mjs');
+import { verdictsOf } from '../support/checker.ts';
 
 const table = `
 | folder | may import values | may import types | npm | node: |
@@ -18,21 +13,6 @@ const table = `
 | router | model | platform | | |
 | device.ts | model, platform, broker, router | | | path |
 `;
-
-interface Verdict {
-  readonly code: number;
-  readonly lines: readonly string[];
-}
-
-async function check(root: string): Promise<Verdict> {
-  try {
-    const { stdout } = await run(process.execPath, [checker, root]);
-    return { code: 0, lines: stdout.trim().split('\n') };
-  } catch (error) {
-    const failed = error as { code: number; stdout: string };
-    return { code: failed.code, lines: failed.stdout.trim().split('\n') };
-  }
-}
 
 /** A tree that keeps every rule; each test plants one violation in it. */
 function tree(planted: Record<string, string>) {
@@ -133,30 +113,35 @@ const rows: readonly { readonly name: string; readonly planted: Record<string, s
   },
 ];
 
+const circleOfTypes = {
+  'broker/a.ts': "import type { B } from './b.ts';\nexport interface A { b: B }",
+  'broker/b.ts': "import type { A } from './a.ts';\nexport interface B { a: A }",
+};
+const trees = {
+  kept: tree({}),
+  types: tree(circleOfTypes),
+  untold: { ...tree({}), 'ARCHITECTURE.md': '# nothing here' },
+  ...Object.fromEntries(rows.map((row, at) => [`row-${at}`, tree(row.planted)])),
+};
+const verdicts = await verdictsOf('imports', t.testdir(trees), Object.keys(trees));
+
 t.test('imports says nothing about a tree that keeps the rules', async (t) => {
-  const verdict = await check(t.testdir(tree({})));
-  t.equal(verdict.code, 0);
-  t.same(verdict.lines, ['imports: nothing to mend']);
+  t.same(verdicts.get('kept'), { code: 0, lines: ['imports: nothing to mend'] });
 });
 
 t.test('imports allows a circle of types', async (t) => {
-  const planted = {
-    'broker/a.ts': "import type { B } from './b.ts';\nexport interface A { b: B }",
-    'broker/b.ts': "import type { A } from './a.ts';\nexport interface B { a: A }",
-  };
-  t.equal((await check(t.testdir(tree(planted)))).code, 0);
+  t.equal(verdicts.get('types')?.code, 0);
 });
 
-for (const row of rows)
+for (const [at, row] of rows.entries())
   t.test(`imports refuses ${row.name}`, async (t) => {
-    const verdict = await check(t.testdir(tree(row.planted)));
-    t.equal(verdict.code, 1);
-    t.match(verdict.lines[0], row.told);
-    t.equal(verdict.lines.length, 2, 'one violation and the sum');
+    const verdict = verdicts.get(`row-${at}`);
+    t.equal(verdict?.code, 1);
+    t.match(verdict?.lines[0], row.told);
+    t.equal(verdict?.lines.length, 2, 'one violation and the sum');
   });
 
 t.test('imports refuses to judge without the table', async (t) => {
-  const verdict = await check(t.testdir({ ...tree({}), 'ARCHITECTURE.md': '# nothing here' }));
-  t.equal(verdict.code, 1);
-  t.match(verdict.lines[0], /the import table is missing/);
+  t.equal(verdicts.get('untold')?.code, 1);
+  t.match(verdicts.get('untold')?.lines[0], /the import table is missing/);
 });

@@ -1,29 +1,10 @@
 // The style checker on small planted trees: each rule is broken once, and told with the file and the line.
 
-import { execFile } from 'node:child_process';
-import { resolve } from 'node:path';
-import { promisify } from 'node:util';
 import t from 'tap';
+import { verdictsOf } from '../support/checker.ts';
 
-const run = promisify(execFile);
-const checker = resolve('native/check/tidy.mjs');
 const header = '// What it owns.\n';
 const errorsTable = '| code | when | mend |\n|---|---|---|\n| BROKER_FULL | it is full | wait |\n';
-
-interface Verdict {
-  readonly code: number;
-  readonly lines: readonly string[];
-}
-
-async function check(root: string): Promise<Verdict> {
-  try {
-    const { stdout } = await run(process.execPath, [checker, root]);
-    return { code: 0, lines: stdout.trim().split('\n') };
-  } catch (error) {
-    const failed = error as { code: number; stdout: string };
-    return { code: failed.code, lines: failed.stdout.trim().split('\n') };
-  }
-}
 
 const kept: Record<string, string> = {
   'errors.ts': `${header}export const code = 'BROKER_FULL';\n`,
@@ -141,35 +122,43 @@ const rows: readonly { readonly name: string; readonly file: string; readonly te
     },
   ];
 
+const constants = `${header}${Array.from({ length: 600 }, (_, at) => `export const n${at} = ${at};\n`).join('')}`;
+const trees = {
+  kept: tree({ 'session.ts': longFunction(70) }),
+  constants: tree({ 'limits.ts': constants }),
+  computing: tree({ 'limits.ts': `${constants}export const next = (n: number) => n + 1;\n` }),
+  undocumented: { ...tree({}), docs: { 'ERRORS.md': `${errorsTable}| BROKER_GONE | never | none |\n` } },
+  platform: {
+    src: { broker: kept, platform: { 'clock.ts': `${header}export const now = () => Date.now();\n` } },
+    docs: { 'ERRORS.md': errorsTable },
+  },
+  ...Object.fromEntries(rows.map((row, at) => [`row-${at}`, tree({ [row.file]: row.text })])),
+};
+const verdicts = await verdictsOf('tidy', t.testdir(trees), Object.keys(trees));
+
 t.test('tidy says nothing about a tree that keeps the rules', async (t) => {
-  const verdict = await check(t.testdir(tree({ 'session.ts': longFunction(70) })));
-  t.same(verdict, { code: 0, lines: ['tidy: nothing to mend'] });
+  t.same(verdicts.get('kept'), { code: 0, lines: ['tidy: nothing to mend'] });
 });
 
 t.test('a table of constants may be longer than a file of code', async (t) => {
-  const constants = `${header}${Array.from({ length: 600 }, (_, at) => `export const n${at} = ${at};\n`).join('')}`;
-  t.match(await check(t.testdir(tree({ 'limits.ts': constants }))), { code: 0 });
-  const computing = `${constants}export const next = (n: number) => n + 1;\n`;
-  t.match(await check(t.testdir(tree({ 'limits.ts': computing }))), { code: 1, lines: [/limits\.ts:500: 602 lines/] });
+  t.match(verdicts.get('constants'), { code: 0 });
+  t.match(verdicts.get('computing'), { code: 1, lines: [/limits\.ts:500: 602 lines/] });
 });
 
-for (const row of rows)
+for (const [at, row] of rows.entries())
   t.test(`tidy refuses ${row.name}`, async (t) => {
-    const verdict = await check(t.testdir(tree({ [row.file]: row.text })));
-    t.equal(verdict.code, 1);
-    t.match(verdict.lines[0], row.told);
-    t.equal(verdict.lines.length, 2, 'one violation and the sum');
+    const verdict = verdicts.get(`row-${at}`);
+    t.equal(verdict?.code, 1);
+    t.match(verdict?.lines[0], row.told);
+    t.equal(verdict?.lines.length, 2, 'one violation and the sum');
   });
 
 t.test('tidy refuses a documented error code that nobody gives', async (t) => {
-  const planted = { ...tree({}), docs: { 'ERRORS.md': `${errorsTable}| BROKER_GONE | never | none |\n` } };
-  const verdict = await check(t.testdir(planted));
-  t.equal(verdict.code, 1);
-  t.match(verdict.lines[0], /docs\/ERRORS\.md:4: BROKER_GONE is given nowhere/);
+  const verdict = verdicts.get('undocumented');
+  t.equal(verdict?.code, 1);
+  t.match(verdict?.lines[0], /docs\/ERRORS\.md:4: BROKER_GONE is given nowhere/);
 });
 
 t.test('tidy lets platform touch the machine', async (t) => {
-  const platform = { 'clock.ts': `${header}export const now = () => Date.now();\n` };
-  const verdict = await check(t.testdir({ src: { broker: kept, platform }, docs: { 'ERRORS.md': errorsTable } }));
-  t.equal(verdict.code, 0);
+  t.equal(verdicts.get('platform')?.code, 0);
 });
