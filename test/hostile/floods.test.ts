@@ -7,6 +7,7 @@ import {
   brokerQueueBytesMax,
   brokerQueueBytesTotalMax,
   brokerRetainedBytesMax,
+  brokerRetainedBytesPerClientMax,
   brokerRetainedLevelsMax,
   brokerTopicAliasBytesMax,
   brokerWillBytesMax,
@@ -177,36 +178,52 @@ t.test('retained messages stop at their number, also deep ones', async (t) => {
   await siege.lift();
 });
 
-t.test('retained messages stop at their bytes; one who takes all of them slowly costs nothing more', async (t) => {
-  const siege = await Siege.lay(t);
-  const hoarder = await siege.client();
-  const payload = Buffer.alloc(messageBytesMax - 64, 'x');
-  const codes = await publishAll(hoarder, 200, (index) => ({ topic: `hoard/${index}`, payload, retain: true }));
-  const kept = codes.get(noMatchingSubscribers) ?? 0;
-  t.ok(kept > 100 && kept * messageBytesMax <= brokerRetainedBytesMax, `${kept} were kept`);
-  t.equal(codes.get(quotaExceeded), 200 - kept, 'the others are refused');
-  const deaf = await siege.many(20, async () => {
-    const client = await siege.client();
-    const granted = client.next('suback');
-    client.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'hoard/#', qos: 1 }] });
-    await granted;
-    client.socket.pause();
-    return client;
-  });
-  const reader = await siege.client();
-  const all = new Promise<void>((resolve) => {
-    let came = 0;
-    reader.onPublish = ({ messageId }) => {
-      reader.send({ cmd: 'puback', messageId: messageId ?? 0 });
-      if (++came === kept) resolve();
+t.test(
+  'retained messages stop at their bytes, those of one client at its share; one who takes all of them slowly costs nothing more',
+  async (t) => {
+    const siege = await Siege.lay(t);
+    const payload = Buffer.alloc(messageBytesMax - 64, 'x');
+    const hoard = async (name: string): Promise<number> => {
+      const client = await siege.client();
+      const codes = await publishAll(client, 80, (index) => ({
+        topic: `hoard/${name}-${index}`,
+        payload,
+        retain: true,
+      }));
+      const kept = codes.get(noMatchingSubscribers) ?? 0;
+      t.equal(codes.get(quotaExceeded), 80 - kept, 'the others are refused');
+      return kept;
     };
-  });
-  await reader.subscribe(['hoard/+'], 1);
-  await all;
-  await siege.witness.exchanged();
-  siege.grewAtMost(brokerRetainedBytesMax + deaf.length * (brokerOutputBytesMax + packetBytesMax), 'hoarded messages');
-  await siege.lift();
-});
+    const greedy = await hoard('greedy');
+    t.ok(greedy > 50 && greedy * messageBytesMax <= brokerRetainedBytesPerClientMax, `${greedy} of one were kept`);
+    const kept = greedy + (await hoard('second')) + (await hoard('third'));
+    t.ok(kept > 100 && kept * messageBytesMax <= brokerRetainedBytesMax, `${kept} were kept`);
+    const deaf = await siege.many(20, async () => {
+      const client = await siege.client();
+      const granted = client.next('suback');
+      client.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'hoard/#', qos: 1 }] });
+      await granted;
+      client.socket.pause();
+      return client;
+    });
+    const reader = await siege.client();
+    const all = new Promise<void>((resolve) => {
+      let came = 0;
+      reader.onPublish = ({ messageId }) => {
+        reader.send({ cmd: 'puback', messageId: messageId ?? 0 });
+        if (++came === kept) resolve();
+      };
+    });
+    await reader.subscribe(['hoard/+'], 1);
+    await all;
+    await siege.witness.exchanged();
+    siege.grewAtMost(
+      brokerRetainedBytesMax + deaf.length * (brokerOutputBytesMax + packetBytesMax),
+      'hoarded messages',
+    );
+    await siege.lift();
+  },
+);
 
 t.test('a storm of wills is delivered', async (t) => {
   const siege = await Siege.lay(t);
