@@ -10,6 +10,7 @@ export class TcpLine {
   #server: Server | undefined;
   #whole = true;
   #target = 0;
+  #port = 0;
 
   /** Resolves with the port the line listens on, on 127.0.0.1. */
   async open(): Promise<number> {
@@ -18,7 +19,13 @@ export class TcpLine {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
     if (typeof address !== 'object' || address === null) throw new TypeError('the line has no port');
+    this.#port = address.port;
     return address.port;
+  }
+
+  /** Where it listens once it is open, on 127.0.0.1. */
+  get port(): number {
+    return this.#port;
   }
 
   /** The port behind the line, on 127.0.0.1. */
