@@ -1,18 +1,26 @@
-// Runs tests with tap and tells what it saw, while it happens and at the end.
+// Runs test files, each a program of its own that tells its results by tap, and tells what it saw.
 //
-//   node run-tests.mjs FILE-or-GLOB...
+//   node run-tests.mjs FILE...
 //
-// One line for each test file when it is through, the whole diagnosis of each failure, and the last line
+// Some run at a time (package.json "tap": jobs), in the order given. One line for each file when it is through, the
+// whole diagnosis of each failure, and the last line
 //   N passed, N failed[, N skipped]
-// which counts tap's own results. Ends with 1 when a test failed, when tap itself failed, or when nothing ran.
+// which counts tap's own results. A file fails as well that ends with an exit code, without a plan, or not in time.
+// Ends with 1 when a test failed or when nothing ran. All that the files said is in out/log/tests.tap.
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { Parser } from 'tap-parser';
+import { transpile } from './typescript.mjs';
 
 const SIGN_OF_LIFE_MS = 30_000;
 const EXCERPT_LINES_MAX = 60;
+const TITLE_CHARACTERS_MAX = 200;
+const DETAIL_CHARACTERS_MAX = 6000;
+const SAID_CHARACTERS_MAX = 20_000;
+// tap ends a test that is late by itself, with a diagnosis; this is for a process that does not listen any more.
+const GRACE_MS = 30_000;
 
+const { jobs, timeout: timeoutSeconds } = JSON.parse(fs.readFileSync('package.json', 'utf8')).tap;
 const startedAt = Date.now();
 const counts = { pass: 0, fail: 0, skip: 0 };
 const failures = [];
@@ -46,17 +54,14 @@ function diagnosis(diag) {
   return typeof diag === 'string' ? diag : JSON.stringify(diag, null, 2);
 }
 
-const TITLE_CHARACTERS_MAX = 200;
-const DETAIL_CHARACTERS_MAX = 6000;
-
 /** A message of many lines is a title in a list by its beginning; the whole of it is told once, below. */
 function title(text) {
   const line = text.replaceAll(/\s+/g, ' ');
   return line.length > TITLE_CHARACTERS_MAX ? `${line.slice(0, TITLE_CHARACTERS_MAX)} …` : line;
 }
 
-function tellFailure(result) {
-  const where = result.fullname || '';
+function tellFailure(file, result) {
+  const where = [file, result.fullname ?? ''].filter((part) => part !== '').join(' > ');
   const what = where.endsWith(result.name) ? where : `${where} > ${result.name}`;
   failures.push(title(what));
   say(`  FAILED ${title(what)}`);
@@ -65,46 +70,102 @@ function tellFailure(result) {
   if (text !== '') say(indent(text.slice(-DETAIL_CHARACTERS_MAX)));
 }
 
-const parser = new Parser();
-parser.on('result', count);
-parser.on('fail', (result) => {
-  if (!result.todo && !result.skip) tellFailure(result);
-});
-// Files are the children of the root; their own line comes when they are through.
-parser.on('assert', (result) => {
-  const verdict = result.skip ? 'skip  ' : result.ok ? 'ok    ' : 'FAILED';
-  say(`  ${verdict} ${result.name}${result.time ? ` (${(result.time / 1000).toFixed(1)} s)` : ''}`);
-});
-parser.on('bailout', (reason) => say(`  FAILED tap gave up: ${reason}`));
+/** Counts and tells the results of one file as they come; resolves to tap's final ones. */
+function listen(file, output) {
+  const parser = new Parser();
+  let hasFailed = false;
+  parser.on('result', count);
+  parser.on('fail', (result) => {
+    if (result.todo || result.skip) return;
+    hasFailed = true;
+    tellFailure(file, result);
+  });
+  parser.on('bailout', (reason) => say(`  FAILED ${file} gave up: ${reason}`));
+  output.pipe(parser);
+  return new Promise((resolve) => parser.on('complete', (results) => resolve({ results, hasFailed })));
+}
 
-fs.mkdirSync('out/log', { recursive: true });
-const raw = fs.createWriteStream(path.join('out/log', 'tests.tap'));
-const tap = spawn(
-  process.execPath,
-  [path.join('node_modules', 'tap', 'dist', 'esm', 'run.mjs'), 'run', '--reporter=tap', ...process.argv.slice(2)],
-  { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, FORCE_COLOR: '0', TAP_ONLY: '' } },
-);
-tap.stdout.pipe(parser);
-tap.stdout.pipe(raw);
-let stderrText = '';
-tap.stderr.on('data', (chunk) => {
-  stderrText += String(chunk);
-});
+const running = new Set();
+
+function start(file) {
+  const child = spawn(process.execPath, ['--enable-source-maps', '--import', './native/check/typescript.mjs', file], {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    env: { ...process.env, TAP: '1', TAP_TIMEOUT: String(timeoutSeconds), FORCE_COLOR: '0' },
+  });
+  running.add(child);
+  let timer;
+  const expect = (ms) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => child.kill('SIGKILL'), ms + GRACE_MS);
+  };
+  expect(timeoutSeconds * 1000);
+  child.on('message', (message) => {
+    if (typeof message?.setTimeout === 'number') expect(message.setTimeout);
+  });
+  child.on('close', () => {
+    clearTimeout(timer);
+    running.delete(child);
+  });
+  return child;
+}
+
+async function run(file) {
+  const since = Date.now();
+  const child = start(file);
+  const raw = [];
+  let said = '';
+  child.stdout.on('data', (chunk) => raw.push(chunk));
+  child.stderr.on('data', (chunk) => {
+    said = (said + String(chunk)).slice(-SAID_CHARACTERS_MAX);
+  });
+  const [{ results, hasFailed }, [code, signal]] = await Promise.all([
+    listen(file, child.stdout),
+    new Promise((resolve) => child.on('close', (...ended) => resolve(ended))),
+  ]);
+  fs.appendFileSync('out/log/tests.tap', Buffer.concat([Buffer.from(`# Subtest: ${file}\n`), ...raw]));
+  const isEmpty = results.count === 0 && [undefined, '', 'no tests found'].includes(results.plan.skipReason);
+  const isWhole = results.ok && code === 0 && !isEmpty;
+  if (!isWhole && !hasFailed) {
+    count({ ok: false });
+    const how = `ended with ${signal ?? `exit code ${code}`}`;
+    tellFailure(file, { name: `${how} although ${isEmpty ? 'it told no result' : 'no test failed'}`, diag: said });
+  } else if (said.trim() !== '') {
+    say(`  ${file} said on its error output:\n${indent(said)}`);
+  }
+  const isSkipped = results.plan.skipAll || (results.count > 0 && results.count === results.skip);
+  const verdict = !isWhole ? 'FAILED' : isSkipped ? 'skip  ' : 'ok    ';
+  say(`  ${verdict} ${file} (${seconds(since)} s)`);
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    for (const child of running) child.kill(signal);
+    process.exit(1);
+  });
+}
 const alive = setInterval(() => {
   if (Date.now() - lastLineAt >= SIGN_OF_LIFE_MS) say(`  ...    tests are running, ${seconds(startedAt)} s so far`);
 }, SIGN_OF_LIFE_MS / 2);
 
-const [code, signal] = await new Promise((resolve) => tap.on('close', (...ended) => resolve(ended)));
+await transpile();
+fs.mkdirSync('out/log', { recursive: true });
+fs.writeFileSync('out/log/tests.tap', '');
+const waiting = process.argv.slice(2);
+const take = async () => {
+  for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await run(file);
+};
+await Promise.all(Array.from({ length: jobs }, take));
 clearInterval(alive);
-if (stderrText.trim() !== '') say(`  tap said on its error output:\n${indent(stderrText)}`);
+
+if (process.env.WEIR_CHECK_FAILED === '1') {
+  counts.fail += 1;
+  failures.push('make check found something to mend: that counts as one failure');
+}
 if (failures.length > 0) say(`\n${failures.length} failed:\n${failures.map((name) => `  ${name}`).join('\n')}`);
-const total = counts.pass + counts.fail;
-const runnerFailed = code !== 0 && counts.fail === 0;
-if (runnerFailed) say(`tap ended with ${signal ?? `exit code ${code}`} although no test failed; see out/log/tests.tap`);
-if (total === 0) say('no test ran');
+if (counts.pass + counts.fail === 0) {
+  say('no test ran');
+  counts.fail = 1;
+}
 say(`tests took ${seconds(startedAt)} s`);
-const checkFailed = process.env.WEIR_CHECK_FAILED === '1';
-if (checkFailed) say('make check found something to mend: that counts as one failure');
-const failed = counts.fail + (runnerFailed || total === 0 ? 1 : 0) + (checkFailed ? 1 : 0);
-say(`${counts.pass} passed, ${failed} failed${counts.skip > 0 ? `, ${counts.skip} skipped` : ''}`);
-process.exitCode = failed === 0 && code === 0 ? 0 : 1;
+say(`${counts.pass} passed, ${counts.fail} failed${counts.skip > 0 ? `, ${counts.skip} skipped` : ''}`);
+process.exitCode = counts.fail === 0 ? 0 : 1;

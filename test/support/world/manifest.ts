@@ -1,5 +1,6 @@
 // Deployment manifests in few words: the frame that Azure's tools write, with the modules and routes of a test.
 
+import { realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import type { JsonObject } from '../../../src/model/json.ts';
 
@@ -61,8 +62,9 @@ export function program(
     status: 'running',
     restartPolicy,
     settings: { executable, args: [...args] },
-    // Programs of the tests are in this tree and in their directories, which a module that is shut in does not see otherwise.
-    isolation: { privateTmp: false, readable: [process.cwd()], writable: [tmpdir()] },
+    // Programs of the tests are in this tree and in their directories, which a module that is shut in does not see otherwise;
+    // the packages may be elsewhere, behind a link.
+    isolation: { privateTmp: false, readable: [process.cwd(), realpathSync('node_modules')], writable: [tmpdir()] },
     env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, { value }])),
   };
 }
