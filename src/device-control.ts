@@ -17,6 +17,7 @@ import type { Config } from './config/index.ts';
 import { openArtifacts } from './device-artifacts.ts';
 import { openContainers } from './device-containers.ts';
 import { deviceGroups, findAccount, firstUid } from './device-ground.ts';
+import { moduleNameBytesMax } from './device-modules.ts';
 import type { BrokerParts, ControlParts, DataParts, IdentityParts, ModuleParts, Stage } from './device-parts.ts';
 import { edgeAgentId, edgeHubId, type Identity, sameIdentity } from './model/address.ts';
 import { shortDigest } from './platform/digest.ts';
@@ -104,7 +105,11 @@ export async function openControl(
     clock,
     log: log.child('agent'),
     facts: agentFacts(stage),
-    context: { builtins: extras.builtinModules, parentHostname: parentHostname(config) },
+    context: {
+      builtins: extras.builtinModules,
+      parentHostname: parentHostname(config),
+      moduleNameBytesMax: moduleNameBytesMax(config),
+    },
     verifyMs: config.modules.verifyMs,
     localTwins: localTwinsOf(twins, deviceId),
     machine: {

@@ -10,6 +10,7 @@ import type { Config } from './config/index.ts';
 import { managedGateway } from './device-management.ts';
 import type { ControlParts, DataParts, HubParts, IdentityParts, ModuleParts, Stage } from './device-parts.ts';
 import { ModuleKeys } from './identity/index.ts';
+import { unixPathBytesMax } from './limits.ts';
 import { moduleFileName } from './model/module-file-name.ts';
 import { systemProcessTable } from './platform/process-lineage.ts';
 import { CallerCheck, ManagementSocket, WorkloadSockets } from './workload/index.ts';
@@ -114,6 +115,11 @@ function socketPaths(config: Config, moduleId: string): ModuleSocketPaths {
     workload: join(directory, 'workload.sock'),
     ...(config.modules.management.includes(moduleId) ? { management: join(directory, 'mgmt.sock') } : {}),
   };
+}
+
+/** What a socket's path leaves for the file name of its module. */
+export function moduleNameBytesMax(config: Config): number {
+  return unixPathBytesMax - Buffer.byteLength(socketPaths(config, '').workload) + 1;
 }
 
 /** Azure's names; the broker's own socket is not where a container could see it. */

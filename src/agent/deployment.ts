@@ -9,9 +9,10 @@
 //
 // The system modules are inside weir: their entries are checked as Azure's agent does it, and reported back.
 
-import { deploymentModulesMax, registryCredentialsMax } from '../limits.ts';
+import { deploymentModulesMax, moduleFileNameBytesMax, registryCredentialsMax } from '../limits.ts';
 import { isValidId } from '../model/address.ts';
 import { isJsonObject, type JsonObject } from '../model/json.ts';
+import { moduleFileName } from '../model/module-file-name.ts';
 import type { Problem } from '../model/problem.ts';
 import {
   type ContainerProgram,
@@ -72,7 +73,10 @@ const builtinDevices: Readonly<Record<string, readonly string[]>> = { modbus: ['
 export const startupOrderMax = 4_294_967_295;
 const restartPolicies: readonly RestartPolicy[] = ['never', 'on-failure', 'on-unhealthy', 'always'];
 
-export type DeploymentContext = ImageContext;
+export interface DeploymentContext extends ImageContext {
+  /** Of a module's name as a file name: beyond it the path of its sockets is longer than the kernel takes. */
+  readonly moduleNameBytesMax?: number | undefined;
+}
 
 export function parseDeployment(desired: JsonObject, context: DeploymentContext): ParsedDeployment {
   if (Object.keys(desired).length === 0)
@@ -140,11 +144,17 @@ function parseModules(section: FieldReader | undefined, context: DeploymentConte
   const names = Object.keys(section.object);
   if (names.length > deploymentModulesMax)
     return section.complain('', `at most ${deploymentModulesMax} modules fit on one device`) ?? [];
+  const { moduleNameBytesMax: nameBytesMax = moduleFileNameBytesMax } = context;
   return names.flatMap((name) => {
     if (!isValidId(name) || name.startsWith('$'))
       section.complain(
         name,
         'a module name has 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; and does not start with $',
+      );
+    else if ((moduleFileName(name)?.length ?? Number.POSITIVE_INFINITY) > nameBytesMax)
+      section.complain(
+        name,
+        `the name is too long for the paths of its sockets: ${nameBytesMax} bytes fit here, and what is no letter, digit, - _ or . takes three`,
       );
     if (!isJsonObject(section.object[name])) return section.complain(name, 'an object is expected') ?? [];
     const module = section.inside(name);

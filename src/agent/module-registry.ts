@@ -37,7 +37,7 @@ const generationsKey = 'agent:module-generations';
 
 export class ModuleRegistry implements ModuleIdentities {
   readonly #ports: RegistryPorts;
-  readonly #generations = new Map<string, string>();
+  #generations: ReadonlyMap<string, string> = new Map();
   readonly #open = new Set<string>();
 
   constructor(ports: RegistryPorts) {
@@ -49,9 +49,8 @@ export class ModuleRegistry implements ModuleIdentities {
     const text = await this.#ports.memory.state(generationsKey);
     const parsed = text === undefined ? undefined : parseJson(text);
     if (parsed?.ok !== true || !isJsonObject(parsed.value)) return;
-    for (const [moduleId, generationId] of Object.entries(parsed.value)) {
-      if (typeof generationId === 'string') this.#generations.set(moduleId, generationId);
-    }
+    const entries = Object.entries(parsed.value);
+    this.#generations = new Map(entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
   }
 
   /** Undefined when there is no such module on this device. */
@@ -67,8 +66,7 @@ export class ModuleRegistry implements ModuleIdentities {
     let generationId = this.#generations.get(moduleId);
     if (generationId === undefined) {
       generationId = this.#ports.newGenerationId();
-      this.#generations.set(moduleId, generationId);
-      await this.#remember();
+      await this.#remember(new Map(this.#generations).set(moduleId, generationId));
       this.#ports.created?.(moduleId);
     }
     if (!this.#open.has(moduleId)) {
@@ -83,15 +81,15 @@ export class ModuleRegistry implements ModuleIdentities {
     const gone = [...this.#generations.keys()].filter((moduleId) => !moduleIds.includes(moduleId));
     if (gone.length === 0) return;
     for (const moduleId of gone) {
-      this.#generations.delete(moduleId);
       this.#open.delete(moduleId);
       await this.#ports.workload.close(moduleId);
       await this.#ports.left(moduleId);
     }
-    await this.#remember();
+    await this.#remember(new Map([...this.#generations].filter(([moduleId]) => !gone.includes(moduleId))));
   }
 
-  #remember(): Promise<void> {
-    return this.#ports.memory.saveState(generationsKey, JSON.stringify(Object.fromEntries(this.#generations)));
+  async #remember(generations: ReadonlyMap<string, string>): Promise<void> {
+    await this.#ports.memory.saveState(generationsKey, JSON.stringify(Object.fromEntries(generations)));
+    this.#generations = generations;
   }
 }

@@ -4,6 +4,7 @@
 // by name. The generation of an order is a digest of what would need a new start: changing a restart policy, a limit
 // of the logs or the grace leaves a module running.
 
+import { moduleGraceMsMax } from '../limits.ts';
 import { isJsonObject, type JsonObject } from '../model/json.ts';
 import { containerLabels, credentialsFor, withLogging } from './container-module.ts';
 import type { DeployedModule, Deployment } from './deployment.ts';
@@ -177,9 +178,11 @@ function containerBody({ module, deployment, facts, around }: OrderParts): Body 
 
 const msPerSecond = 1000;
 
-/** Docker's own word for the grace, in seconds. */
+/** Docker's own word for the grace, in seconds; one without an end is cut. */
 function graceOf({ program }: DeployedModule): number | undefined {
   const options: JsonObject = program.kind === 'container' ? program.createOptions : {};
   const seconds = isJsonObject(options) ? options['StopTimeout'] : undefined;
-  return typeof seconds === 'number' && Number.isInteger(seconds) && seconds >= 0 ? seconds * msPerSecond : undefined;
+  return typeof seconds === 'number' && Number.isInteger(seconds) && seconds >= 0
+    ? Math.min(seconds * msPerSecond, moduleGraceMsMax)
+    : undefined;
 }

@@ -35,14 +35,15 @@ export class ModuleAccounts {
   /** The number for `name`, user and group alike. `needed`: names that keep theirs whatever happens. One call at a time. */
   async numberOf(name: string, needed: ReadonlySet<string>): Promise<number> {
     this.#numbers ??= await this.#read();
-    const numbers = this.#numbers;
-    const known = numbers.get(name);
+    const known = this.#numbers.get(name);
     if (known !== undefined) return known;
+    const numbers = new Map(this.#numbers);
     const number = this.#free(numbers) ?? (await this.#takeFrom(numbers, needed));
     numbers.set(name, number);
     const { disk } = this.#ports;
     await disk.makeDirectory('accounts:directory', this.#options.dataDirectory, directoryMode);
     await disk.writeFileAtomic('accounts:write', this.#file, { data: JSON.stringify(Object.fromEntries(numbers)) });
+    this.#numbers = numbers;
     return number;
   }
 

@@ -76,8 +76,7 @@ export class Supervisor {
   async apply(specs: readonly LaunchSpec[]): Promise<void> {
     this.#assertOpen();
     validate(specs);
-    this.#applying = this.#applying.then(() => this.#converge(specs));
-    await this.#applying;
+    await this.#inTurn(() => this.#converge(specs));
   }
 
   observe(): readonly ModuleObservation[] {
@@ -112,6 +111,13 @@ export class Supervisor {
     }
     await Promise.all(modules.map((module) => module.detach()));
     this.#listeners.clear();
+  }
+
+  /** A failure is told to who asked, and holds up nobody behind it. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#applying.then(work);
+    this.#applying = done.catch(() => undefined);
+    return done;
   }
 
   async #converge(specs: readonly LaunchSpec[]): Promise<void> {
@@ -222,13 +228,12 @@ export class Supervisor {
   async #adoptLate(): Promise<void> {
     const names = await this.#askEngine();
     if (this.#state !== 'open') return;
-    this.#applying = this.#applying.then(async () => {
+    await this.#inTurn(async () => {
       const late = names.filter((name) => !this.#modules.has(name) && moduleFileName(name) !== undefined);
       await Promise.all(late.map((name) => this.#add(name).restore({ isContainer: true })));
       const unlisted = late.filter((name) => this.#listed !== undefined && !this.#listed.has(name));
       await Promise.all(unlisted.map((name) => this.#modules.get(name)?.forget()));
     });
-    await this.#applying;
   }
 
   #add(name: string): SupervisedModule {

@@ -502,3 +502,18 @@ t.test('createOptions are joined in order, whatever their case, and gaps are err
   }
   t.end();
 });
+
+t.test('what no supervisor could follow is refused or cut before it is tried', (t) => {
+  const program = { type: 'process', settings: { executable: '/bin/a' } };
+  const names = (name: string, moduleNameBytesMax?: number) =>
+    parseDeployment({ schemaVersion: '1.1', modules: { [name]: program } }, { ...context, moduleNameBytesMax });
+  t.match(names('m'.repeat(71), 71), { ok: true });
+  t.match(names('m'.repeat(72), 71), { ok: false, status: 400, problems: [{ message: /71 bytes fit/ }] });
+  t.match(names(':'.repeat(67)), { ok: false, problems: [{ message: /200 bytes fit/ }] });
+  const settings = { image: 'own.example:5000/a:1', createOptions: '{"StopTimeout":999999999}' };
+  const [order] = launchOrders(
+    orderInput(read({ schemaVersion: '1.1', modules: { a: { type: 'docker', settings } } })),
+  );
+  t.equal(order?.graceMs, 3_600_000);
+  t.end();
+});

@@ -50,3 +50,21 @@ t.test('a module keeps its generation over a restart and gets a new one after it
   t.not(second.registry.generationId('pump'), 'g1');
   t.same(second.events.slice(0, 2), ['close pump', 'left pump']);
 });
+
+t.test('what cannot be remembered is not believed: it is done again', async (t) => {
+  const memory = new MemoryState();
+  const { registry, events } = bench(memory);
+  const { saveState } = memory;
+  const full = () => Promise.reject(new Error('disk full'));
+  memory.saveState = full;
+  await t.rejects(registry.provide('pump'), /disk full/);
+  t.same(events, [], 'no socket before its generation is durable');
+  memory.saveState = saveState;
+  await registry.provide('pump');
+  t.match([...memory.values.values()].join(), /pump/);
+  memory.saveState = full;
+  await t.rejects(registry.keepOnly([]), /disk full/);
+  memory.saveState = saveState;
+  await registry.keepOnly([]);
+  t.notMatch([...memory.values.values()].join(), /pump/, 'its generation does not come back with the next life');
+});

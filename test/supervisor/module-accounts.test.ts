@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { moduleAccountsMax } from '../../src/limits.ts';
@@ -44,4 +44,15 @@ t.test('a damaged file is made again from who owns the directories', { skip: pro
   const { subject } = accounts(t, { directory });
   t.equal(await subject.numberOf('a', nobody), 64_007);
   t.equal(await subject.numberOf('b', nobody), 64_000);
+});
+
+t.test('a number that could not be kept is not told, and is tried again', async (t) => {
+  const { subject, file, dataDirectory } = accounts(t);
+  mkdirSync(dataDirectory);
+  mkdirSync(join(file, 'in the way'), { recursive: true });
+  await t.rejects(subject.numberOf('a', nobody));
+  await t.rejects(subject.numberOf('a', nobody), 'nor the second time');
+  rmSync(file, { recursive: true });
+  t.equal(await subject.numberOf('a', nobody), 64_000);
+  t.same(JSON.parse(readFileSync(file, 'utf8')), { a: 64_000 });
 });

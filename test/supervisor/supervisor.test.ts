@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { type Disk, systemDisk } from '../../src/platform/disk.ts';
 import { defaultPacing, type LaunchSpec, type ModuleObservation, type Pacing } from '../../src/supervisor/index.ts';
 import { eventually, fast, forever, isAlive, module, Site, spec, state, until } from '../support/supervised-site.ts';
 
@@ -71,6 +72,24 @@ t.test('a module is stopped and started again as wanted', async (t) => {
   await t.rejects(supervisor.restart('m'), { code: 'SUPERVISOR_MODULE_NOT_WANTED' });
   await supervisor.apply([spec()]);
   await module(supervisor, { runtimeStatus: 'running' });
+});
+
+t.test('a disk that was full once does not keep later deployments from being applied', async (t) => {
+  const site = new Site(t);
+  const real = systemDisk();
+  let isFull = true;
+  const disk: Disk = {
+    ...real,
+    writeFileAtomic: (operation, path, content) =>
+      isFull && operation === 'accounts:write'
+        ? Promise.reject(new Error('no space left on device'))
+        : real.writeFileAtomic(operation, path, content),
+  };
+  const supervisor = await site.supervisor(fast, { disk, firstUid: 64_000 });
+  await t.rejects(supervisor.apply([spec({ wanted: 'stopped' })]), /no space left/);
+  isFull = false;
+  await supervisor.apply([spec({ wanted: 'stopped' })]);
+  await module(supervisor, { runtimeStatus: 'stopped' });
 });
 
 t.test('a module that fails is tried again, with its count and its code', async (t) => {
