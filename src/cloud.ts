@@ -179,8 +179,8 @@ class CloudHub {
     const hubName = this.#options.hostnames[0]?.split('.')[0] ?? '';
     const notices = { hubName, kinds: this.#options.events ?? [] };
     const eventLog = new EventLog({ database, clock }, { retentionBytes, retentionMs, notices });
-    const registry = new Registry({ database, clock, entropy, notices: eventLog.notices });
     const twins = new Twins({ database, clock, notices: eventLog.notices });
+    const registry = new Registry({ database, clock, entropy, notices: eventLog.notices, twins });
     const deployments = new Deployments({ database, registry, twins });
     const ingest = new Ingest({ database, eventLog, clock, log: log.child('ingest'), metrics });
     this.#closing.push(() => ingest.close());

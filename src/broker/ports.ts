@@ -83,6 +83,8 @@ export interface InboundPublish {
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
   readonly duplicate: boolean;
+  /** What a client left behind for when its connection breaks. */
+  readonly will?: true;
 }
 
 /** A connected client as a TopicProtocol sees it. */

@@ -119,7 +119,8 @@ export class Wills {
     const { service, exchange, log, track } = this.#share;
     const { topic, view, delaySeconds } = will;
     if (exchange.route(topic)?.owned === true) {
-      const publish = { topic, payload: view.payload(), qos: view.qos, retain: view.retain, duplicate: false };
+      const { qos, retain } = view;
+      const publish = { topic, payload: view.payload(), qos, retain, duplicate: false, will: true } as const;
       const serve = async (): Promise<void> => service?.publish(client, publish);
       const refused = (error: unknown): void => {
         log.warn('will refused', { client: client.clientId, topic, reason: errorMessage(error) });

@@ -36,6 +36,7 @@ import {
   moduleNotFound,
 } from './errors.ts';
 import type { Notices } from './notices.ts';
+import { type TwinDocument, twinJson } from './twin-json.ts';
 
 export interface IdentityRecord {
   readonly identity: Identity;
@@ -70,6 +71,11 @@ export interface IdentitySettings {
   readonly managedBy?: string | undefined;
 }
 
+/** The twins, for those who are told that an identity came or went. */
+interface TwinSource {
+  read(identity: Identity): TwinDocument;
+}
+
 interface IdentityRow {
   readonly device: string;
   readonly module: string;
@@ -97,6 +103,7 @@ export class Registry {
   readonly #clock: Clock;
   readonly #entropy: Entropy;
   readonly #notices: Notices | undefined;
+  readonly #twins: TwinSource;
   readonly #revoked = new Set<(identity: Identity) => void>();
   readonly #scopeChanged = new Set<(gatewayId: string) => void>();
 
@@ -105,8 +112,10 @@ export class Registry {
     readonly clock: Clock;
     readonly entropy: Entropy;
     readonly notices?: Notices | undefined;
+    readonly twins: TwinSource;
   }) {
     this.#notices = ports.notices;
+    this.#twins = ports.twins;
     this.#database = ports.database;
     this.#clock = ports.clock;
     this.#entropy = ports.entropy;
@@ -377,11 +386,9 @@ export class Registry {
 
   #tellLifecycle(verb: 'create' | 'delete', identity: Identity): void {
     this.#notices?.tell('lifecycle', () => {
-      const { generationId, etag } = this.get(identity);
-      const { deviceId, moduleId } = identity;
-      const names = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
-      const opType = `${verb}${moduleId === undefined ? 'Device' : 'Module'}Identity`;
-      return { identity: names, opType, body: { ...names, generationId, etag } };
+      const { generationId, etag: deviceEtag } = this.get(identity);
+      const opType = `${verb}${identity.moduleId === undefined ? 'Device' : 'Module'}Identity`;
+      return { identity, opType, body: twinJson(this.#twins.read(identity), { deviceEtag, generationId }) };
     });
   }
 

@@ -12,26 +12,15 @@
 import { twinSectionBytesMax, twinTagsBytesMax } from '../limits.ts';
 import { type Identity, identityKey } from '../model/address.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../model/json.ts';
-import { diffPatch, isEmptyPatch, mergePatch, type Twin } from '../model/twin.ts';
+import { diffPatch, isEmptyPatch, mergePatch } from '../model/twin.ts';
 import { twinProblems, twinSizeProblem, withoutCarrier } from '../model/twin-rules.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { HubDatabase } from './database.ts';
 import { deviceNotFound, etagMismatch, moduleNotFound, twinRefused } from './errors.ts';
 import type { Notices } from './notices.ts';
 import type { DesiredChange } from './ports.ts';
+import type { TwinDocument } from './twin-json.ts';
 import { metadataJson, type Stamp, stamped } from './twin-metadata.ts';
-
-export interface TwinDocument {
-  readonly identity: Identity;
-  readonly twin: Twin;
-  readonly tags: JsonObject;
-  /** Grows with every change of tags or desired properties. */
-  readonly version: number;
-  readonly desiredUpdatedMs: number;
-  readonly reportedUpdatedMs: number;
-  /** When each property was last set (twin-metadata.ts). */
-  readonly metadata: { readonly desired: JsonObject; readonly reported: JsonObject };
-}
 
 /** A change by a service: what is absent stays, null deletes; a section that is null is emptied. */
 export interface TwinPatch {

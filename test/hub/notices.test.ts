@@ -21,12 +21,14 @@ t.test("changes of twins and identities are in the log in the same transaction, 
   eventLog.onCommitted(() => {
     woken += 1;
   });
-  registry.createDevice('gw', { edge: true });
+  const created = registry.createDevice('gw', { edge: true });
   twins.patchReported(gw, { a: 1, old: null });
   twins.patch(gw, { desired: { rate: 5 }, tags: { site: 'A' } });
   twins.replace(gw, { desired: { rate: 6 } });
   t.throws(() => twins.patch(gw, { desired: { 'a.b': 1 } }), { code: 'HUB_TWIN_INVALID' });
   registry.delete({ deviceId: 'gw', moduleId: '$edgeAgent' });
+  registry.delete({ deviceId: 'gw', moduleId: '$edgeHub' });
+  registry.delete(gw);
   await clock.advance(1);
   await settle();
   t.ok(woken > 0, 'readers that follow are woken');
@@ -41,6 +43,8 @@ t.test("changes of twins and identities are in the log in the same transaction, 
       ['updateTwin', undefined],
       ['replaceTwin', undefined],
       ['deleteModuleIdentity', '$edgeAgent'],
+      ['deleteModuleIdentity', '$edgeHub'],
+      ['deleteDeviceIdentity', undefined],
     ],
   );
   t.match(events[1], {
@@ -50,6 +54,22 @@ t.test("changes of twins and identities are in the log in the same transaction, 
   t.equal(events[1]?.properties['iothub-message-schema'], 'moduleLifecycleNotification');
   const bodies = events.map(({ body }) => JSON.parse(body.toString()) as Record<string, unknown>);
   const now = '2026-01-01T00:00:00.000Z';
+  const { generationId, etag } = created;
+  const born = { $metadata: { $lastUpdated: now }, $version: 1 };
+  t.same(
+    bodies[0],
+    {
+      deviceId: 'gw',
+      etag: 'AAAAAAAAAAE=',
+      deviceEtag: etag,
+      generationId,
+      version: 1,
+      tags: {},
+      properties: { desired: born, reported: born },
+    },
+    'the whole twin',
+  );
+  t.match(bodies[8], { deviceId: 'gw', tags: { site: 'A' }, properties: { desired: { rate: 6 }, reported: { a: 1 } } });
   t.same(bodies[3], {
     version: 1,
     properties: {

@@ -1,8 +1,8 @@
 // One telemetry publish → one Message, or a typed refusal. Pure.
 //
 // What the sender says about who it is (`$.cdid`, `$.cmid`) is dropped: the sender is the topic's identity, and
-// the front has checked that the connection may speak for it. A retained publish is not retained; as at IoT Hub
-// it carries the property `mqtt-retain` instead.
+// the front has checked that the connection may speak for it. As at IoT Hub, a retained publish is not retained and
+// carries the property `mqtt-retain` instead, and a will carries `iothub-MessageType`.
 
 import { messageBytesMax, propertyBagBytesMax } from '../../limits.ts';
 import type { Identity } from '../../model/address.ts';
@@ -24,7 +24,7 @@ export function readTelemetry(
   const bag = decodePropertyBag(topic.bag);
   if (!bag.ok) throw badPropertiesError(publish.topic, bag.reason);
   const { connectionDeviceId: _device, connectionModuleId: _module, ...system } = bag.system;
-  const properties = publish.retain ? { ...bag.properties, 'mqtt-retain': 'true' } : bag.properties;
+  const properties = publish.retain || publish.will ? withMarks(publish, bag.properties) : bag.properties;
   const message: Message = {
     sender: topic.sender,
     output: bag.output,
@@ -63,6 +63,14 @@ export function deviceboundTopicOf(
 ): string {
   const bag = { system, properties: lock === undefined ? properties : { ...properties, [lockProperty]: lock } };
   return cloudToDeviceTopic(device, encodePropertyBag(bag));
+}
+
+function withMarks(
+  { retain, will }: InboundPublish,
+  properties: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const retained = retain ? { 'mqtt-retain': 'true' } : {};
+  return { ...properties, ...retained, ...(will ? { 'iothub-MessageType': 'Will' } : {}) };
 }
 
 function textBytes(properties: Readonly<Record<string, string>>): number {

@@ -29,6 +29,7 @@ import type { EventLog } from '../event-log.ts';
 import type { Presence } from '../ports.ts';
 import type { QueueImport } from '../queue-import.ts';
 import type { IdentityRecord, Registry } from '../registry.ts';
+import { twinJson } from '../twin-json.ts';
 import type { Twins } from '../twins.ts';
 import { Calls, type CallsPorts } from './calls.ts';
 import { bodyInvalid, errorResponse, isInternal, requestUnknown } from './errors.ts';
@@ -41,7 +42,7 @@ import {
   type Presented,
   readIdentitySettings,
   readTwinPatch,
-  twinJson,
+  twinFacts,
   twinVersionOf,
 } from './shapes.ts';
 
@@ -277,7 +278,7 @@ export class HubApi {
   }
 
   #twinAnswer(record: IdentityRecord): HttpResponse {
-    const twin = twinJson(this.#ports.twins.read(record.identity), this.#presented(record));
+    const twin = twinJson(this.#ports.twins.read(record.identity), twinFacts(this.#presented(record)));
     return json(twin, String(twin['etag']));
   }
 }

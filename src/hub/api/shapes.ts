@@ -1,4 +1,5 @@
-// The JSON of the service API, in the shapes of Azure's: devices, modules and twins, written and read.
+// The JSON of the service API, in the shapes of Azure's: devices and modules, and what stands in a twin beside what is
+// the twin's own (twin-json.ts), written and read.
 //
 // Written: Device, Module and Twin with the members Azure's clients look at; times never set are year 1.
 // Read: only what this hub can honour. Members that tools send back unchanged (etag, generationId, reported
@@ -12,11 +13,10 @@ import type { AuthenticationSettings, SymmetricKeys } from '../credentials.ts';
 import { invalidArgument } from '../errors.ts';
 import type { IdentityRecord, IdentitySettings } from '../registry.ts';
 import { authenticationJson, type GatewayLife, parseScopeText, scopeText, thumbprintsJson } from '../scope-text.ts';
-import { metadataJson } from '../twin-metadata.ts';
-import type { TwinDocument, TwinPatch } from '../twins.ts';
+import { versionOfTwinEtag } from '../twin-json.ts';
+import type { TwinPatch } from '../twins.ts';
 
 const neverTime = '0001-01-01T00:00:00Z';
-const versionBytes = 8;
 
 export interface Presented {
   readonly record: IdentityRecord;
@@ -51,8 +51,7 @@ export function deviceJson({ record, isConnected, scope, waiting = 0 }: Presente
     cloudToDeviceMessageCount: waiting,
     authentication: authenticationJson(record),
     capabilities: { iotEdge: record.edge },
-    ...(scope === undefined ? {} : { deviceScope: scopeText(scope) }),
-    ...(scope === undefined || record.edge ? {} : { parentScopes: [scopeText(scope)] }),
+    ...scopeJson(record, scope),
   };
 }
 
@@ -72,31 +71,20 @@ export function moduleJson({ record, isConnected }: Presented): JsonObject {
   };
 }
 
-export function twinJson(document: TwinDocument, { record, isConnected }: Presented): JsonObject {
-  const { identity, twin, metadata } = document;
+/** What the registry and the broker know of whose twin it is. */
+export function twinFacts({ record, isConnected, scope, waiting = 0 }: Presented): JsonObject {
   return {
-    deviceId: identity.deviceId,
-    ...(identity.moduleId === undefined ? {} : { moduleId: identity.moduleId }),
-    etag: twinEtag(document.version),
     deviceEtag: record.etag,
     status: record.enabled ? 'enabled' : 'disabled',
     statusUpdateTime: neverTime,
     connectionState: connectionState(isConnected),
     lastActivityTime: neverTime,
-    cloudToDeviceMessageCount: 0,
+    cloudToDeviceMessageCount: waiting,
     authenticationType: record.authentication,
     x509Thumbprint: thumbprintsJson(record.thumbprints),
     modelId: '',
-    version: document.version,
-    tags: document.tags,
-    properties: {
-      desired: sectionJson(twin.desired, metadata.desired, { sinceMs: document.desiredUpdatedMs, withVersion: true }),
-      reported: sectionJson(twin.reported, metadata.reported, {
-        sinceMs: document.reportedUpdatedMs,
-        withVersion: false,
-      }),
-    },
     capabilities: { iotEdge: record.edge },
+    ...scopeJson(record, scope),
   };
 }
 
@@ -139,8 +127,7 @@ export function readTwinPatch(body: JsonObject): TwinPatch {
 export function twinVersionOf(ifMatch: string | undefined): number | undefined {
   const etag = etagOf(ifMatch);
   if (etag === undefined || etag === '*') return undefined;
-  const bytes = Buffer.from(etag, 'base64');
-  return bytes.length === versionBytes ? Number(bytes.readBigUInt64BE()) : -1;
+  return versionOfTwinEtag(etag) ?? -1;
 }
 
 /** The etag inside an If-Match header: `"abc"` is abc, `*` stays. */
@@ -148,18 +135,10 @@ export function etagOf(ifMatch: string | undefined): string | undefined {
   return ifMatch?.trim().replace(/^(?:W\/)?"(.*)"$/, '$1');
 }
 
-function twinEtag(version: number): string {
-  const bytes = Buffer.alloc(versionBytes);
-  bytes.writeBigUInt64BE(BigInt(version));
-  return bytes.toString('base64');
-}
-
-function sectionJson(
-  { properties, version }: { readonly properties: JsonObject; readonly version: number },
-  metadata: JsonObject,
-  options: { readonly sinceMs: number; readonly withVersion: boolean },
-): JsonObject {
-  return { ...properties, $metadata: metadataJson(properties, metadata, options), $version: version };
+/** Of a module none: it goes with its device. */
+function scopeJson({ identity, edge }: IdentityRecord, scope: GatewayLife | undefined): JsonObject {
+  if (scope === undefined || identity.moduleId !== undefined) return {};
+  return { deviceScope: scopeText(scope), ...(edge ? {} : { parentScopes: [scopeText(scope)] }) };
 }
 
 function readAuthentication(body: JsonValue | undefined): AuthenticationSettings | undefined {

@@ -181,6 +181,12 @@ t.test('after one refused telemetry nothing more is taken from that connection, 
   );
 });
 
+t.test('what a client leaves behind carries iothub-MessageType, as at IoT Hub', async (t) => {
+  const { publish, connect, backend } = setUp();
+  await publish(connect(module), 'devices/d/modules/m/messages/events/a=1', '', { will: true });
+  t.strictSame(backend.messages[0]?.properties, { a: '1', 'iothub-MessageType': 'Will' });
+});
+
 t.test('a retained publish carries mqtt-retain, as at IoT Hub', async (t) => {
   const { backend, connect, publish } = setUp();
   await publish(connect(module), 'devices/d/modules/m/messages/events/a=1', '', { retain: true });

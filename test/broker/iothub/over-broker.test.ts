@@ -4,7 +4,7 @@
 import { createServer } from 'node:net';
 import deviceSdk, { type ModuleClient, type Message as SdkMessage, type Twin } from 'azure-iot-device';
 import mqttSdk from 'azure-iot-device-mqtt';
-import { connectAsync, type MqttClient } from 'mqtt';
+import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
 import { Broker } from '../../../src/broker/broker.ts';
 import { IotHubFront } from '../../../src/broker/iothub/index.ts';
@@ -68,7 +68,11 @@ function password({ deviceId, moduleId = '' }: Identity): string {
   return key.token(sasResource(hubHostname, { deviceId, moduleId }), Math.floor(Date.now() / 1000) + 3600);
 }
 
-async function connectModule(t: Test, broker: Broker, identity: Identity = module): Promise<MqttClient> {
+async function connectModule(
+  t: Test,
+  broker: Broker,
+  { identity = module, ...more }: IClientOptions & { readonly identity?: Identity } = {},
+): Promise<MqttClient> {
   const { address } = await broker.listen('tcp', { kind: 'tcp', host: '127.0.0.1', port: 0 });
   if (!('port' in address)) throw new TypeError('no port');
   const client = await connectAsync({
@@ -79,6 +83,7 @@ async function connectModule(t: Test, broker: Broker, identity: Identity = modul
     username: formatUsername(hubHostname, identity),
     password: password(identity),
     reconnectPeriod: 0,
+    ...more,
   });
   client.on('error', () => undefined);
   // Not endAsync: it never settles when the client has ended before.
@@ -112,6 +117,20 @@ t.test('mqtt.js: telemetry is acknowledged after the commit, a mistyped topic en
   client.end(true);
   await lost;
   t.equal(backend.messages.length, 1);
+});
+
+t.test('mqtt.js: a connection that breaks leaves its will as a message', async (t) => {
+  const { broker, backend } = await stage(t);
+  const will = { topic: 'devices/d/modules/m/messages/events/a=1', payload: Buffer.from('gone'), qos: 1 } as const;
+  const client = await connectModule(t, broker, { will });
+  const told = new Promise<void>((resolve) => {
+    backend.commit = () => Promise.resolve(resolve());
+  });
+  client.stream.destroy();
+  await told;
+  await new Promise((resolve) => setImmediate(resolve));
+  t.match(backend.messages, [{ sender: module, properties: { a: '1', 'iothub-MessageType': 'Will' } }]);
+  t.equal(backend.messages[0]?.body.toString(), 'gone');
 });
 
 t.test('mqtt.js: twin, desired properties, methods and inputs', async (t) => {
