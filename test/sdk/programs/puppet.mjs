@@ -49,6 +49,12 @@ function described(message) {
   };
 }
 
+function made(body, system = {}, properties = {}) {
+  const message = Object.assign(new sdk.Message(body), system);
+  for (const [name, value] of Object.entries(properties)) message.properties.add(name, value);
+  return message;
+}
+
 function listen(settle) {
   client.on('message', (message) => {
     tell({ event: 'message', ...described(message) });
@@ -82,6 +88,20 @@ const commands = {
   /** `settle`: complete, reject, abandon, or hold (the client acknowledges at once; held ones are counted only). */
   async onMessage({ settle }) {
     listen(settle);
+  },
+  /** With every property that the client can send; of a module with an output by that one. */
+  async send({ body, system, properties, output }) {
+    const message = made(body, system, properties);
+    await (output === undefined ? client.sendEvent(message) : client.sendOutputEvent(output, message));
+  },
+  async sendBatch({ bodies }) {
+    await client.sendEventBatch(bodies.map((body) => made(body)));
+  },
+  async onInput() {
+    client.on('inputMessage', (input, message) => {
+      tell({ event: 'input', input, ...described(message) });
+      client.complete(message);
+    });
   },
   async invoke({ device, module, params }) {
     return module === undefined ? client.invokeMethod(device, params) : client.invokeMethod(device, module, params);

@@ -19,6 +19,7 @@ export interface HubEvent {
   readonly moduleId: string | null;
   readonly output: string | null;
   readonly properties: Readonly<Record<string, string>>;
+  readonly systemProperties: Readonly<Record<string, string>>;
   readonly body: unknown;
 }
 
