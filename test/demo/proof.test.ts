@@ -15,6 +15,7 @@ function log(numbers: readonly (readonly [sequence: number, reading: number])[])
     moduleId: modbusModule,
     output: 'telemetry',
     properties: { batchId: 'b', sequenceNumber: String(sequence) },
+    systemProperties: {},
     body: { device: 'pump', ts: new Date(reading * 1000).toISOString(), values: { reads: { v: reading, q: 'good' } } },
   }));
 }
