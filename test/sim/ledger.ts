@@ -287,8 +287,10 @@ export class Ledger {
     return count;
   }
 
+  /** By a clock that lied and was believed, at any moment. */
   #mayHaveExpired({ ttlMs, sinceMs }: Entry): boolean {
-    return ttlMs !== undefined && this.#ports.time.nowMs - sinceMs >= ttlMs;
+    if (ttlMs === undefined) return false;
+    return !this.#ports.agesAreTrue() || this.#ports.time.nowMs - sinceMs >= ttlMs;
   }
 
   #book(lane: Lane): LaneBook {

@@ -16,6 +16,11 @@ export const keptSeeds: readonly { readonly seed: number; readonly found: string
     found:
       'power cut while a segment begins: its header was gone, the next life went on in it and let the older ones go, and the life after that began another epoch',
   },
+  {
+    seed: 700_710,
+    found:
+      'the clock was believed and then was not, in one boot: what was stored meanwhile was marked as if its hour were right, and expired at once after the next boot',
+  },
 ];
 
 /** Found, told, and not yet mended: left out of the runs of all seeds, so that the others are heard. */

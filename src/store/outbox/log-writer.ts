@@ -21,6 +21,7 @@ import {
   outboxSnapshotBytesKept,
   outboxStepBytes,
 } from '../../limits.ts';
+import type { TimeStamp } from '../../model/time-stamp.ts';
 import type { LogFile, LogFiles } from '../../platform/log-files.ts';
 import type { Boot } from './boot-table.ts';
 import { FrameBuilder } from './frame-builder.ts';
@@ -30,9 +31,7 @@ import { Segment } from './segment.ts';
 import type { OpenedFile, SegmentFiles } from './segment-files.ts';
 import { alignUp, encodeHeader, flagSnapshot, flagTrusted, headerBytes, type SegmentHeader } from './segment-format.ts';
 
-export interface WriteStamp {
-  readonly monotonicMs: number;
-  readonly wallMs: number;
+export interface WriteStamp extends Pick<TimeStamp, 'monotonicMs' | 'wallMs' | 'trusted'> {
   readonly boot: Boot;
 }
 
@@ -342,8 +341,8 @@ export class LogWriter {
     return { epoch, salt, first, last: first, generation: 0 };
   }
 
-  #headOf({ monotonicMs, wallMs, boot }: WriteStamp) {
-    return { monotonicMs, wallMs, boot: boot.number, flags: boot.trusted ? flagTrusted : 0 };
+  #headOf({ monotonicMs, wallMs, trusted, boot }: WriteStamp) {
+    return { monotonicMs, wallMs, boot: boot.number, flags: trusted ? flagTrusted : 0 };
   }
 
   #pushZeros(buffers: Buffer[], bytes: number): void {

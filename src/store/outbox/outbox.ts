@@ -483,7 +483,8 @@ export class Outbox {
   }
 
   #writeStamp({ state }: Log, stamp: TimeStamp): WriteStamp {
-    return { monotonicMs: stamp.monotonicMs, wallMs: stamp.wallMs, boot: state.boots.observe(stamp) };
+    const { monotonicMs, wallMs, trusted } = stamp;
+    return { monotonicMs, wallMs, trusted, boot: state.boots.observe(stamp) };
   }
 
   #orFault(work: () => void): void {
