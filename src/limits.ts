@@ -503,7 +503,7 @@ export const outboxRewriteOverheadBytes = 256;
 export const outboxOpenFilesMax = 8;
 /** Lanes of one outbox: queues times priorities in use. Policy: a message that would open one more is refused. */
 export const outboxLanesMax = 4096;
-/** Ranges of offsets that left a lane out of turn. Policy: the reader waits until what comes before is confirmed. */
+/** Ranges of offsets that left a lane out of turn. Policy: what expired goes out late, what is damaged is tried again until something before it has left. */
 export const outboxRangesMax = 4096;
 /** Boots of the machine that waiting messages come from. Policy: the oldest is forgotten, its messages count as younger. */
 export const outboxBootsMax = 1024;

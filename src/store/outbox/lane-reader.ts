@@ -13,7 +13,7 @@ import type { BootTable } from './boot-table.ts';
 import { UnreadableFrame } from './byte-source.ts';
 import { type FrameSource, memoryOf } from './frame-source.ts';
 import type { LanePart, LaneState, Loss } from './lane-state.ts';
-import { faultFrom } from './outbox-fault.ts';
+import { faultFrom, OutboxFault } from './outbox-fault.ts';
 import { baseIn, RecordWalk } from './record-walk.ts';
 import type { Segment } from './segment.ts';
 import { alignUp, recordAlignment } from './segment-format.ts';
@@ -41,12 +41,20 @@ interface Progress {
   full: boolean;
   /** The walk's own limit is reached. */
   tired: boolean;
+  /** What is lost cannot be counted before something in front of it has left. */
+  blocked: boolean;
 }
 
 export interface ReadProgress {
   readonly rows: readonly LaneRow[];
   readonly bytes: number;
   readonly more: boolean;
+}
+
+/** For whoever reads, a disk that does not answer yet: tried again when what lies before has left. */
+function tooManyHoles({ key }: LaneState): OutboxFault {
+  const message = `Lane ${key} has as many holes as can be noted, and more behind them: what lies before must leave first`;
+  return new OutboxFault('io', { code: 'EAGAIN', message });
 }
 
 /** Takes from … to out of a lane and counts those that still waited. False when the lane has too many holes already. */
@@ -77,7 +85,17 @@ export class LaneReader {
   read(lane: LaneState, limits: ReadLimits): ReadProgress {
     this.#blockAt = 0;
     const expected = lane.nextAlive(limits.afterOffset + 1);
-    const progress: Progress = { lane, limits, rows: [], bytes: 0, scanned: 0, expected, full: false, tired: false };
+    const progress: Progress = {
+      lane,
+      limits,
+      rows: [],
+      bytes: 0,
+      scanned: 0,
+      expected,
+      full: false,
+      tired: false,
+      blocked: false,
+    };
     while (!progress.full && !progress.tired) {
       const part = lane.partFrom(progress.expected);
       if (part === undefined) break;
@@ -90,7 +108,9 @@ export class LaneReader {
         break;
       }
     }
-    return { rows: progress.rows, bytes: progress.bytes, more: progress.tired && progress.rows.length === 0 };
+    const { rows, bytes, tired, blocked } = progress;
+    if (blocked && rows.length === 0) throw tooManyHoles(lane);
+    return { rows, bytes, more: tired && rows.length === 0 };
   }
 
   /** False when the walk has to end here. */
@@ -138,18 +158,18 @@ export class LaneReader {
         // What the gap led to may itself have left the lane already.
         if (offset < progress.expected) continue;
         if (walk.ttlMs !== undefined) ageMs ??= this.#boots.ageMs(head, limits.stamp);
-        if (walk.ttlMs !== undefined && (ageMs ?? 0) >= walk.ttlMs) {
-          if (!this.#drop(progress, offset, 'ttl_expiry')) return this.#stopBefore(progress, walk);
-          continue;
-        }
+        const isOver = walk.ttlMs !== undefined && (ageMs ?? 0) >= walk.ttlMs;
+        // Where no other hole can be noted it goes out late: better than a lane that stands still.
+        if (isOver && this.#drop(progress, offset, 'ttl_expiry')) continue;
         if (progress.rows.length > 0 && progress.bytes + walk.length > limits.bytesMax) {
           progress.full = true;
           return this.#stopBefore(progress, walk);
         }
         const record = this.#take(walk);
         if (record === undefined) {
-          if (!this.#drop(progress, offset, 'damaged')) return this.#stopBefore(progress, walk);
-          continue;
+          if (this.#drop(progress, offset, 'damaged')) continue;
+          progress.blocked = true;
+          return this.#stopBefore(progress, walk);
         }
         progress.rows.push({ offset, record, wallShiftMs });
         progress.bytes += walk.length;
@@ -186,13 +206,13 @@ export class LaneReader {
   /** Everything up to `offset` that should have been found by now is lost. */
   #pass(progress: Progress, offset: number): boolean {
     if (offset < progress.expected) return true;
-    if (!lose(progress.lane, { from: progress.expected, to: offset, reason: 'damaged' })) return false;
-    progress.expected = progress.lane.nextAlive(offset + 1);
-    return true;
+    progress.blocked = !this.#drop(progress, offset, 'damaged');
+    return !progress.blocked;
   }
 
+  /** Everything up to `offset` leaves. False when the lane has too many holes already. */
   #drop(progress: Progress, offset: number, reason: LaneDropReason): boolean {
-    if (!lose(progress.lane, { from: offset, to: offset, reason })) return false;
+    if (!lose(progress.lane, { from: progress.expected, to: offset, reason })) return false;
     progress.expected = progress.lane.nextAlive(offset + 1);
     return true;
   }

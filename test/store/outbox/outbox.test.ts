@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import t from 'tap';
-import { outboxLanesMax, outboxOffsetJump } from '../../../src/limits.ts';
+import { outboxLanesMax, outboxOffsetJump, outboxRangesMax } from '../../../src/limits.ts';
 import type { Lane } from '../../../src/model/lane.ts';
 import type { TimeStamp } from '../../../src/model/time-stamp.ts';
 import { systemLogFiles } from '../../../src/platform/log-files.ts';
@@ -212,6 +212,27 @@ t.test('expired messages between others leave, and the others stay', async (t) =
   t.equal(bench.facts(first)?.messages, 10);
 });
 
+t.test('a lane with more holes than can be noted is read to its end', async (t) => {
+  const bench = opened();
+  const pairs = outboxRangesMax + 50;
+  for (let pair = 1; pair <= pairs; pair++) {
+    bench.append([first], `${pair} stays`);
+    bench.append([first], `${pair} expires`, 500);
+    if (pair % 500 === 0) bench.commit();
+  }
+  bench.commit();
+  bench.nowMs += 500;
+  bench.outbox.sweep(bench.stamp());
+  bench.commit();
+  const texts = bench.texts(first);
+  t.equal(
+    texts.filter((text) => text.endsWith('stays')).length,
+    pairs,
+    'nothing is passed, and nothing waits for more',
+  );
+  t.ok(texts.length < pairs + 100, 'what has no room as a hole goes out, late');
+});
+
 t.test('a clock that jumps makes no message older', async (t) => {
   const bench = new Bench();
   bench.trusted = false;
@@ -228,6 +249,26 @@ t.test('a clock that jumps makes no message older', async (t) => {
   bench.trusted = true;
   t.same(bench.texts(first), ['kept'], 'in one whose hour is known, while that of the message is not');
 });
+
+t.test(
+  'a clock that is not believed any more makes what came in the same boot no older, in the next one',
+  async (t) => {
+    const bench = opened();
+    bench.append([first], 'before', 60_000);
+    bench.commit();
+    bench.trusted = false;
+    bench.wallMs -= 10 * 365 * 86_400_000;
+    bench.append([first], 'kept', 60_000);
+    bench.commit();
+    bench.trusted = true;
+    bench.wallMs += 10 * 365 * 86_400_000 + 30_000;
+    bench.bootId = 'boot-two';
+    bench.reopen();
+    t.same(bench.texts(first), ['before', 'kept']);
+    bench.wallMs += 30_000;
+    t.same(bench.texts(first), []);
+  },
+);
 
 t.test('between boots whose hour is known the time in between counts', async (t) => {
   const bench = opened();
