@@ -58,6 +58,7 @@ export function openDatabase<T>(sqlite: Sqlite, spec: OpeningSpec, build: Build<
 export function openAsItIs<T>(sqlite: Sqlite, spec: OpeningSpec, build: Build<T>): OpenedDatabase<T> {
   const renewed = finishRenewal(sqlite, spec);
   createFile(sqlite, spec);
+  if (sqlite.kindOf(spec.path) === 'absent') throw new DamagedFile('it has gone, and its log is there');
   if (sqlite.kindOf(spec.path) === 'other') throw new DamagedFile('something that is no file has its name');
   if (isEmpty(sqlite, spec.path)) throw new DamagedFile('it is empty');
   if (isLogDamaged(sqlite, spec.path)) throw new DamagedFile('its log is damaged in the middle');

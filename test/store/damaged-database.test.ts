@@ -129,6 +129,7 @@ const places: Readonly<Record<string, (file: string) => void>> = {
     writeFileSync(join(file, 'something'), 'in it');
   },
   'an empty file with a log': (file) => truncateSync(file, 0),
+  'a log whose file has gone': (file) => rmSync(file),
   'half a file': (file) => truncateSync(file, 100_000),
 };
 
@@ -144,10 +145,8 @@ for (const [name, damage] of Object.entries(places)) {
       const first = world(target);
       await first.within(first.store.start());
       t.equal(first.said(told).length, 1);
-      t.same(
-        readdirSync(join(target, 'quarantine')).filter((entry) => /-\d+$/.test(entry)),
-        ['weir.db-1'],
-      );
+      const aside = readdirSync(join(target, 'quarantine')).map((entry) => entry.replace(/-(wal|shm)$/, ''));
+      t.same([...new Set(aside)], ['weir.db-1']);
       await first.within(first.store.saveState('x', '1'));
       await first.store.close();
       const second = world(target);
