@@ -3,6 +3,7 @@
 import type { CommandModule } from 'yargs';
 import type { AdminClient } from '../../admin/index.ts';
 import { queueReceiptBytesMax, queueReceiptsMax } from '../../limits.ts';
+import { errorCode, errorMessage } from '../../model/errors.ts';
 import { adminClient, type CliContext, type GlobalOptions, writeJson } from '../context.ts';
 import { CliError } from '../errors.ts';
 import { namesIn, queueFileSuffix, readWhole, receiptSuffix } from './queue-files.ts';
@@ -38,11 +39,17 @@ async function importReceipts(context: CliContext, options: ImportOptions): Prom
   const client = await adminClient(context, options);
   const reports: Report[] = [];
   for (let at = 0; at < names.length; at += queueReceiptsMax) {
-    const texts = names.slice(at, at + queueReceiptsMax).map(async (name) => ({
-      name,
-      text: (await readWhole(context, `${directory}/${name}`, queueReceiptBytesMax)).toString('utf8'),
-    }));
-    reports.push(...(await client.takeReceipts(await Promise.all(texts))));
+    const receipts: { name: string; text: string }[] = [];
+    for (const name of names.slice(at, at + queueReceiptsMax)) {
+      try {
+        const content = await readWhole(context, `${directory}/${name}`, queueReceiptBytesMax);
+        receipts.push({ name, text: content.toString('utf8') });
+      } catch (error) {
+        // One bad place on the stick does not stop the others.
+        reports.push({ name, outcome: 'refused', code: errorCode(error), message: errorMessage(error) });
+      }
+    }
+    if (receipts.length > 0) reports.push(...(await client.takeReceipts(receipts)));
   }
   if (options.json) await writeJson(context, reports);
   else await context.terminal.write(reportText(directory, reports));

@@ -38,13 +38,21 @@ export async function wholeFiles(
 ): Promise<readonly (SegmentFacts & { readonly bytes: number })[]> {
   const found: (SegmentFacts & { readonly bytes: number })[] = [];
   for (const name of await namesIn(context, directory, queueFileSuffix)) {
-    const path = `${directory}/${name}`;
-    const bytes = (await context.disk.facts('cli:queue-files', path))?.bytes ?? 0;
-    const range = { offset: 0, bytesMax: Math.min(bytes, headerBytes) };
-    const header = readSegmentHeader(await context.disk.readSlice('cli:queue-files', path, range));
-    if (header.ok && header.header.length + header.bodyBytes === bytes) found.push({ ...header.facts, bytes });
+    // What the stick does not give back is made again.
+    const whole = await wholeFile(context, `${directory}/${name}`).catch(() => undefined);
+    if (whole !== undefined) found.push(whole);
   }
   return found;
+}
+
+async function wholeFile(
+  context: CliContext,
+  path: string,
+): Promise<(SegmentFacts & { readonly bytes: number }) | undefined> {
+  const bytes = (await context.disk.facts('cli:queue-files', path))?.bytes ?? 0;
+  const range = { offset: 0, bytesMax: Math.min(bytes, headerBytes) };
+  const header = readSegmentHeader(await context.disk.readSlice('cli:queue-files', path, range));
+  return header.ok && header.header.length + header.bodyBytes === bytes ? { ...header.facts, bytes } : undefined;
 }
 
 /** A file of the directory, if it is no larger than such a file can be. Throws CLI_CANNOT_READ. */

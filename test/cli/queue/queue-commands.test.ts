@@ -16,6 +16,7 @@ import t, { type Test } from 'tap';
 import { type AdminDevice, AdminServer } from '../../../src/admin/index.ts';
 import { runCli } from '../../../src/cli/index.ts';
 import { HubApi } from '../../../src/hub/index.ts';
+import { queueReceiptBytesMax } from '../../../src/limits.ts';
 import { systemDisk } from '../../../src/platform/disk.ts';
 import { systemHttp } from '../../../src/platform/http.ts';
 import { createMetrics } from '../../../src/platform/metrics.ts';
@@ -136,6 +137,21 @@ t.test('a torn file is made again, and a bad one does not stop the others', asyn
   const json = JSON.parse((await weir(`hub import ${stick} --json`)).out) as readonly { readonly ok: boolean }[];
   t.equal(json.filter(({ ok }) => ok).length, 2);
   t.equal(hub.eventLog.facts().events, 25);
+});
+
+t.test('what cannot be read on a stick stops nothing of the rest', async (t) => {
+  const { stick, weir, fill, store } = await stage(t);
+  await fill(1, 20);
+  mkdirSync(join(stick, 'a.weirq'));
+  t.match(await weir(`queue export ${stick}`), { code: 0, out: /^1 files, 20 messages/ });
+  t.match(await weir(`hub import ${stick}`), { code: 1, out: /1 of 2 files taken, 20 new messages/ });
+  mkdirSync(join(stick, 'a.weirq.receipt'));
+  writeFileSync(join(stick, 'b.weirq.receipt'), ' '.repeat(queueReceiptBytesMax + 1));
+  const taken = await weir(`queue import ${stick}`);
+  t.match(taken, { code: 1, out: /^1 receipts free 20 messages/ });
+  t.match(taken.out, /a\.weirq\.receipt cannot be read.*\[CLI_CANNOT_READ\]/);
+  t.match(taken.out, /b\.weirq\.receipt is larger.*\[CLI_CANNOT_READ\]/);
+  t.equal(store.waiting(hubQueue), 0);
 });
 
 t.test('a stick that is too small is told before, or takes what fits', async (t) => {
