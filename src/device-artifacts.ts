@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { Artifacts } from './artifacts/index.ts';
 import type { DataParts, IdentityParts, Stage } from './device-parts.ts';
 import { systemArchives } from './platform/archive/archive.ts';
-import { systemAuthorities, systemDownloads } from './platform/download.ts';
+import { systemDownloads, trustedAuthorities } from './platform/download.ts';
 import { systemHashedFiles } from './platform/hashed-file.ts';
 import { buildInfo } from './platform/native.ts';
 import { systemTrees } from './platform/tree.ts';
@@ -21,7 +21,7 @@ export async function openArtifacts(
   const artifacts = new Artifacts(
     {
       downloads: systemDownloads({
-        authorities: async () => [...(await systemAuthorities()), ...(trustPem === undefined ? [] : [trustPem])],
+        authorities: () => trustedAuthorities(trustPem),
         userAgent: `weir/${buildInfo().version}`,
       }),
       archives: systemArchives(),

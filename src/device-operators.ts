@@ -11,6 +11,7 @@ import { deviceStatus, moduleReports } from './device-status.ts';
 import { agentLogPatternMsMax } from './limits.ts';
 import { errorCode } from './model/errors.ts';
 import type { JsonValue } from './model/json.ts';
+import { trustedAuthorities } from './platform/download.ts';
 import { buildInfo } from './platform/native.ts';
 import { compilePattern } from './platform/pattern.ts';
 import { isInModuleGroup, systemProcessTable } from './platform/process-lineage.ts';
@@ -109,7 +110,7 @@ function openAgentMethods(
     {
       ...bundleParts,
       modules: { ...bundleParts.modules, restart: (name) => supervisor.restart(name) },
-      web: systemWebPut({ authoritiesPem: trustPem }),
+      web: systemWebPut({ authorities: () => trustedAuthorities(trustPem) }),
       patterns: { compile: (source, options) => compilePattern(source, { ...options, msMax: agentLogPatternMsMax }) },
       clock,
       entropy,

@@ -27,6 +27,7 @@ export interface ImageContext {
   readonly parentHostname?: string | undefined;
 }
 
+const contentDigestPattern = /^sha256:[0-9a-f]{64}$/;
 const labelRoot = 'net.azure-devices.edge';
 
 export function readContainer(
@@ -38,9 +39,21 @@ export function readContainer(
   if (!options.ok) settings.complain('createOptions', options.reason);
   const builtin = builtinForImage(written, context.builtins);
   if (builtin !== undefined) return { kind: 'builtin', name: builtin };
-  const image = readImage(written, context.parentHostname);
+  const image = readImage(withDigest(written, settings), context.parentHostname);
   if (!image.ok) return settings.complain('image', image.reason);
   return { kind: 'container', image: image.image, createOptions: optionsOf(options) };
+}
+
+/** `settings.digest` names the content beside the image's name; what runs then is that content and no other. */
+function withDigest(image: string, settings: FieldReader): string {
+  const digest = settings.text('digest') ?? '';
+  if (digest === '') return image;
+  if (!contentDigestPattern.test(digest))
+    settings.complain('digest', 'write sha256: and the 64 hexadecimal digits that the registry says');
+  else if (!image.includes('@')) return `${image}@${digest}`;
+  else if (!image.endsWith(`@${digest}`))
+    settings.complain('digest', 'the image names another digest; leave one of them out');
+  return image;
 }
 
 function optionsOf(options: CreateOptions): JsonObject {

@@ -26,7 +26,16 @@ import { deploymentStatus } from './errors.ts';
 import { FieldReader } from './field-reader.ts';
 import { readImage } from './image-reference.ts';
 import type { Health, Isolation, PullPolicy, RegistryCredentials, Resources } from './launch-order.ts';
-import { readHealth, readIsolation, readResources, readStop, type Stop } from './module-limits.ts';
+import {
+  type LogLimits,
+  readHealth,
+  readIsolation,
+  readLogLimits,
+  readResources,
+  readStop,
+  refuseForContainer,
+  type Stop,
+} from './module-limits.ts';
 import { type BuiltinProgram, type ExecutableProgram, readProgram } from './process-module.ts';
 
 export type RestartPolicy = 'never' | 'on-failure' | 'on-unhealthy' | 'always';
@@ -44,6 +53,7 @@ export interface DeployedModule {
   readonly env: Readonly<Record<string, string>>;
   readonly program: ModuleProgram;
   readonly resources: Resources | undefined;
+  readonly log: LogLimits;
   readonly health: Health | undefined;
   readonly stop: Stop;
   /** Only of processes. */
@@ -171,13 +181,16 @@ function parseModule(name: string, module: FieldReader, context: DeploymentConte
   const version = module.text('version') ?? '';
   const env = parseEnv(module.inside('env'));
   const resources = readResources(module);
+  const log = readLogLimits(module);
   const health = readHealth(module);
   const stop = readStop(module);
   const settings = module.inside('settings');
   if (settings === undefined)
     return module.has('settings') ? undefined : module.complain('settings', 'an object is expected');
   const program = type === 'docker' ? readContainer(settings, context) : readProgram(settings, context.builtins);
-  const isolation = program?.kind === 'container' ? undefined : readIsolation(module, devicesOf(program));
+  const isContainer = type === 'docker' && program?.kind !== 'builtin';
+  if (isContainer) refuseForContainer(module);
+  const isolation = isContainer ? undefined : readIsolation(module, devicesOf(program));
   if (program === undefined || type === undefined) return undefined;
   return {
     name,
@@ -190,6 +203,7 @@ function parseModule(name: string, module: FieldReader, context: DeploymentConte
     env,
     program,
     resources,
+    log,
     health,
     stop,
     isolation,

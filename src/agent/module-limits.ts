@@ -1,6 +1,7 @@
 // What a module may use and how it is watched and ended: `resources`, `health`, `stop` and `isolation` of a manifest.
 //
-//   "resources": { "memory": "64MB", "cpu": 0.5, "pids": 64, "io": { "weight": 100, "bytesPerSecond": "1MB" }, "data": "100MB" }
+//   "resources": { "memory": "64MB", "cpu": 0.5, "pids": 64, "io": { "weight": 100, "bytesPerSecond": "1MB" },
+//                  "data": "100MB", "log": { "size": "256KiB", "files": 2 } }
 //   "health":    { "command": ["/bin/ok"], "interval": "10s", "timeout": "3s", "retries": 3, "startPeriod": "30s",
 //                  "notify": true, "watchdog": "30s" }
 //   "stop":      { "signal": "SIGTERM", "grace": "10s" }
@@ -17,11 +18,24 @@ import {
   moduleHealthMsMax,
   moduleHealthMsMin,
   moduleHealthRetriesMax,
+  moduleLogBytesMax,
+  moduleLogBytesMin,
+  moduleLogFilesMax,
   moduleMemoryBytesMin,
   modulePidsMax,
 } from '../limits.ts';
+import { isJsonObject } from '../model/json.ts';
+import { readCapabilities } from './capabilities.ts';
 import type { FieldReader } from './field-reader.ts';
 import type { Health, Isolation, Resources, StopSignal } from './launch-order.ts';
+
+/** What is kept of a module's output; what is not said is the gateway's. */
+export interface LogLimits {
+  /** Of one file. */
+  readonly bytesMax?: number;
+  /** The current one included. */
+  readonly files?: number;
+}
 
 export interface Stop {
   readonly signal?: StopSignal;
@@ -39,7 +53,7 @@ const defaultStartPeriodMs = 30_000;
 export function readResources(module: FieldReader): Resources | undefined {
   const block = module.inside('resources');
   if (block === undefined) return undefined;
-  block.only(['memory', 'cpu', 'pids', 'io', 'data']);
+  block.only(['memory', 'cpu', 'pids', 'io', 'data', 'log']);
   const io = block.inside('io');
   io?.only(['weight', 'bytesPerSecond']);
   return withoutUndefined({
@@ -50,6 +64,31 @@ export function readResources(module: FieldReader): Resources | undefined {
     ioBytesPerSecond: io?.bytes('bytesPerSecond', { min: 1, max: bytesMax }),
     dataBytes: block.bytes('data', { min: 1, max: bytesMax }),
   });
+}
+
+/** `resources.log`: not among what a module may use, because a change of it starts nothing again. */
+export function readLogLimits(module: FieldReader): LogLimits {
+  const block = objectIn(module, 'resources')?.inside('log');
+  block?.only(['size', 'files']);
+  return withoutUndefined({
+    bytesMax: block?.bytes('size', { min: moduleLogBytesMin, max: moduleLogBytesMax }),
+    files: block?.integer('files', { min: 1, max: moduleLogFilesMax }),
+  });
+}
+
+/** What weir can ask of a process and no engine of a container: a limit that nobody keeps is refused, not passed over. */
+export function refuseForContainer(module: FieldReader): void {
+  const resources = objectIn(module, 'resources');
+  if (resources?.has('data') === true) resources.complain('data', "a container's files are its engine's; leave it out");
+  const io = objectIn(resources, 'io');
+  if (io?.has('bytesPerSecond') === true)
+    io.complain('bytesPerSecond', 'a container takes BlkioDeviceReadBps and BlkioDeviceWriteBps of its createOptions');
+  const health = objectIn(module, 'health');
+  for (const name of ['notify', 'watchdog'])
+    if (health?.has(name) === true && health.object[name] !== false)
+      health.complain(name, 'a container has no NOTIFY_SOCKET; write a command');
+  if (module.has('isolation'))
+    module.complain('isolation', "a container's walls are in its createOptions; leave it out");
 }
 
 export function readHealth(module: FieldReader): Health | undefined {
@@ -118,9 +157,7 @@ export function readIsolation(module: FieldReader, devices: readonly string[] = 
     writable: block.texts('writable', isAbsolute, 'absolute paths'),
     ...(block.has('readable') ? { readable: block.texts('readable', isAbsolute, 'absolute paths') } : {}),
     egress: block.choice('egress', ['any', 'local', 'none'], 'any'),
-    capabilities: block
-      .texts('capabilities', (name) => /^(CAP_)?[A-Z_]+$/i.test(name), 'capabilities such as "CAP_NET_RAW"')
-      .map((name) => (/^cap_/i.test(name) ? name.toUpperCase() : `CAP_${name.toUpperCase()}`)),
+    capabilities: readCapabilities(block),
     devices: [
       ...new Set([
         ...devices,
@@ -130,6 +167,11 @@ export function readIsolation(module: FieldReader, devices: readonly string[] = 
     seccomp: block.flag('seccomp', true),
     landlock: block.flag('landlock', true),
   };
+}
+
+/** A block that another reader reads, too: that one notes when it is no object. */
+function objectIn(outer: FieldReader | undefined, name: string): FieldReader | undefined {
+  return isJsonObject(outer?.object[name]) ? outer.inside(name) : undefined;
 }
 
 function isAbsolute(path: string): boolean {

@@ -8,7 +8,7 @@ import { moduleGraceMsMax } from '../limits.ts';
 import { isJsonObject, type JsonObject } from '../model/json.ts';
 import { containerLabels, credentialsFor, withLogging } from './container-module.ts';
 import type { DeployedModule, Deployment } from './deployment.ts';
-import type { Account, LaunchOrder } from './launch-order.ts';
+import type { Account, Isolation, LaunchOrder } from './launch-order.ts';
 import type { ModuleProvision } from './ports.ts';
 import type { ExecutableProgram } from './process-module.ts';
 
@@ -76,7 +76,7 @@ interface OrderParts {
 
 function orderFor(parts: OrderParts): LaunchOrder {
   const { module, facts } = parts;
-  const { resources, health, stop, isolation } = module;
+  const { resources, log, health, stop, isolation } = module;
   const body = module.program.kind === 'container' ? containerBody(parts) : processBody(parts);
   return {
     name: module.name,
@@ -84,14 +84,20 @@ function orderFor(parts: OrderParts): LaunchOrder {
     restartPolicy: module.restartPolicy,
     startupOrder: module.startupOrder,
     graceMs: stop.graceMs ?? graceOf(module) ?? facts.graceMs,
-    logBytesMax: facts.logBytesMax,
-    logFiles: facts.logFiles,
+    logBytesMax: log.bytesMax ?? facts.logBytesMax,
+    logFiles: log.files ?? facts.logFiles,
     ...(stop.signal === undefined ? {} : { stopSignal: stop.signal }),
     ...(resources === undefined ? {} : { resources }),
     ...(health === undefined ? {} : { health }),
-    ...(isolation === undefined ? {} : { isolation }),
+    ...(isolation === undefined ? {} : { isolation: withFiles(isolation, parts.files) }),
     ...body,
   };
+}
+
+/** All of its archive, wherever in it the program begins. */
+function withFiles(isolation: Isolation, files: InstalledFiles | undefined): Isolation {
+  if (files === undefined) return isolation;
+  return { ...isolation, readable: [...(isolation.readable ?? []), files.directory] };
 }
 
 type Body = Pick<LaunchOrder, 'generation' | 'command' | 'env'> & Partial<LaunchOrder>;

@@ -21,6 +21,7 @@ const colours: Readonly<Record<CheckAnswer['result'], Colour>> = {
   skip: 'dim',
 };
 const daemonTimeoutMs = 5_000;
+const socketTimeoutMs = 4_000;
 const resultWidth = 4;
 
 export function checkCommand(context: CliContext): CommandModule<GlobalOptions, CheckOptions> {
@@ -84,8 +85,22 @@ async function gatherFacts(context: CliContext, options: GlobalOptions): Promise
       kernel ??= Promise.resolve().then(() => probeKernel(shimPath()));
       return kernel;
     },
+    askSocket: (socketPath, path) => askSocket(context, { socketPath, path }),
     native: { load: (name) => void nativeAddon(name), shimPath },
   };
+}
+
+async function askSocket(
+  { http, clock }: CliContext,
+  question: { readonly socketPath: string; readonly path: string },
+): Promise<string> {
+  const late = new AbortController();
+  const timer = clock.setTimer(socketTimeoutMs, () => late.abort());
+  try {
+    return (await http.call({ ...question, method: 'GET', signal: late.signal })).body;
+  } finally {
+    timer.cancel();
+  }
 }
 
 async function askDaemon(context: CliContext, options: GlobalOptions): Promise<CheckFacts['daemon']> {

@@ -17,6 +17,7 @@ const statusNotFound = 404;
 const statusConflict = 409;
 const statusFailed = 500;
 const msPerSecond = 1000;
+const podmanLookEvery = '250ms';
 const nameTaken = /already in use/i;
 
 export class ContainerCalls {
@@ -100,11 +101,25 @@ export class ContainerCalls {
     await this.#engine.call('the removal of a container', request, [statusNotFound]);
   }
 
-  /** Resolves some time after the container has ended, and perhaps earlier: inspect() tells. */
+  /**
+   * Resolves some time after the container has ended, and perhaps earlier: inspect() tells.
+   *
+   * Podman answers Docker's call by looking without any pause, and takes most of a processor for it; its own call looks
+   * `podmanLookEvery`.
+   */
   async wait(id: string, signal: AbortSignal): Promise<void> {
+    const { libpodVersion } = await this.#engine.facts();
+    const libpod = libpodVersion !== undefined;
     await this.#engine.call(
       'the end of a container',
-      { method: 'POST', path: `/containers/${id}/wait`, query: { condition: 'not-running' }, signal, limitMs: 'none' },
+      {
+        method: 'POST',
+        path: `/containers/${id}/wait`,
+        query: libpod ? { interval: podmanLookEvery } : { condition: 'not-running' },
+        libpod,
+        signal,
+        limitMs: 'none',
+      },
       [statusNotFound],
     );
   }

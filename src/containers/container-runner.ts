@@ -289,7 +289,7 @@ export class ContainerRunner {
 
   /** Undefined: somebody removed the container, or the signal was aborted. */
   async #untilEnded(id: string, signal: AbortSignal): Promise<Inspection | undefined> {
-    const { calls, clock, engine } = this.#parts;
+    const { calls, clock } = this.#parts;
     while (!signal.aborted) {
       try {
         const found = await calls.inspect(id, signal);
@@ -300,7 +300,7 @@ export class ContainerRunner {
         await pause(clock, lookAgainMs, signal);
       } catch (error) {
         if (signal.aborted) break;
-        if (isEngineAway(error)) await engine.untilBack(signal);
+        if (isEngineAway(error)) await this.#awaitEngine(error, signal);
         else await pause(clock, refusedAgainMs, signal);
       }
     }

@@ -142,6 +142,11 @@ async function* nothing(): AsyncGenerator<Buffer> {}
 
 const authorityFiles = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/cert.pem'];
 
+/** Who vouches for servers of files: the machine's authorities, and those of the trust bundle. PEM texts. */
+export async function trustedAuthorities(trustPem: string | undefined): Promise<readonly string[]> {
+  return [...(await systemAuthorities()), ...(trustPem === undefined ? [] : [trustPem])];
+}
+
 /**
  * Who vouches for servers on this machine: the file that SSL_CERT_FILE names, as OpenSSL has it, else the system's,
  * else the list inside Node, which is as old as this executable. PEM texts.

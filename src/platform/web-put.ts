@@ -1,11 +1,10 @@
 // PUT to an address anywhere: how a file leaves this machine over HTTP or HTTPS.
 //
-// One connection a request. Certificates are checked against Node's authorities and those that are given. Nobody who
-// answers slowly holds a caller for ever: silence of `webIdleMsMax` ends the attempt.
+// One connection a request. Certificates are checked against the authorities that are given, read anew each time: they
+// may have been renewed. Nobody who answers slowly holds a caller for ever: silence of `webIdleMsMax` ends the attempt.
 
 import { request as sendPlain } from 'node:http';
 import { request as sendSecure } from 'node:https';
-import { rootCertificates } from 'node:tls';
 import { errorCode, WeirError } from '../model/errors.ts';
 
 export interface WebUpload {
@@ -24,15 +23,16 @@ const webIdleMsMax = 60_000;
 /** Of an answer's body; what comes behind is not kept. */
 const textCharactersMax = 4_096;
 
-export function systemWebPut(options: { readonly authoritiesPem?: string | undefined } = {}): WebPut {
-  const { authoritiesPem } = options;
-  const trust = authoritiesPem === undefined ? {} : { ca: [...rootCertificates, authoritiesPem] };
+/** `authorities`: who may vouch for a server; PEM. */
+export function systemWebPut({ authorities }: { readonly authorities: () => Promise<readonly string[]> }): WebPut {
   return {
-    put: ({ url, headers, body, signal }) =>
-      new Promise((resolve, reject) => {
-        const target = new URL(url);
+    put: async ({ url, headers, body, signal }) => {
+      const target = new URL(url);
+      const isSecure = target.protocol === 'https:';
+      const trust = isSecure ? { ca: [...(await authorities())] } : {};
+      return await new Promise((resolve, reject) => {
         const fail = (cause: unknown): void => reject(failure(target, cause));
-        const send = target.protocol === 'https:' ? sendSecure : sendPlain;
+        const send = isSecure ? sendSecure : sendPlain;
         const outgoing = send(
           target,
           { method: 'PUT', agent: false, signal, headers: { ...headers, 'content-length': body.length }, ...trust },
@@ -51,7 +51,8 @@ export function systemWebPut(options: { readonly authoritiesPem?: string | undef
         outgoing.setTimeout(webIdleMsMax, () => outgoing.destroy(new TypeError(`no answer within ${webIdleMsMax} ms`)));
         outgoing.on('error', fail);
         outgoing.end(body);
-      }),
+      });
+    },
   };
 }
 

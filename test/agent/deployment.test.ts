@@ -168,10 +168,18 @@ t.test('every mistake of the whole document is named with its path', (t) => {
       limits: {
         type: 'process',
         settings: { executable: 'weir:modbus' },
-        resources: { memory: '64', cpu: 0, pids: 0.5, io: { wait: 1 }, data: '-1MB' },
+        resources: { memory: '64', cpu: 0, pids: 0.5, io: { wait: 1 }, data: '-1MB', log: { size: 1, file: 2 } },
         health: { command: [], interval: 5, retries: 0, watchdog: '10s', notify: false },
         stop: { signal: 'SIGKILL', grace: '1y' },
-        isolation: { egress: 'some', writable: ['../x'], devices: ['/etc'], capabilities: ['net raw'], seccomp: 'yes' },
+        isolation: { egress: 'some', writable: ['../x'], devices: ['/etc'], capabilities: ['net_rwa'], seccomp: 'yes' },
+      },
+      blocks: { type: 'process', settings: { executable: '/bin/true' }, resources: [], health: 'ok' },
+      contained: {
+        type: 'docker',
+        settings: { image: 'i', digest: 'sha256:12' },
+        resources: { data: '1MB', io: { weight: 10, bytesPerSecond: '1MB' }, log: { files: 2 } },
+        health: { watchdog: '30s' },
+        isolation: {},
       },
       fetched: {
         type: 'process',
@@ -188,7 +196,14 @@ t.test('every mistake of the whole document is named with its path', (t) => {
   t.same(Object.keys(problems).sort(), [
     'integrity',
     'modules.bad name',
+    'modules.blocks.health',
+    'modules.blocks.resources',
     'modules.chunk.settings.createOptions',
+    'modules.contained.health.watchdog',
+    'modules.contained.isolation',
+    'modules.contained.resources.data',
+    'modules.contained.resources.io.bytesPerSecond',
+    'modules.contained.settings.digest',
     'modules.fetched.settings.args',
     'modules.fetched.settings.executable',
     'modules.fetched.settings.source.name',
@@ -207,6 +222,8 @@ t.test('every mistake of the whole document is named with its path', (t) => {
     'modules.limits.resources.cpu',
     'modules.limits.resources.data',
     'modules.limits.resources.io.wait',
+    'modules.limits.resources.log.file',
+    'modules.limits.resources.log.size',
     'modules.limits.resources.memory',
     'modules.limits.resources.pids',
     'modules.limits.stop.grace',
@@ -230,6 +247,7 @@ t.test('every mistake of the whole document is named with its path', (t) => {
     'systemModules.edgeHub.settings.createOptions',
   ]);
   t.match(problems['modules.limits.resources.memory'], /64MB/, 'with the mend');
+  t.equal(problems['modules.limits.isolation.capabilities'], '"net_rwa" is no capability; did you mean CAP_NET_RAW?');
   t.equal(problems['modules.limits.health.watchdog'], 'it is fed over NOTIFY_SOCKET; leave out "notify": false');
   t.end();
 });
@@ -245,7 +263,7 @@ t.test('words compare without case and members nobody knows pass, as in IoT Edge
         restartPolicy: 'On-Failure',
         imagePullPolicy: 'Never',
         configuration: { id: 'base' },
-        settings: { image: ' nginx ', digest: 'x' },
+        settings: { image: ' nginx ', future: 'x', digest: '' },
         env: { N: { value: 5 }, B: { value: true } },
       },
     },
@@ -345,6 +363,7 @@ t.test('programs that are fetched run from where they are installed', (t) => {
       ['single', ['/x/cd/app.bin'], '/x/cd'],
     ],
   );
+  t.same(orders[1]?.isolation?.readable, ['/x/ab'], 'and read all of their archive, also from a directory inside it');
   t.end();
 });
 
@@ -434,6 +453,33 @@ t.test('what needs a new start changes the generation, and nothing else does', (
     { health: { command: ['/bin/ok'] } },
   ])
     t.equal(generation({ ...base, ...change }), generation(base), JSON.stringify(change));
+  t.end();
+});
+
+t.test('limits of the log are the module’s own where it has some, and start nothing again', (t) => {
+  const module: JsonObject = { type: 'process', settings: { executable: '/bin/a' } };
+  const order = (resources: JsonObject) =>
+    launchOrders(orderInput(read({ schemaVersion: '1.1', modules: { m: { ...module, resources } } })))[0];
+  t.match(order({}), { logBytesMax: 1000, logFiles: 2 }, "the gateway's");
+  t.match(order({ log: { size: '64KiB', files: 1 } }), { logBytesMax: 65_536, logFiles: 1 });
+  t.match(order({ log: { files: 9 } }), { logBytesMax: 1000, logFiles: 9 });
+  t.equal(order({ log: { files: 9 } })?.generation, order({})?.generation);
+  t.end();
+});
+
+t.test('a digest beside the image names what runs', (t) => {
+  const digest = `sha256:${'a1'.repeat(32)}`;
+  const image = (settings: JsonObject): string | undefined => {
+    const parsed = parseDeployment({ schemaVersion: '1.1', modules: { m: { type: 'docker', settings } } }, context);
+    if (!parsed.ok) return parsed.problems.map(({ path, message }) => `${path}: ${message}`).join();
+    const { program } = parsed.deployment.modules[0] ?? {};
+    return program?.kind === 'container' ? program.image : program?.kind;
+  };
+  t.equal(image({ image: 'r.example/a:1', digest }), `r.example/a:1@${digest}`);
+  t.equal(image({ image: 'r.example/a', digest }), `r.example/a@${digest}`);
+  t.equal(image({ image: `r.example/a@${digest}`, digest }), `r.example/a@${digest}`);
+  t.match(image({ image: `r.example/a@sha256:${'00'.repeat(32)}`, digest }), /digest: the image names another digest/);
+  t.match(image({ image: 'r.example/a', digest: 'abc' }), /digest: write sha256:/);
   t.end();
 });
 

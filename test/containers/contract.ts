@@ -208,9 +208,13 @@ export function containersContract(t: Test, { engine, gateway }: ContractSubject
     given.runner.terminate(0);
     t.match(await given.ended(), { reason: 'start' }, 'a start that is not wanted any more does not wait');
     t.equal(module.ends.length, 0, 'no end is told while the engine is away');
+    await until('who runs tells that nobody knows', waitMs, () =>
+      module.told.find((text) => text.includes('waiting for the container engine')),
+    );
     const known = ticks(read(own, 'zeta'), 'tick').length;
     await engine.startEngine();
     t.match(await waiting.ended(), { code: 0 }, 'what waited was started');
+    await until('that it is known again is told', waitMs, () => module.told.at(-1) === '' || undefined);
     await until('the log goes on', waitMs, () => ticks(read(own, 'zeta'), 'tick').length > known + 3 || undefined);
     t.equal(module.ends.length, 0);
     module.runner.terminate(5_000);

@@ -7,6 +7,11 @@ import { Gateway, type TestEngine } from './stage.ts';
 
 t.setTimeout(280_000);
 
+const settleMs = 1_000;
+const watchedMs = 3_000;
+/** A call that looks without pause takes more than half a processor; what is right, less than a hundredth. */
+const shareMax = 0.1;
+
 t.test('podman', async (t) => {
   const podman = new Podman();
   t.teardown(() => podman.close());
@@ -27,6 +32,28 @@ t.test('podman', async (t) => {
     engine,
     gateway: (t, more) => new Gateway(t, { engine, network, ...more, directory: more?.directory ?? t.testdir() }),
   });
+});
+
+t.test('a container that runs costs the engine next to nothing', async (t) => {
+  const podman = new Podman();
+  t.teardown(() => podman.close());
+  await podman.start();
+  podman.image('localhost/weir/box:1');
+  const own = new Gateway(t, { engine: podman, network: `weir-idle-${process.pid}`, directory: t.testdir() });
+  await own.containers.start();
+  const module = own.module('idle');
+  module.launch('localhost/weir/box:1', {
+    options: { Cmd: ['/bin/sh', '-c', 'trap "exit 0" TERM; while true; do sleep 0.2; done'] },
+    container: { pullPolicy: 'never' } as never,
+  });
+  await module.up();
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
+  const before = podman.serviceCpuMs();
+  await new Promise((resolve) => setTimeout(resolve, watchedMs));
+  const taken = podman.serviceCpuMs() - before;
+  t.ok(taken < watchedMs * shareMax, `${taken} ms of processor in ${watchedMs} ms`);
+  module.runner.terminate(2_000);
+  t.match(await module.ended(), { code: 0 }, 'and its end is learnt');
 });
 
 t.test('a private registry: refused without credentials, served with them, and a digest names one image', async (t) => {

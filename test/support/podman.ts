@@ -5,7 +5,7 @@
 // subnets of their own, and close() takes away containers and networks before it ends what it started.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -146,6 +146,16 @@ export class Podman {
     await ended(this.#service, signal);
     this.#service = undefined;
     rmSync(this.socket, { force: true });
+  }
+
+  /** Processor time that the service has taken so far. Ticks of 10 ms. */
+  serviceCpuMs(): number {
+    const stat = readFileSync(`/proc/${this.#service?.pid}/stat`, 'utf8');
+    const [user, system] = stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .slice(11, 13);
+    return (Number(user) + Number(system)) * 10;
   }
 
   /** podman's own command line on the same storage. */

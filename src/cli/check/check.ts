@@ -43,6 +43,8 @@ export interface CheckFacts {
   readonly builtAtMs: number;
   /** What modules can be shut in with, tried once for all checks that ask. */
   readonly kernel: () => Promise<KernelFeatures>;
+  /** The body that a GET over a unix socket answers. Rejects PLATFORM_HTTP_FAILED, also when it takes seconds. */
+  readonly askSocket: (socketPath: string, path: string) => Promise<string>;
   readonly native: { load(name: NativeAddonName): void; shimPath(): string };
 }
 

@@ -2,6 +2,7 @@
 
 import type { Check } from './check.ts';
 import { configurationChecks } from './configuration.ts';
+import { engineCheck } from './engine.ts';
 import { hubChecks } from './hub.ts';
 import { isolationChecks } from './isolation.ts';
 import { machineChecks } from './machine.ts';
@@ -13,5 +14,6 @@ export const checks: readonly Check[] = [
   ...isolationChecks,
   ...hubChecks,
   ...runtimeChecks,
+  engineCheck,
 ];
 export { type CheckAnswer, type CheckFacts, runChecks } from './check.ts';

@@ -75,6 +75,8 @@ interface World {
   readonly native?: Partial<CheckFacts['native']>;
   readonly kernel?: Partial<KernelFeatures>;
   readonly builtAtMs?: number;
+  /** What a socket answers; absent: nobody is there. */
+  readonly sockets?: Readonly<Record<string, string>>;
   readonly prepare?: (dir: string) => void;
 }
 
@@ -98,6 +100,11 @@ async function factsOf(t: Test, world: World): Promise<CheckFacts> {
     daemon: world.daemon ?? notRunning,
     builtAtMs: world.builtAtMs ?? nowMs - 30 * dayMs,
     kernel: () => Promise.resolve({ ...capable, ...world.kernel }),
+    askSocket: (path) => {
+      const answer = world.sockets?.[path];
+      const silent = new WeirError({ code: 'PLATFORM_HTTP_FAILED', message: `Nobody answers on ${path}.` });
+      return answer === undefined ? Promise.reject(silent) : Promise.resolve(answer);
+    },
     native: { load: () => undefined, shimPath: () => join(dir, 'shim'), ...world.native },
   };
 }
@@ -172,6 +179,10 @@ const noUnit = {
   '/usr/lib/systemd/system/weir.service': undefined,
   '/lib/systemd/system/weir.service': undefined,
 };
+const podmanSocket = '/run/podman/podman.sock';
+const noEngine = { [podmanSocket]: undefined, '/var/run/docker.sock': undefined };
+const namedSocket = '[moby_runtime]\nuri = "unix:///srv/sock"';
+const engineVersion = (name: string): string => JSON.stringify({ Version: '4.3.1', Components: [{ Name: name }] });
 const tls = (change: Partial<TlsFacts>): Partial<Machine> => ({
   inspectTls: () => Promise.resolve({ ...certificate, ...change }),
 });
@@ -475,6 +486,34 @@ const rows: readonly Row[] = [
     { prepare: (dir) => writeFileSync(join(dir, 'data/weir.db'), 'garbage garbage garbage') },
   ],
   ['store-openable', 'fail', /cannot be read/, { prepare: (dir) => mkdirSync(join(dir, 'data/weir.db')) }],
+  ['container-engine', 'skip', /no usable/, {}],
+  ['container-engine', 'skip', /modules of type "docker" need one/, { toml: '', files: noEngine }],
+  [
+    'container-engine',
+    'ok',
+    /podman 4\.3\.1, .run.podman/,
+    { toml: '', files: { [podmanSocket]: '' }, sockets: { [podmanSocket]: engineVersion('Podman Engine') } },
+  ],
+  [
+    'container-engine',
+    'ok',
+    /docker 4\.3\.1, .srv.sock/,
+    { toml: namedSocket, files: { '/srv/sock': '' }, sockets: { '/srv/sock': engineVersion('Engine') } },
+  ],
+  ['container-engine', 'warn', /srv.sock does not exist.*systemctl/s, { toml: namedSocket }],
+  ['container-engine', 'warn', /Nobody answers on .srv/, { toml: namedSocket, files: { '/srv/sock': '' } }],
+  [
+    'container-engine',
+    'warn',
+    /is no container engine/,
+    { toml: namedSocket, files: { '/srv/sock': '' }, sockets: { '/srv/sock': '{}' } },
+  ],
+  [
+    'container-engine',
+    'fail',
+    /^m need one/,
+    { toml: '', files: noEngine, daemon: running({ modules: [module({ kind: 'container' })] }) },
+  ],
   ['modules-healthy', 'skip', /does not run/, {}],
   ['modules-healthy', 'ok', /none deployed/, { daemon: running() }],
   ['modules-healthy', 'ok', /^m$/m, { daemon: running({ modules: [module({})] }) }],
