@@ -143,7 +143,7 @@ static void move_processes(const char *parent) {
   text_add(&leaf, RUNTIME);
   if (mkdir(leaf.start, 0755) != 0 && errno != EEXIST) return;
   read_word(parent, "/cgroup.procs", big_memory, PIDS_BYTES_MAX);
-  for (char *rest = big_memory, *pid; (pid = strsep(&rest, "\n")) != NULL;) {
+  for (char *rest = big_memory, *pid; (pid = strsep(&rest, "\n")) != NULL && rest != NULL;) {
     if (*pid != '\0') write_word(leaf.start, "/cgroup.procs", pid);
   }
 }
@@ -171,7 +171,8 @@ static void kill_members(const struct group *group) {
   if (group->unified && write_word(group->dir, "/cgroup.kill", "1") == 0) return;
   write_word(group->dir, "/pids.max", "0"); /* whoever forks meanwhile does not get away */
   read_word(group->dir, "/cgroup.procs", big_memory, PIDS_BYTES_MAX);
-  for (char *rest = big_memory, *word; (word = strsep(&rest, "\n")) != NULL;) {
+  /* A last line without its end may be the beginning of a longer number: somebody else's. */
+  for (char *rest = big_memory, *word; (word = strsep(&rest, "\n")) != NULL && rest != NULL;) {
     int64_t pid = parse_int(word, INT32_MAX);
     if (pid > 1 && pid != getpid()) kill((pid_t)pid, SIGKILL);
   }
@@ -189,23 +190,34 @@ static bool remove_group(const struct group *group) {
   return false;
 }
 
+static struct text end_of_path(struct group *group) {
+  struct text end;
+  size_t length = strlen(group->dir);
+  text_init(&end, group->dir + length, sizeof group->dir - length);
+  return end;
+}
+
+static void name_group(struct group *group, const struct options *options) {
+  struct text end = end_of_path(group);
+  text_add(&end, "/");
+  text_add(&end, options->cgroup);
+  text_add(&end, "-");
+  text_hex(&end, digest_of(options->dir));
+}
+
 static void add_group(const char *controller, const struct options *options) {
   struct group group = {.unified = *controller == '\0'};
-  struct text dir;
   if (!find_parent(controller, group.dir, sizeof group.dir)) return;
   bool in_service = ends_in(group.dir, ".service");
   if (group.unified) enable_controllers(group.dir, in_service);
-  text_init(&dir, group.dir + strlen(group.dir), sizeof group.dir - strlen(group.dir));
+  struct text dir = end_of_path(&group);
   text_add(&dir, CGROUP_OF_MODULES);
   if (mkdir(group.dir, 0755) != 0 && errno != EEXIST) {
     gap_set(GAP_CGROUP, "a cgroup cannot be made", errno);
     return;
   }
   if (group.unified) enable_controllers(group.dir, false);
-  text_add(&dir, "/");
-  text_add(&dir, options->cgroup);
-  text_add(&dir, "-");
-  text_hex(&dir, digest_of(options->dir));
+  name_group(&group, options);
   for (int at = 0; at < group_count; at++) { /* cpu and cpuacct may be one hierarchy */
     if (strcmp(groups[at].dir, group.dir) == 0) return;
   }
@@ -270,4 +282,16 @@ int64_t cgroup_oom_kills(void) {
 void cgroup_remove(void) {
   for (int at = 0; at < group_count; at++) remove_group(&groups[at]);
   group_count = 0;
+}
+
+void cgroup_sweep(const struct options *options) {
+  static const char *const controllers[] = {"", "memory", "cpu", "pids", "blkio"};
+  for (size_t at = 0; at < sizeof controllers / sizeof *controllers; at++) {
+    struct group group = {.unified = *controllers[at] == '\0'};
+    if (!find_parent(controllers[at], group.dir, sizeof group.dir)) continue;
+    struct text dir = end_of_path(&group);
+    text_add(&dir, CGROUP_OF_MODULES);
+    name_group(&group, options);
+    remove_group(&group);
+  }
 }

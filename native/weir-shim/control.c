@@ -72,7 +72,7 @@ static bool is_module(int fd) {
   text_add(&path, "/proc/");
   text_int(&path, peer.pid);
   text_add(&path, "/cgroup");
-  read_small_file(path.start, groups, sizeof groups);
+  if (read_small_file(path.start, groups, sizeof groups) == 0) return true; /* gone: nobody is answered */
   return strstr(groups, CGROUP_OF_MODULES "/") != NULL;
 }
 

@@ -126,6 +126,7 @@ void cgroup_make(const struct options *options);
 void cgroup_join(void);
 void cgroup_kill(void);
 void cgroup_remove(void);
+void cgroup_sweep(const struct options *options); /* kills and removes what a killed shim left */
 const char *cgroup_generation(void); /* 2, 1, hybrid, none */
 int cgroup_unified_fd(void);     /* -1: there is none */
 int64_t cgroup_oom_kills(void);  /* processes taken for want of memory; -1: unknown */

@@ -204,7 +204,8 @@ static void run_until_end(void) {
 static void kill_children(void) {
   char children[4096];
   read_small_file("/proc/thread-self/children", children, sizeof children);
-  for (char *rest = children, *word; (word = strsep(&rest, " ")) != NULL;) {
+  /* A last word without its blank may be the beginning of a longer number: somebody else's. */
+  for (char *rest = children, *word; (word = strsep(&rest, " ")) != NULL && rest != NULL;) {
     int64_t pid = parse_int(word, INT32_MAX);
     if (pid > 1) kill((pid_t)pid, SIGKILL);
   }
@@ -282,8 +283,19 @@ static void start_module(void) {
   record_state(&shim.life, &line);
 }
 
+/* For whoever finds that a shim was killed: a module's process that has a session of its own lives on
+ * then, until the group that it cannot leave is killed. */
+static int sweep(const char *dir, const char *cgroup) {
+  struct options *options = &shim.options;
+  options->dir = option_absolute("--sweep", dir);
+  sandbox_option(options, "--cgroup", cgroup);
+  cgroup_sweep(options);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "--probe") == 0) probe();
+  if (argc == 4 && strcmp(argv[1], "--sweep") == 0) return sweep(argv[2], argv[3]);
   options_parse(&shim.options, argc, argv);
   gaps_init();
   setsid(); /* refused when the runtime already made us a leader, which is as good */

@@ -21,7 +21,7 @@ import { lostEnd, startFailure } from './module-ends.ts';
 import type { ModulePaths } from './module-paths.ts';
 import type { Found, LaunchSpec, ModuleRunner, RunnerListener, SupervisorPorts } from './ports.ts';
 import { type ModuleEnd, parseModuleEnd, parseShimState, type ShimState } from './records.ts';
-import { shimArguments } from './shim-arguments.ts';
+import { shimArguments, sweepArguments } from './shim-arguments.ts';
 import { ShimLink } from './shim-link.ts';
 
 type Look =
@@ -229,10 +229,12 @@ export class ProcessRunner implements ModuleRunner {
     }
   }
 
-  /** The shim is gone without a record, or hangs: makes sure that both are gone, and says so. */
+  /** The shim is gone without a record, or hangs: makes sure that nothing of both is left, and says so. */
   async #lost(state: ShimState): Promise<ModuleEnd> {
     await this.#gone(state, { ended: false });
-    const { clock } = this.#ports;
+    const { clock, processes, shimPath } = this.#ports;
+    const command = [shimPath, ...sweepArguments(this.#paths)];
+    await processes.run({ command, env: {}, timeoutMs: goneMsMax, outputBytesMax: 0 });
     return lostEnd(state, { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() });
   }
 

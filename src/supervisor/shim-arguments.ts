@@ -31,10 +31,19 @@ export function shimArguments(spec: LaunchSpec, surroundings: ShimSurroundings):
   if (spec.cwd !== undefined) args.push('--cwd', spec.cwd);
   for (const [name, value] of Object.entries(spec.rlimits ?? {})) args.push('--rlimit', `${name}=${value}`);
   // The shim adds a digest of the directory: gateways side by side on one machine have groups of their own.
-  args.push('--cgroup', paths.fileName.slice(0, cgroupNameMax), ...resourceArguments(spec.resources ?? {}));
+  args.push('--cgroup', cgroupName(paths), ...resourceArguments(spec.resources ?? {}));
   if (spec.health?.notify === true) args.push('--notify', paths.notify);
   if (spec.isolation !== undefined) args.push(...isolationArguments(spec.isolation, surroundings));
   return [...args, '--', ...spec.command];
+}
+
+/** Ends what a killed shim left of its module, wherever its processes went. */
+export function sweepArguments(paths: ModulePaths): readonly string[] {
+  return ['--sweep', paths.directory, cgroupName(paths)];
+}
+
+function cgroupName({ fileName }: ModulePaths): string {
+  return fileName.slice(0, cgroupNameMax);
 }
 
 function resourceArguments({ memoryBytes, cpus, pids, ioWeight, ioBytesPerSecond }: Resources): readonly string[] {

@@ -386,3 +386,23 @@ t.test('directories with very long paths work', async (t) => {
   const second = await site.supervisor();
   t.match(second.observe(), [{ name, pid, adopted: true }]);
 });
+
+t.test(
+  'what a module left in a session of its own ends, too, when its shim is killed',
+  {
+    skip: process.getuid?.() !== 0,
+  },
+  async (t) => {
+    const site = new Site(t);
+    const supervisor = await site.supervisor();
+    const file = join(site.directory, 'stray');
+    const script = `setsid sh -c 'echo $$ > ${file}; exec sleep 1000' & ${forever}`;
+    await supervisor.apply([spec({ script, restartPolicy: 'never' })]);
+    await module(supervisor, { runtimeStatus: 'running' });
+    await eventually('the stray runs', () => existsSync(file) && readFileSync(file, 'utf8') !== '');
+    const stray = Number(readFileSync(file, 'utf8'));
+    process.kill(state(site).shimPid, 'SIGKILL');
+    await module(supervisor, { runtimeStatus: 'failed' });
+    t.notOk(isAlive(stray));
+  },
+);
