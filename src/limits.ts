@@ -627,6 +627,8 @@ assert(drainBatchMessagesMax <= drainReadMessagesMax, 'a read is a batch at leas
 
 /** One request body on a module's workload socket: the largest plaintext to encrypt, as base64. */
 export const workloadBodyBytesMax = 1_048_576;
+/** Connections to one workload or management socket: clients keep some idle, and no module may use up the descriptors. */
+export const workloadConnectionsMax = 128;
 /** Requests of one module under way on its workload socket, as at Azure's daemon; further ones are refused. */
 export const workloadRequestsPerModuleMax = 10;
 /** How long a caller may be unknown because its module is just being started, milliseconds; then it is refused. */

@@ -36,6 +36,8 @@ export interface HttpEndpointOptions {
     | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
   readonly handler: HttpHandler;
   readonly bodyBytesMax: number;
+  /** Open at a time; whoever comes then is let go at once. Absent: as many as there are descriptors. */
+  readonly connectionsMax?: number;
 }
 
 export interface HttpServer {
@@ -76,7 +78,7 @@ export function systemHttp(
 }
 
 async function serve(
-  { endpoint, handler, bodyBytesMax }: HttpEndpointOptions,
+  { endpoint, handler, bodyBytesMax, connectionsMax }: HttpEndpointOptions,
   peerCredentials?: (fd: number) => PeerCredentials,
 ): Promise<HttpServer> {
   // Asked when the connection comes, not with each request: by then the peer's pid may be another process's.
@@ -84,6 +86,7 @@ async function serve(
   const server = createServer((incoming, outgoing) => {
     void answer(incoming, outgoing, { handler, bodyBytesMax, peer: peers.get(incoming.socket) });
   });
+  if (connectionsMax !== undefined) server.maxConnections = connectionsMax;
   server.on('connection', (socket: Socket) => {
     const peer = readPeer(socket, peerCredentials);
     if (peer !== undefined) peers.set(socket, peer);
@@ -102,6 +105,8 @@ async function serve(
     if (endpoint.kind === 'unix') server.listen(endpoint.path, resolve);
     else server.listen(endpoint.port, endpoint.host, resolve);
   });
+  // A connection that cannot be taken, for want of descriptors, is no reason to end.
+  server.on('error', () => undefined);
   if (endpoint.kind === 'unix') await chmod(endpoint.path, endpoint.mode);
   const bound = server.address();
   return {
@@ -120,7 +125,7 @@ export interface Answering {
   readonly peer: PeerCredentials | undefined;
 }
 
-/** Reads the request, calls the handler, writes its answer; every failure becomes an answer. */
+/** Reads the request, calls the handler, writes its answer; every failure becomes an answer, or breaks off the one that has begun. */
 export async function answer(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
@@ -152,7 +157,9 @@ export async function answer(
     });
     await writeResponse(outgoing, response, gone.signal);
   } catch (error) {
-    if (!outgoing.headersSent) outgoing.writeHead(500, { 'content-type': 'application/json' });
+    // An answer that has begun is broken off: an end would say that it is whole.
+    if (outgoing.headersSent) return void outgoing.socket?.end();
+    outgoing.writeHead(500, { 'content-type': 'application/json' });
     outgoing.end(JSON.stringify({ code: errorCode(error), message: errorMessage(error) }));
   }
 }
@@ -236,20 +243,30 @@ function open(call: HttpCall): Promise<{ readonly status: number; readonly body:
       },
       (incoming) => {
         incoming.setEncoding('utf8');
-        resolve({ status: incoming.statusCode ?? 0, body: incoming as AsyncIterable<string> });
+        // Read or not, a broken connection must not become an uncaught error.
+        incoming.on('error', () => undefined);
+        resolve({ status: incoming.statusCode ?? 0, body: pieces(incoming, call.socketPath) });
       },
     );
-    outgoing.on('error', (cause) =>
-      reject(
-        new WeirError({
-          code: 'PLATFORM_HTTP_FAILED',
-          message: `No answer on ${call.socketPath}: ${cause.message}.`,
-          fields: { socket: call.socketPath, errno: errorCode(cause) },
-          retryable: true,
-          cause,
-        }),
-      ),
-    );
+    outgoing.on('error', (cause) => reject(failed(`No answer on ${call.socketPath}`, call.socketPath, cause)));
     outgoing.end(call.body);
+  });
+}
+
+async function* pieces(incoming: AsyncIterable<string>, socketPath: string): AsyncGenerator<string> {
+  try {
+    yield* incoming;
+  } catch (cause) {
+    throw failed(`The answer on ${socketPath} broke off`, socketPath, cause);
+  }
+}
+
+function failed(what: string, socketPath: string, cause: unknown): WeirError {
+  return new WeirError({
+    code: 'PLATFORM_HTTP_FAILED',
+    message: `${what}: ${errorMessage(cause)}.`,
+    fields: { socket: socketPath, errno: errorCode(cause) },
+    retryable: true,
+    cause,
   });
 }

@@ -4,7 +4,7 @@
 // the error carries; an error that carries none is ours, is 500 and says nothing about itself. Refusals are counted by
 // their code, and so are requests of callers that the machine does not tell apart (`weir_workload_callers_unknown`).
 
-import { unixPathBytesMax, workloadBodyBytesMax } from '../limits.ts';
+import { unixPathBytesMax, workloadBodyBytesMax, workloadConnectionsMax } from '../limits.ts';
 import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 import type { Http, HttpRequest, HttpResponse, HttpServer } from '../platform/http.ts';
 import type { Log } from '../platform/log.ts';
@@ -40,6 +40,7 @@ export async function serveSocket(ports: ServedSocketPorts, options: ServedSocke
   return ports.http.serve({
     endpoint: { kind: 'unix', path, mode },
     bodyBytesMax: workloadBodyBytesMax,
+    connectionsMax: workloadConnectionsMax,
     handler: async (request) => {
       underWay += 1;
       try {
