@@ -2,7 +2,7 @@
 
 import { isJsonObject, type JsonObject } from '../model/json.ts';
 import type { Engine } from './engine.ts';
-import { engineRefusedError } from './errors.ts';
+import { engineRefusedError, engineUnreadableError } from './errors.ts';
 import { type Inspection, inspectionOf } from './inspection.ts';
 import { gatewayLabel, moduleLabel, owner, ownerLabel } from './labels.ts';
 import type { NetworkOptions } from './ports.ts';
@@ -38,7 +38,9 @@ export class ContainerCalls {
       query: { all: '1', filters: JSON.stringify({ label }) },
       ...(signal === undefined ? {} : { signal }),
     });
-    return (Array.isArray(value) ? value : []).flatMap((item) => {
+    // Taken for an empty list, it would let a second container be started beside the first.
+    if (!Array.isArray(value)) throw engineUnreadableError('the list of containers');
+    return value.flatMap((item) => {
       if (!isJsonObject(item) || typeof item['Id'] !== 'string' || !isJsonObject(item['Labels'])) return [];
       const { [moduleLabel]: name, [gatewayLabel]: gateway } = item['Labels'];
       return typeof name === 'string' && gateway === this.#gateway ? [{ id: item['Id'], module: name }] : [];
@@ -52,7 +54,10 @@ export class ContainerCalls {
       { method: 'GET', path: `/containers/${id}/json`, ...(signal === undefined ? {} : { signal }) },
       [statusNotFound],
     );
-    return status === statusNotFound ? undefined : inspectionOf(value);
+    if (status === statusNotFound) return undefined;
+    const found = inspectionOf(value);
+    if (found === undefined) throw engineUnreadableError('a look at a container');
+    return found;
   }
 
   /** Undefined when somebody else's container has this name. */

@@ -81,6 +81,15 @@ export function engineRefusedError(
   });
 }
 
+/** Nobody knows then how its containers are, as if it were away. */
+export function engineUnreadableError(what: string): WeirError {
+  return new WeirError({
+    code: 'CONTAINERS_ENGINE_UNSUITABLE',
+    message: `The container engine answers ${what} with something that cannot be read. It is asked again; if it stays so, restart the engine.`,
+    retryable: true,
+  });
+}
+
 export function imageMissingError(image: string): WeirError {
   return new WeirError({
     code: 'CONTAINERS_IMAGE_MISSING',

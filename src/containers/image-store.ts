@@ -21,7 +21,7 @@ import { type ImageName, parseImageName } from './image-name.ts';
 import { withPrefix } from './inspection.ts';
 import type { ContainerTimes, ImageOptions, RegistryCredentials } from './ports.ts';
 import { PullProgress } from './pull-progress.ts';
-import { linkedSignal } from './waiting.ts';
+import { linkedSignal, whenAborted } from './waiting.ts';
 
 export interface ImageStoreParts {
   readonly engine: Engine;
@@ -143,7 +143,8 @@ export class ImageStore {
   async #pullOnce(name: ImageName, pull: Pull): Promise<void> {
     const underWay = this.#pulling.get(name.reference);
     if (underWay !== undefined) {
-      await underWay.catch(() => undefined);
+      const gone = whenAborted(pull.signal);
+      await Promise.race([underWay.catch(() => undefined), gone.promise]).finally(gone.end);
       if ((await this.#inspect(name.reference, pull.signal)) !== undefined) return;
     }
     const pulling = this.#pull(name, pull);
@@ -230,7 +231,12 @@ export class ImageStore {
     const isOld = (entry: PulledImage): boolean =>
       clock.wallTrusted() && clock.wallMs() - entry.usedAtMs >= this.#options.ageMs;
     for (const entry of spare) {
-      if (isShort || isOld(entry)) await this.#remove(entry, isShort ? 'space is short' : 'unused for long');
+      if (!isShort && !isOld(entry)) continue;
+      // One that the engine does not give up keeps none of the others.
+      await this.#remove(entry, isShort ? 'space is short' : 'unused for long').catch((error: unknown) => {
+        if (isEngineAway(error)) throw error;
+        this.#collectFailed(error);
+      });
     }
   }
 

@@ -49,6 +49,10 @@ export class FakeEngine {
   readonly containers = new Map<string, Container>();
   /** On the engine: reference → id. */
   readonly images = new Map<string, string>();
+  /** References that cannot be removed. */
+  readonly stuckImages = new Set<string>();
+  /** The list of containers is no list. */
+  isGarbled = false;
   /** Every request, `GET /v1.41/…` without the query. */
   readonly requests: string[] = [];
   /** In the registry. */
@@ -184,6 +188,7 @@ export class FakeEngine {
     if (method === 'GET') return say(response, 200, { Id: id, Architecture: 'amd64', Os: 'linux' });
     if ([...this.containers.values()].some(({ body }) => body.Image === reference))
       return say(response, 409, { message: 'conflict: unable to remove repository reference: container is using it' });
+    if (this.stuckImages.has(reference)) return say(response, 500, { message: 'layer is in use' });
     this.images.delete(reference);
     say(response, 200, [{ Untagged: reference }]);
   }
@@ -193,6 +198,7 @@ export class FakeEngine {
     const found = [...this.containers.values()].filter(({ body }) =>
       label.every((wanted) => body.Labels[wanted.split('=', 1)[0] ?? ''] === wanted.slice(wanted.indexOf('=') + 1)),
     );
+    if (this.isGarbled) return say(response, 200, { message: 'be back soon' });
     say(
       response,
       200,
