@@ -12,6 +12,7 @@
 import { adminLogSliceBytes, configLogFilesMax } from '../limits.ts';
 import { errorCode } from '../model/errors.ts';
 import { moduleFileName, moduleOfFileName } from '../model/module-file-name.ts';
+import { pause } from '../model/pause.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Disk } from '../platform/disk.ts';
 import { AdminError } from './errors.ts';
@@ -88,7 +89,7 @@ export class ModuleLog {
       const slice: Slice | undefined = await this.#next(request.name, cursor);
       if (slice === undefined) {
         if (request.follow !== true) return;
-        await pause(this.#ports.clock, request.signal);
+        await pause(this.#ports.clock, followIntervalMs, request.signal);
         continue;
       }
       cursor = slice.cursor;
@@ -227,17 +228,4 @@ function firstLines(text: string, count: number): string {
   let end = 0;
   for (let line = 0; line < count && end < text.length; line++) end = text.indexOf('\n', end) + 1 || text.length;
   return text.slice(0, end);
-}
-
-function pause(clock: Clock, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      timer.cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = clock.setTimer(followIntervalMs, done);
-    signal.addEventListener('abort', done, { once: true });
-    if (signal.aborted) done();
-  });
 }

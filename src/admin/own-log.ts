@@ -2,6 +2,7 @@
 //
 // Lines that went out of memory while nobody followed are in the journal. Someone who follows looks four times a second.
 
+import { pause } from '../model/pause.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { RecentLines } from '../platform/log.ts';
 import { stampOf } from './log-window.ts';
@@ -29,7 +30,7 @@ export class OwnLog {
     const shown = tail === undefined ? first : first.slice(Math.max(0, first.length - tail));
     if (shown.length > 0) yield text(shown);
     while (follow === true && until === undefined && !signal.aborted) {
-      await pause(this.#clock, signal);
+      await pause(this.#clock, followIntervalMs, signal);
       const fresh = this.#recent.written() - seen;
       if (fresh === 0) continue;
       seen += fresh;
@@ -42,17 +43,4 @@ export class OwnLog {
 
 function text(lines: readonly string[]): string {
   return `${lines.join('\n')}\n`;
-}
-
-function pause(clock: Clock, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      timer.cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = clock.setTimer(followIntervalMs, done);
-    signal.addEventListener('abort', done, { once: true });
-    if (signal.aborted) done();
-  });
 }

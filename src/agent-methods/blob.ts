@@ -11,6 +11,7 @@
 
 import { agentUploadBlockBytes, agentUploadRetries, agentUploadRetryMs } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
+import { pause } from '../model/pause.ts';
 import type { Clock } from '../platform/clock.ts';
 import { AgentMethodError } from './errors.ts';
 import type { MethodWeb } from './ports.ts';
@@ -170,18 +171,4 @@ async function* blocksOf(bytes: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
     length += rest.length;
   }
   if (length > 0) yield Buffer.concat(pieces);
-}
-
-/** Ends early when the signal comes. */
-function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      timer.cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = clock.setTimer(delayMs, done);
-    signal.addEventListener('abort', done, { once: true });
-    if (signal.aborted) done();
-  });
 }

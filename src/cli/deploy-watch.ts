@@ -7,7 +7,7 @@
 
 import type { AdminClient } from '../admin/index.ts';
 import { errorCode } from '../model/errors.ts';
-import { delay } from '../platform/clock.ts';
+import { pause } from '../model/pause.ts';
 import type { CliContext } from './context.ts';
 
 type Progress = Awaited<ReturnType<AdminClient['deployment']>>;
@@ -66,7 +66,7 @@ export class DeployWatch {
         const phase = progress === undefined ? 'not known' : phaseWords[progress.phase];
         return { ok: false, text: `Still ${phase}; the gateway goes on. See: weir status`, progress };
       }
-      await delay(clock, lookMs, stop.signal);
+      await pause(clock, lookMs, stop.signal);
     }
     return { ok: false, text: 'No longer watched; the gateway goes on. See: weir status', progress };
   }

@@ -2,7 +2,7 @@
 
 import type { Argv, CommandModule } from 'yargs';
 import type { AdminClient, ModuleReport } from '../admin/index.ts';
-import { delay } from '../platform/clock.ts';
+import { pause } from '../model/pause.ts';
 import { adminClient, type CliContext, type GlobalOptions } from './context.ts';
 import { durationText } from './quantity-text.ts';
 
@@ -68,7 +68,7 @@ async function runsAgain(
     const isOver = clock.monotonicMs() - beganMs >= patienceMs;
     if (isOver || stop.signal.aborted)
       return { ok: false, text: `${name} does not run yet: ${now?.statusDescription ?? 'it is gone'}. See: weir list` };
-    await delay(clock, lookMs, stop.signal);
+    await pause(clock, lookMs, stop.signal);
   }
 }
 

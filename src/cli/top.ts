@@ -9,7 +9,7 @@
 
 import type { Argv, CommandModule } from 'yargs';
 import type { UsageReport } from '../admin/index.ts';
-import { delay } from '../platform/clock.ts';
+import { pause } from '../model/pause.ts';
 import { adminClient, type CliContext, type GlobalOptions, writeJson } from './context.ts';
 import { UsageError } from './errors.ts';
 import { ratesOf, type UsageRates, usageTable } from './usage-table.ts';
@@ -65,7 +65,7 @@ export async function top(context: CliContext, options: TopOptions): Promise<voi
   const isLive = terminal.isTerminal && !options.once && !options.json;
   if (isLive) await terminal.write(`${eraseScreen}${screen(context, ratesOf(undefined, before))}`);
   for (;;) {
-    await delay(clock, options.interval * secondMs, stop.signal);
+    await pause(clock, options.interval * secondMs, stop.signal);
     if (stop.signal.aborted) return;
     const report = await client.usage();
     const rates = ratesOf(before, report);

@@ -17,6 +17,7 @@ import { strict as assert } from 'node:assert';
 import { backoffDelays } from '../model/backoff.ts';
 import { errorCode, errorMessage, WeirError } from '../model/errors.ts';
 import { moduleFileName } from '../model/module-file-name.ts';
+import { pause } from '../model/pause.ts';
 import type { AppendFiles } from '../platform/append-files.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Disk } from '../platform/disk.ts';
@@ -33,7 +34,7 @@ import { endOf, type Inspection, runningOf } from './inspection.ts';
 import { containerName, createLabel } from './labels.ts';
 import { catchUp, followLog } from './log-follower.ts';
 import type { ContainersOptions, ContainerTimes, Found, LaunchSpec, ModuleEnd, RunnerListener } from './ports.ts';
-import { linkedSignal, pause } from './waiting.ts';
+import { linkedSignal } from './waiting.ts';
 
 export interface RunnerParts {
   readonly engine: Engine;

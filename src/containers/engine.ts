@@ -11,6 +11,7 @@ import { engineAnswerBytesMax } from '../limits.ts';
 import { backoffDelays } from '../model/backoff.ts';
 import { errorCode, WeirError } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../model/json.ts';
+import { pause } from '../model/pause.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Disk } from '../platform/disk.ts';
 import type { Entropy } from '../platform/entropy.ts';
@@ -25,7 +26,7 @@ import {
   isEngineAway,
 } from './errors.ts';
 import type { ContainerTimes } from './ports.ts';
-import { linkedSignal, pause, whenAborted } from './waiting.ts';
+import { linkedSignal, whenAborted } from './waiting.ts';
 
 export interface EnginePorts {
   readonly http: HttpExchange;

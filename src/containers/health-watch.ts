@@ -3,13 +3,13 @@
 // Docker runs the checks itself. Podman has systemd timers run them, so on a machine without systemd nobody does; when
 // a check is overdue there, it is run from here, and from then on every one.
 
+import { pause } from '../model/pause.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { ContainerCalls } from './container-calls.ts';
 import type { Engine } from './engine.ts';
 import { isEngineAway } from './errors.ts';
 import type { HealthCheck, Inspection } from './inspection.ts';
 import type { ModuleHealth } from './ports.ts';
-import { pause } from './waiting.ts';
 
 export interface HealthWatchParts {
   readonly engine: Engine;

@@ -3,13 +3,14 @@
 // The place reached is the file's (container-log.ts), so a follower may be cut off at any instant, by a runtime that is
 // killed or an engine that is restarted, and the next one goes on with the following line.
 
+import { pause } from '../model/pause.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { ContainerLog, LogPlace } from './container-log.ts';
 import type { Engine } from './engine.ts';
 import { isEngineAway } from './errors.ts';
 import { LogFrames, type LogLine } from './log-frames.ts';
 import type { ContainerTimes } from './ports.ts';
-import { linkedSignal, pause } from './waiting.ts';
+import { linkedSignal } from './waiting.ts';
 
 export interface FollowerParts {
   readonly engine: Engine;

@@ -1,21 +1,5 @@
 // Waiting that ends early when nobody wants its result any more.
 
-import type { Clock } from '../platform/clock.ts';
-
-/** Resolves after `delayMs`, or at once when `signal` is aborted. Never rejects. */
-export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      timer.cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = clock.setTimer(delayMs, done);
-    signal.addEventListener('abort', done, { once: true });
-  });
-}
-
 /** Resolves when the signal is aborted; ends with `end`, so that a long-lived signal keeps no listener. */
 export function whenAborted(signal: AbortSignal): { readonly promise: Promise<void>; readonly end: () => void } {
   if (signal.aborted) return { promise: Promise.resolve(), end: () => undefined };

@@ -14,6 +14,7 @@
 import { moduleDrainMs, moduleInflightMax, moduleOutboxBytesMax, moduleOutboxMessagesMax } from '../limits.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
 import type { JsonObject, JsonValue } from '../model/json.ts';
+import { pause } from '../model/pause.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
 import type { Http } from '../platform/http.ts';
@@ -36,7 +37,6 @@ import { type Environment, type ModuleEnvironment, readEnvironment } from './env
 import { Inbound } from './inbound.ts';
 import { Link, type LinkMessage } from './link.ts';
 import { Outbox } from './outbox.ts';
-import { pause } from './pause.ts';
 import { TwinClient } from './twin-client.ts';
 import { WorkloadClient } from './workload-client.ts';
 

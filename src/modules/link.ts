@@ -18,6 +18,7 @@ import {
 } from '../limits.ts';
 import { identityKey } from '../model/address.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
+import { pause } from '../model/pause.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Entropy } from '../platform/entropy.ts';
 import type { Log } from '../platform/log.ts';
@@ -25,7 +26,6 @@ import type { Connection, Network } from '../platform/net.ts';
 import { formatUsername } from '../protocol/iothub/username.ts';
 import { MqttClient } from '../protocol/mqtt/client.ts';
 import type { ModuleEnvironment } from './environment.ts';
-import { pause } from './pause.ts';
 import type { WorkloadClient } from './workload-client.ts';
 
 export interface LinkMessage {

@@ -75,17 +75,3 @@ function readBootId(): string {
     return randomUUID();
   }
 }
-
-/** Resolves after `delayMs`, or at once when `signal` is aborted. Never rejects. */
-export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
-  if (signal?.aborted === true) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      timer.cancel();
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = clock.setTimer(delayMs, done);
-    signal?.addEventListener('abort', done, { once: true });
-  });
-}

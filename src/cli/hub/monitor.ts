@@ -9,7 +9,7 @@
 import type { CommandModule } from 'yargs';
 import { errorCode, errorMessage } from '../../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../model/json.ts';
-import { delay } from '../../platform/clock.ts';
+import { pause } from '../../model/pause.ts';
 import type { CliContext } from '../context.ts';
 import { painted, type Terminal } from '../terminal.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
@@ -78,7 +78,7 @@ class LogReader {
     this.#next = from === 'latest' ? await this.#end() : from;
     await this.#once();
     while (this.#options.follow && !this.#signal.aborted) {
-      await delay(this.#context.clock, retryDelayMs, this.#signal);
+      await pause(this.#context.clock, retryDelayMs, this.#signal);
       await this.#once().catch((error: unknown) => {
         if (errorCode(error) !== 'CLI_HUB_NOT_RUNNING') throw error;
       });

@@ -4,10 +4,10 @@
 // has to do with time and failure is here and in the wires: one transaction at a time, a time-out each, `retries`
 // repetitions, a pause after each answer. An exception of the slave is an answer: it is never repeated.
 
+import { pause } from '../../model/pause.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Network } from '../../platform/net.ts';
 import type { SerialPorts } from '../../platform/serial.ts';
-import { pause } from '../pause.ts';
 import { ModbusCodec, type ReadRequest, type WriteRequest } from './codec.ts';
 import { RtuWire } from './rtu-wire.ts';
 import type { Bus } from './settings.ts';

@@ -9,9 +9,9 @@
 
 import { strict as assert } from 'node:assert';
 import { errorMessage } from '../../model/errors.ts';
+import { pause } from '../../model/pause.ts';
 import type { Clock, Timer } from '../../platform/clock.ts';
 import type { SerialLine, SerialPorts } from '../../platform/serial.ts';
-import { pause } from '../pause.ts';
 import { ModbusFailure } from './failure.ts';
 import { answerBytes, RtuReader } from './framing.ts';
 import { lineTimeMs, type RtuBus } from './settings.ts';

@@ -10,8 +10,8 @@
 // produces nothing. After MessageCount messages it stays, idle.
 
 import { isJsonObject, type JsonValue, parseJson } from '../../model/json.ts';
+import { Alarm } from '../alarm.ts';
 import { defineModule, type IncomingMessage, type ModuleContext, type RunningModule } from '../contract.ts';
-import { Alarm } from '../pause.ts';
 import { Machine } from './machine.ts';
 import { readDesired, readStart } from './settings.ts';
 

@@ -163,13 +163,11 @@ t.test('a message that cannot be read is refused with its reason', async (t) => 
 
 t.test('a follower of the feedback hears of each record as it comes, and their number is bounded', async (t) => {
   const { ask, devicebound } = openApi(t.testdir());
-  const stop = new AbortController();
-  const { raw } = await ask('GET /feedback?follow=true', undefined, stop.signal);
-  const reading = lines(raw.body);
-  const others = [];
-  for (let count = 1; count < hubFollowersMax; count += 1) {
-    const other = await ask('GET /feedback?follow=true', undefined, stop.signal);
-    others.push(lines(other.raw.body));
+  const stops = Array.from({ length: hubFollowersMax }, () => new AbortController());
+  const readings: Promise<readonly object[]>[] = [];
+  for (const { signal } of stops) {
+    const { raw } = await ask('GET /feedback?follow=true', undefined, signal);
+    readings.push(lines(raw.body));
   }
   t.match(await ask('GET /feedback?follow=true'), { status: 429 });
   for (const messageId of ['a', 'b']) {
@@ -177,7 +175,7 @@ t.test('a follower of the feedback hears of each record as it comes, and their n
     devicebound.purge('plc');
     await new Promise((resolve) => setImmediate(resolve));
   }
-  stop.abort();
-  t.match(await reading, [{ originalMessageId: 'a' }, { originalMessageId: 'b' }]);
-  await Promise.all(others);
+  for (const stop of stops) stop.abort();
+  const [reading] = await Promise.all(readings);
+  t.match(reading, [{ originalMessageId: 'a' }, { originalMessageId: 'b' }]);
 });
