@@ -15,6 +15,8 @@ export interface CommandRequest {
   readonly uid?: number;
   readonly gid?: number;
   readonly timeoutMs: number;
+  /** Ends it before its time. */
+  readonly signal?: AbortSignal;
   /** Of stdout and stderr together; the rest is read and dropped. */
   readonly outputBytesMax: number;
 }
@@ -32,7 +34,7 @@ const drainMs = 200;
 
 /** Never rejects. */
 export function runCommand(request: CommandRequest): Promise<CommandResult> {
-  const { command, env, cwd, uid, gid, timeoutMs, outputBytesMax } = request;
+  const { command, env, cwd, uid, gid, timeoutMs, signal, outputBytesMax } = request;
   const [file = '', ...args] = command;
   return new Promise((resolve) => {
     const kept: Buffer[] = [];
@@ -60,12 +62,19 @@ export function runCommand(request: CommandRequest): Promise<CommandResult> {
       timedOut = true;
       killGroup(child);
     }, timeoutMs);
-    child.once('error', (error) => {
+    const stop = (): void => killGroup(child);
+    signal?.addEventListener('abort', stop, { once: true });
+    if (signal?.aborted === true) stop();
+    const over = (): void => {
       clearTimeout(deadline);
+      signal?.removeEventListener('abort', stop);
+    };
+    child.once('error', (error) => {
+      over();
       resolve({ code: null, timedOut, output: error.message });
     });
     child.once('exit', (code) => {
-      clearTimeout(deadline);
+      over();
       killGroup(child);
       const drained = setTimeout(() => {
         child.stdout?.destroy();

@@ -17,7 +17,11 @@ import type { Health, ModuleHealth } from './ports.ts';
 export interface HealthWatchPorts {
   readonly clock: Clock;
   /** Runs the health command. Never rejects. */
-  readonly check: (limits: { readonly timeoutMs: number; readonly outputBytesMax: number }) => Promise<CommandResult>;
+  readonly check: (limits: {
+    readonly timeoutMs: number;
+    readonly outputBytesMax: number;
+    readonly signal: AbortSignal;
+  }) => Promise<CommandResult>;
   readonly tell: (health: ModuleHealth) => void;
 }
 
@@ -39,7 +43,7 @@ export class HealthWatch {
   #silent: string | undefined;
   #failing: string | undefined;
   #told: ModuleHealth | undefined;
-  #closed = false;
+  readonly #closed = new AbortController();
 
   constructor(ports: HealthWatchPorts, health: Health) {
     this.#ports = ports;
@@ -61,13 +65,14 @@ export class HealthWatch {
 
   /** The text of one datagram, or of several. */
   notified(text: string): void {
-    if (this.#closed || !this.#health.notify) return;
+    if (this.#closed.signal.aborted || !this.#health.notify) return;
     for (const line of text.split('\n')) this.#take(line);
     this.#tell();
   }
 
+  /** Ends a check under way: an end of the module is told when that is over, too. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closed.abort();
     this.#deadline?.cancel();
     for (const timer of this.#timers) timer.cancel();
     await this.#checking;
@@ -108,8 +113,12 @@ export class HealthWatch {
 
   async #check(): Promise<void> {
     const { timeoutMs, intervalMs, retries, startPeriodMs } = this.#health;
-    const result = await this.#ports.check({ timeoutMs, outputBytesMax: healthOutputBytesMax });
-    if (this.#closed) return;
+    const result = await this.#ports.check({
+      timeoutMs,
+      outputBytesMax: healthOutputBytesMax,
+      signal: this.#closed.signal,
+    });
+    if (this.#closed.signal.aborted) return;
     if (result.code === 0 && !result.timedOut) {
       this.#checked = true;
       this.#failures = 0;

@@ -363,7 +363,7 @@ export class ProcessRunner implements ModuleRunner {
     if (notified !== undefined) watch.notified(notified);
   }
 
-  /** A check under way is waited for: it must not outlive the module. */
+  /** A check under way is ended and waited for: it must not outlive the module. */
   async #endHealth(): Promise<void> {
     const watch = this.#health;
     this.#health = undefined;

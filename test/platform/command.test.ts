@@ -27,3 +27,13 @@ t.test('a child that holds its output is not waited for', async (t) => {
   t.match(result, { code: 0, output: 'done\n' });
   t.ok(performance.now() - startedMs < 2500);
 });
+
+t.test('one that is no longer wanted is killed at once', async (t) => {
+  const stop = new AbortController();
+  const startedMs = performance.now();
+  const running = runCommand({ ...bounds, command: ['/bin/sh', '-c', 'sleep 9; echo late'], signal: stop.signal });
+  setTimeout(() => stop.abort(), 100);
+  t.match(await running, { code: null, timedOut: false, output: '' });
+  t.ok(performance.now() - startedMs < 5000);
+  t.match(await runCommand({ ...bounds, command: ['/bin/sleep', '9'], signal: stop.signal }), { code: null });
+});

@@ -406,3 +406,14 @@ t.test(
     t.notOk(isAlive(stray));
   },
 );
+
+t.test('a health command that hangs holds up neither the end of its module nor that of the runtime', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  const command = ['/bin/sleep', '30'];
+  const health = { command, intervalMs: 10, timeoutMs: 30_000, retries: 3, startPeriodMs: 0, notify: false };
+  await supervisor.apply([spec({ script: 'sleep 1; exit 3', restartPolicy: 'never', health })]);
+  const startedMs = performance.now();
+  t.match(await module(supervisor, { runtimeStatus: 'failed' }), { exitCode: 3 });
+  t.ok(performance.now() - startedMs < 15_000);
+});
