@@ -89,13 +89,16 @@ export class Fetch {
     const { sizeBytes, shown } = this.#source;
     if (file.bytes > sizeBytes) await file.restart();
     let pieced = file.bytes > 0;
+    let isAnew = false;
     let tries = 0;
     for (;;) {
       if (file.bytes === sizeBytes) {
         if (file.sha256() === this.#source.sha256) return;
         await file.restart();
-        if (!pieced) throw this.#wrongDigest();
+        // Once: over a line that always breaks, the wrong file would be fetched for ever.
+        if (!pieced || isAnew) throw this.#wrongDigest();
         pieced = false;
+        isAnew = true;
         this.#ports.log.warn('a download that was put together has a wrong digest and begins anew', { url: shown });
       }
       await this.#checkSpace(file);

@@ -252,6 +252,14 @@ t.test('another file than the deployment’s is refused and not kept', async (t)
   t.same(entries(join(directory, 'partial')), []);
 });
 
+t.test('another file over a line that always breaks is fetched anew once, and not for ever', async (t) => {
+  const { url, ranges } = await server(t, serveFile({ bytes: noise, breakAfter: 150_000 }));
+  const { install } = await site(t);
+  const source = { ...describe(url('/program'), noise), sha256: 'f'.repeat(64) };
+  await t.rejects(install(source), { code: 'ARTIFACTS_DIGEST_WRONG', retryable: false });
+  t.equal(ranges.filter((range) => range === '-').length, 2);
+});
+
 t.test('a file of another size is refused before it is read, or as soon as it is longer', async (t) => {
   let written = 0;
   const { url, answer } = await server(t, serveFile({ bytes: noise }));
