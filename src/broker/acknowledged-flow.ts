@@ -104,23 +104,22 @@ export class AcknowledgedFlow {
     for (const packetId of this.#inflight?.ids() ?? []) this.#dueOf().add(packetId);
   }
 
-  /** Everything is forgotten for good. */
+  /** Everything is forgotten for good. What of shared subscriptions may still go to others does. */
   discard(): void {
     this.#pressure?.release();
     this.#due?.end();
     const { clientId } = this.#session;
     for (const packetId of this.#inflight?.ids() ?? []) {
       const message = this.#inflight?.get(packetId);
+      if (message?.isMovable === true) this.#passOn(message, true);
       if (message !== undefined) this.#underWay?.letGo(message);
       message?.settlement?.reject(clientGone(clientId));
     }
-    let lost = 0;
     this.#queue?.removeIf((message) => {
       message.settlement?.reject(clientGone(clientId));
-      if (message.share?.redeliver(message, this.#session) !== true) lost++;
+      if (!this.#passOn(message, true)) this.#share.traffic.dropped('session-dropped', 1);
       return true;
     });
-    if (lost > 0) this.#share.traffic.dropped('session-dropped', lost);
   }
 
   send(view: PublishView, { qos, retain, delivery }: Sending): void {
@@ -436,18 +435,20 @@ export class AcknowledgedFlow {
   }
 
   #stays(message: PendingMessage): boolean {
-    if (message.settlement !== undefined) return false;
-    const { share, qos } = message;
-    const view = message.view ?? this.#underWay?.viewOf(message);
-    if (view === undefined || share === undefined) return !this.#session.clean;
-    return share.redeliver({ view, qos }, this.#session) ? false : !this.#session.clean;
+    const { clean } = this.#session;
+    return message.settlement === undefined && !this.#passOn(message, clean) && !clean;
   }
 
   /** A shared QoS 2 message that was sent is this session's for good [MQTT-4.8.2-5]. */
   #staysUnderWay(message: PendingMessage): boolean {
-    const movable = message.share !== undefined && (message.awaiting === packetType.puback || !message.written);
-    if (movable || message.settlement !== undefined) return this.#stays(message);
+    if (message.isMovable || message.settlement !== undefined) return this.#stays(message);
     return !this.#session.clean;
+  }
+
+  /** True when another member of its share has `message` now; one that is absent takes it once this session `isOver`. */
+  #passOn(message: PendingMessage, isOver: boolean): boolean {
+    const view = message.share && (message.view ?? this.#underWay?.viewOf(message));
+    return view !== undefined && message.share?.redeliver({ view, qos: message.qos }, this.#session, isOver) === true;
   }
 
   /** `message` is not this session's any more. */

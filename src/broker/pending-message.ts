@@ -63,6 +63,11 @@ export class PendingMessage {
     this.settlement = facts.settlement;
   }
 
+  /** Of a share, and not one that its receiver may have taken already [MQTT-4.8.2-4]. */
+  get isMovable(): boolean {
+    return this.share !== undefined && (this.awaiting === packetType.puback || !this.written);
+  }
+
   isExpired(monotonicMs: number): boolean {
     const expiresAtMs = this.view?.expiresAtMs ?? 0;
     return expiresAtMs > 0 && monotonicMs >= expiresAtMs;

@@ -43,19 +43,26 @@ export class SharedSubscription {
         return member;
       }
       connected ??= member;
-      if (queueing === undefined && session.hasQueueRoom(bytes)) queueing = member;
+      if (queueing === undefined && member.delivery.qos > 0 && session.hasQueueRoom(bytes)) queueing = member;
     }
     if (qos > 0 && queueing !== undefined) return queueing;
     if (connected !== undefined) return connected;
     return qos === 0 ? undefined : members.find(({ session, delivery }) => delivery.qos > 0 && canKeep(session, bytes));
   }
 
-  /** A message was given to `from`, which left. True when somebody else has it now. */
-  redeliver({ view, qos }: { readonly view: PublishView; readonly qos: number }, from: Session): boolean {
+  /**
+   * A message was given to `from`, which left, for good when `isOver`: then a member that is absent takes it too. True
+   * when somebody else has it now.
+   */
+  redeliver(
+    { view, qos }: { readonly view: PublishView; readonly qos: number },
+    from: Session,
+    isOver: boolean,
+  ): boolean {
     const others: SharedMember[] = [];
     for (const [session, delivery] of this.members) {
       if (session === from || !this.#mayReceive(session, view)) continue;
-      if (session.outbox !== undefined || from.clean) others.push({ session, delivery });
+      if (session.outbox !== undefined || isOver) others.push({ session, delivery });
     }
     const chosen = this.choose(others, qos, view.keptBytes);
     if (chosen === undefined) return false;

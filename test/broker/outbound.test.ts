@@ -2,6 +2,9 @@
 
 import { Buffer } from 'node:buffer';
 import t from 'tap';
+import type { Delivery } from '../../src/broker/delivery.ts';
+import type { Session } from '../../src/broker/session.ts';
+import { SharedSubscription } from '../../src/broker/shared-subscription.ts';
 import { MemoryDisk, MemorySessionStore } from '../support/memory-session-store.ts';
 import { settle } from '../support/sim-clock.ts';
 import {
@@ -235,6 +238,45 @@ t.test(
     t.same(await looked(c), ['unsuback 2']);
   },
 );
+
+t.test('a session that ends leaves what it had of a share to a member, were that absent too', async (t) => {
+  const h = await new Harness(t).start();
+  const clients: Wire[] = [];
+  for (const [id, sessionExpiryInterval] of [
+    ['a', 10],
+    ['b', 1000],
+  ] as const) {
+    const wire = await h.client(id, { properties: { sessionExpiryInterval } });
+    wire.send(subscribe(1, ['$share/g/t', 2]));
+    await looked(wire);
+    clients.push(wire);
+  }
+  const [a, b] = clients as [Wire, Wire];
+  b.destroy();
+  await settle();
+  const publisher = await h.client('p');
+  publisher.send(publish('t', 'sent', { qos: 1, id: 1 }), publish('t', 'twice', { qos: 2, id: 2 }));
+  t.equal((await looked(a)).length, 2);
+  a.destroy();
+  await settle();
+  publisher.send(publish('t', 'waits', { qos: 1, id: 3 }));
+  await settle();
+  await h.clock.advance(12_000);
+  const back = h.wire();
+  back.send(connect('b', { clean: false, properties: { sessionExpiryInterval: 1000 } }));
+  const seen = await looked(back);
+  t.match(seen, ['connack 0 present', /^publish t sent q1/, /^publish t waits q1/], '[MQTT-4.8.2-5] for QoS 2');
+  t.equal(h.count('weir_broker_dropped_total', 'session-dropped'), 0);
+});
+
+t.test('a member of a share that gets QoS 0 and has no place does not lose what another one can keep', (t) => {
+  const full = { outbox: {}, hasPlace: () => false, hasQueueRoom: () => true };
+  const members = [0, 1].map((qos) => ({ session: full as unknown as Session, delivery: { qos } as Delivery }));
+  const shared = new SharedSubscription(() => true);
+  t.equal(shared.choose(members, 1, 100), members[1]);
+  t.equal(shared.choose(members.slice(0, 1), 1, 100), members[0], 'nobody else is there');
+  t.end();
+});
 
 t.test('a QoS 2 message is not sent to another member once it was sent, nor after its refusal', async (t) => {
   const h = await new Harness(t).start();
