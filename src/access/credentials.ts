@@ -102,7 +102,7 @@ export class Credentials {
     const stored = users.get(username);
     const key = this.#keyOf({ username, password: attempt.password ?? noPassword, stored });
     if (stored !== undefined && this.#recall(key)) return admitted(username, attempt);
-    if (this.#delay.isBusy(attempt.remote) || this.#waiting.length >= accessChecksWaitingMax) {
+    if (this.#delay.isBusy(attempt.remote()) || this.#waiting.length >= accessChecksWaitingMax) {
       this.#busy.add();
       return refused('unavailable', 'too many passwords wait to be checked');
     }
@@ -126,7 +126,7 @@ export class Credentials {
 
   async #refuse(attempt: Attempt, reason: 'bad-credentials' | 'not-authorized', detail: string): Promise<Decision> {
     this.#failures.add();
-    await this.#delay.failed(attempt.remote);
+    await this.#delay.failed(attempt.remote());
     return refused(reason, detail);
   }
 

@@ -24,7 +24,7 @@ export interface Attempt {
   /** Name of the listener it came through. */
   readonly listener: string;
   /** `address:port`, or `unix:path`. */
-  readonly remote: string;
+  remote(): string;
   /** Common name of the client certificate that TLS has verified. */
   readonly certificateName?: string | undefined;
 }

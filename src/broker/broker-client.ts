@@ -22,7 +22,7 @@ export class ConnectedClient implements BrokerClient {
   readonly principal: Principal;
   readonly cleanSession: boolean;
   readonly #connection: ClientPort;
-  readonly #flushing = new Set<(error: Error) => void>();
+  #flushing: Set<(error: Error) => void> | undefined;
   #gone = false;
 
   constructor(connection: ClientPort, principal: Principal) {
@@ -51,8 +51,9 @@ export class ConnectedClient implements BrokerClient {
   /** The connection ended; the session has told those who wait for a PUBACK. */
   gone(): void {
     this.#gone = true;
+    if (this.#flushing === undefined) return;
     for (const reject of this.#flushing) reject(clientGone(this.clientId));
-    this.#flushing.clear();
+    this.#flushing = undefined;
   }
 
   #deliverPlain(view: PublishView, settlement: { resolve(): void; reject(error: Error): void }): void {
@@ -61,9 +62,10 @@ export class ConnectedClient implements BrokerClient {
       settlement.reject(queueFull(this.clientId));
       return;
     }
+    this.#flushing ??= new Set();
     this.#flushing.add(settlement.reject);
     outbox.whenFlushed(() => {
-      this.#flushing.delete(settlement.reject);
+      this.#flushing?.delete(settlement.reject);
       settlement.resolve();
     });
   }

@@ -21,7 +21,7 @@ import type { Connection, ConnectionSink, PeerCertificate, PeerCredentials } fro
 import type { ProtocolProblem } from '../protocol/mqtt/errors.ts';
 import { plainPublishByte } from '../protocol/mqtt/publish.ts';
 import type { ClientWire } from './client-wire.ts';
-import { acceptance } from './connack.ts';
+import { acceptance, type Granted } from './connack.ts';
 import type { ConnectionShare } from './connection-share.ts';
 import { Conversation, holding } from './conversation.ts';
 import { type Admittance, Entrance } from './entrance.ts';
@@ -47,7 +47,6 @@ const keepAliveShare = 1.5;
 const millisecondsPerSecond = 1000;
 
 export class ClientConnection implements ConnectionSink, PacketSink {
-  readonly remote: string;
   /** Its name. */
   readonly listener: string;
   readonly outbox: Outbox;
@@ -69,7 +68,6 @@ export class ClientConnection implements ConnectionSink, PacketSink {
   #endedMs = 0;
 
   constructor(stream: Connection, listener: string, share: ConnectionShare) {
-    this.remote = stream.remote;
     this.listener = listener;
     this.#stream = stream;
     this.#share = share;
@@ -86,6 +84,10 @@ export class ClientConnection implements ConnectionSink, PacketSink {
 
   get principal(): Principal | undefined {
     return this.#conversation?.principal;
+  }
+
+  get remote(): string {
+    return this.#stream.remote;
   }
 
   get peer(): PeerCredentials | undefined {
@@ -188,6 +190,8 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     this.#reader.stop();
     this.outbox.flush();
     this.outbox.close();
+    // Before the stream ends: it knows its peer no longer.
+    this.#logEnd(reason, detail);
     if (reason === 'connection-lost') {
       this.#stream.destroy();
     } else {
@@ -196,7 +200,6 @@ export class ClientConnection implements ConnectionSink, PacketSink {
       this.#stream.end(reason === 'client-disconnect' || reason === 'client-disconnect-with-will');
     }
     this.#share.traffic.ended(reason);
-    this.#logEnd(reason, detail);
     if (this.#conversation !== undefined) this.#leave(this.#conversation, { reason, wasOpen });
   }
 
@@ -247,19 +250,16 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     const conversation = new Conversation({ session, request, admittance, keepAliveMs }, this, this.#share);
     this.#conversation = conversation;
     if (will !== undefined) wills.entered(will);
-    const open = (safe: boolean): void => {
-      if (!safe || this.#state !== 'authenticating') return;
-      const { inflightInboundMax: receiveMaximum } = limits;
-      const granted = { clientId, present, expirySeconds, keepAliveSeconds, receiveMaximum, data };
-      this.#open(conversation, wire, acceptance(request, granted));
-      this.#logStart(conversation, { clean: cleanStart, present });
-    };
-    if (session.isStored) {
-      this.hold(holding.authentication);
-      conversation.safe.after(open);
-    } else {
-      open(true);
+    const { inflightInboundMax: receiveMaximum } = limits;
+    const granted = { clientId, present, expirySeconds, keepAliveSeconds, receiveMaximum, data };
+    if (!session.isStored) {
+      this.#open(conversation, request, granted);
+      return;
     }
+    this.hold(holding.authentication);
+    conversation.safe.after((safe) => {
+      if (safe && this.#state === 'authenticating') this.#open(conversation, request, granted);
+    });
   }
 
   #enter(bytes: Buffer, { at, bodyAt }: PacketRange): void {
@@ -279,7 +279,10 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     this.#entrance.start();
   }
 
-  #open({ session, client }: Conversation, wire: ClientWire, answer: Buffer): void {
+  #open(conversation: Conversation, request: ConnectRequest, granted: Granted): void {
+    const { session, client } = conversation;
+    const { wire, cleanStart: clean } = request;
+    const answer = acceptance(request, granted);
     const { service, traffic } = this.#share;
     if (answer.length > wire.packetBytesMax) {
       this.end('packet-too-large', 'the client takes no packet as large as its CONNACK'); // [MQTT-3.1.2-24]
@@ -291,6 +294,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     traffic.connected();
     this.send(answer);
     session.attach(this.outbox, wire);
+    this.#logStart(conversation, { clean, present: granted.present });
     if (service !== undefined) {
       const owned = [...session.subscriptions].filter(([, grant]) => grant.owned).map(([filter]) => filter);
       service.connected(client, owned);
@@ -322,6 +326,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     { principal }: Conversation,
     { clean, present }: { readonly clean: boolean; readonly present: boolean },
   ): void {
+    if (!this.#share.log.writes('info')) return;
     const version = this.#wire?.version;
     const fields = { client: this.clientId ?? '', principal: principal.name, remote: this.remote };
     const { listener } = this;
@@ -330,11 +335,12 @@ export class ClientConnection implements ConnectionSink, PacketSink {
 
   #logEnd(reason: EndReason, detail: string | undefined): void {
     const { log, clientLog } = this.#share;
-    const { clientId: client, remote, listener } = this;
-    const fields = { remote, listener, reason, detail };
     const ordinary = reason === 'client-disconnect' || reason === 'connection-lost' || reason === 'closing';
     const message = ordinary ? 'client disconnected' : 'connection closed';
     const level = ordinary ? 'info' : 'warn';
+    if (!log.writes(level)) return;
+    const { clientId: client, remote, listener } = this;
+    const fields = { remote, listener, reason, detail };
     // StoreRoom tells of all together.
     if (reason === 'store-full') log.debug(message, { client, ...fields });
     else if (client === undefined) log[level](message, fields);

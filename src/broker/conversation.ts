@@ -80,7 +80,8 @@ export class Conversation {
   expiresAtMs: number | undefined;
   readonly #connection: ConversationConnection;
   readonly #share: ConnectionShare;
-  readonly #publisher: Publisher;
+  /** Made with its first publish: many clients only listen. */
+  #publisher: Publisher | undefined;
   readonly #authentication: EnhancedAuthentication | undefined;
   readonly #rate: MessageRate | undefined;
   readonly #wire: ClientWire;
@@ -101,14 +102,10 @@ export class Conversation {
     this.client = new ConnectedClient(this, this.principal);
     this.#connection = connection;
     this.#share = share;
-    this.#publisher = new Publisher(this, this, share);
     this.#authentication = admittance.authentication;
     this.#wire = request.wire;
     this.#expiryAsked = request.expirySeconds;
-    const buckets = share.overallRate === undefined ? [] : [share.overallRate];
-    if (policy.messagesPerSecondMax > 0)
-      buckets.push(new TokenBucket(policy.messagesPerSecondMax, clock.monotonicMs()));
-    if (buckets.length > 0) this.#rate = { buckets, release: () => connection.release(holding.rate) };
+    if (share.overallRate !== undefined || policy.messagesPerSecondMax > 0) this.#rate = this.#rateOf(share);
   }
 
   get outbox(): Outbox {
@@ -123,16 +120,16 @@ export class Conversation {
   run(buffer: Buffer, at: number, end: number): number {
     switch (buffer[at]) {
       case plainPublishByte:
-        return this.#publisher.run(buffer, at, end);
+        return this.#publisher?.run(buffer, at, end) ?? at;
       case plainQos1Byte:
       case plainQos2Byte:
-        return this.#publisher.ackedRun(buffer, at, end);
+        return this.#publisher?.ackedRun(buffer, at, end) ?? at;
       case pubackByte:
       case pubrecByte:
       case pubcompByte:
         return this.#acknowledgedRun(buffer, at, end);
       case pubrelByte:
-        return this.#publisher.releasedRun(buffer, at, end);
+        return this.#publisher?.releasedRun(buffer, at, end) ?? at;
       default:
         return at;
     }
@@ -147,7 +144,7 @@ export class Conversation {
     }
     switch (type) {
       case packetType.publish:
-        this.#publisher.publish(buffer, range);
+        this.#publisherOf().publish(buffer, range);
         break;
       case packetType.puback:
       case packetType.pubrec:
@@ -176,7 +173,7 @@ export class Conversation {
 
   /** The connection ended. */
   close(): void {
-    this.#publisher.close();
+    this.#publisher?.close();
     if (this.#rate !== undefined) this.#share.rates.forget(this.#rate);
   }
 
@@ -233,6 +230,18 @@ export class Conversation {
     this.#connection.release(holding.store);
   }
 
+  #rateOf({ overallRate, policy, clock }: ConnectionShare): MessageRate {
+    const buckets = overallRate === undefined ? [] : [overallRate];
+    if (policy.messagesPerSecondMax > 0)
+      buckets.push(new TokenBucket(policy.messagesPerSecondMax, clock.monotonicMs()));
+    return { buckets, release: () => this.#connection.release(holding.rate) };
+  }
+
+  #publisherOf(): Publisher {
+    this.#publisher ??= new Publisher(this, this, this.#share);
+    return this.#publisher;
+  }
+
   /** A refusal in words; false when the client wants none or takes none as long. */
   #explain(type: number, messageId: number, { reason, because }: Refusal): boolean {
     if (!this.#wire.wantsProblems) return false;
@@ -260,7 +269,7 @@ export class Conversation {
       return;
     }
     if (type === packetType.pubrel) {
-      this.#publisher.released(packetId);
+      this.#publisherOf().released(packetId);
       return;
     }
     const known = session.acknowledged(type, packetId, reason);

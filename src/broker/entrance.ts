@@ -148,14 +148,15 @@ export class Entrance {
 
   #attempt(): ConnectAttempt {
     const { username, password } = this.#request;
-    const { listener, remote, peer, certificate } = this.#connection;
+    const connection = this.#connection;
+    const { listener, peer, certificate } = connection;
     const verified = certificate?.authorised === true ? certificate.commonName : undefined;
     return {
       clientId: this.#clientId,
       username,
       password,
       listener,
-      remote,
+      remote: () => connection.remote,
       peer,
       certificate,
       certificateName: verified,

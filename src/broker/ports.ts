@@ -13,7 +13,8 @@ export interface ConnectAttempt {
   readonly password: Uint8Array | undefined;
   /** Name of the listener the client came through, as configured: `unix`, `tls`, `tcp`. */
   readonly listener: string;
-  readonly remote: string;
+  /** `address:port`, or `unix:path`. A system call at the first look, so ask before anything else is waited for. */
+  remote(): string;
   readonly peer: PeerCredentials | undefined;
   /** What the client showed in its TLS handshake, whether or not anybody vouches for it. */
   readonly certificate?: PeerCertificate | undefined;

@@ -27,7 +27,6 @@ export interface ConnectClaim {
   readonly clientId: string;
   readonly username: string | undefined;
   readonly password: Uint8Array | undefined;
-  readonly remote: string;
   /** What the client showed in its TLS handshake. */
   readonly certificate?: ShownCertificate | undefined;
 }

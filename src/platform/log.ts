@@ -13,6 +13,8 @@ export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
+  /** Whether lines of `level` are written: asked where the fields alone cost something. */
+  writes(level: LogLevel): boolean;
   /** The same log under a longer name: `child('drain')` of `router` writes as `router.drain`. */
   child(name: string): Log;
 }
@@ -39,6 +41,7 @@ export function createLog({ clock, level, write, name = 'weir' }: LogOptions): L
     info: entry('info'),
     warn: entry('warn'),
     error: entry('error'),
+    writes: (at) => logLevels.indexOf(at) >= threshold,
     child: (inner) => createLog({ clock, level, write, name: name === 'weir' ? inner : `${name}.${inner}` }),
   };
 }

@@ -35,7 +35,7 @@ const enter = (access: Access, username: string, password: string) =>
     username,
     password: Buffer.from(password),
     listener: 'tcp',
-    remote: '10.0.0.1:1',
+    remote: () => '10.0.0.1:1',
   });
 
 t.test('users are added, changed and removed in a file that only its owner reads', async (t) => {

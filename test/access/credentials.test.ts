@@ -33,7 +33,7 @@ const attempt = (more: Partial<Attempt> & { readonly pass?: string } = {}): Atte
   username: 'ann',
   password: more.pass === undefined ? undefined : Buffer.from(more.pass),
   listener: 'tcp',
-  remote: '10.0.0.7:1000',
+  remote: () => '10.0.0.7:1000',
   ...more,
 });
 
@@ -103,13 +103,15 @@ t.test('an address that guesses with many connections is not even checked, other
     credentials.authenticate(attempt({ pass: `guess ${index}` })),
   );
   while (count('failures_total') < accessRefusalsPendingMax) await new Promise((resolve) => setImmediate(resolve));
-  t.match(await credentials.authenticate(attempt({ pass: 'right', remote: '10.0.0.7:2000' })), {
+  t.match(await credentials.authenticate(attempt({ pass: 'right', remote: () => '10.0.0.7:2000' })), {
     admitted: false,
     reason: 'unavailable',
   });
-  t.match(await credentials.authenticate(attempt({ pass: 'right', remote: '10.0.0.8:2000' })), { admitted: true });
+  t.match(await credentials.authenticate(attempt({ pass: 'right', remote: () => '10.0.0.8:2000' })), {
+    admitted: true,
+  });
   t.match(
-    await credentials.authenticate(attempt({ pass: 'right', remote: '10.0.0.7:2000' })),
+    await credentials.authenticate(attempt({ pass: 'right', remote: () => '10.0.0.7:2000' })),
     { admitted: true },
     'what is known to be right comes in from everywhere',
   );
@@ -120,7 +122,7 @@ t.test('an address that guesses with many connections is not even checked, other
 t.test('passwords that cannot be checked soon are refused for now', async (t) => {
   const { credentials, clock } = await open();
   const running = Array.from({ length: accessChecksWaitingMax + 100 }, (_, index) =>
-    credentials.authenticate(attempt({ pass: `p${index}`, remote: `10.${index >> 8}.0.${index & 255}:1` })),
+    credentials.authenticate(attempt({ pass: `p${index}`, remote: () => `10.${index >> 8}.0.${index & 255}:1` })),
   );
   const reasons = (await settled(clock, Promise.all(running))).map((decision) =>
     decision.admitted ? '' : decision.reason,

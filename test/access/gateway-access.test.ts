@@ -43,7 +43,7 @@ async function access(t: Test, options: Partial<GatewayAccessOptions> = {}, poli
     username: parts.username,
     password: parts.password === undefined ? undefined : Buffer.from(parts.password),
     listener: 'tcp',
-    remote: '127.0.0.1:1',
+    remote: () => '127.0.0.1:1',
     ...(parts.certificate === undefined
       ? {}
       : {

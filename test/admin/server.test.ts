@@ -140,7 +140,7 @@ class FakeDevice implements AdminDevice {
   }
 }
 
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, writes: () => false, child: () => silent };
 
 async function served(
   t: Test,

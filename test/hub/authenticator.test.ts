@@ -22,7 +22,6 @@ function claim({ clock }: HubState, identity: Identity, keyBase64: string, host 
     clientId: identityKey(identity),
     username: formatUsername(host, identity) as string | undefined,
     password: Buffer.from(token) as Uint8Array | undefined,
-    remote: 'test',
   };
 }
 
@@ -127,7 +126,6 @@ t.test('who has a certificate in the registry enters by it alone, by either thum
     clientId: 'cam',
     username: formatUsername('hub.example', cam),
     password: undefined,
-    remote: 'test',
   };
   for (const fields of [{ thumbprint: sha1 }, { fingerprint: sha256 }]) {
     t.match(await door.authenticate({ ...attempt, certificate: shown(fields) }), {
@@ -168,7 +166,6 @@ t.test('by an authority’s certificate enters whom it names, where an authority
     clientId: 'cam',
     username: formatUsername('hub.example', { deviceId: 'cam' }),
     password: undefined,
-    remote: 'test',
     certificate,
   };
   t.match(await door.authenticate(attempt), { admitted: true });

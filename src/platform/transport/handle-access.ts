@@ -96,6 +96,13 @@ function isStream(prototype: object | undefined): boolean {
   });
 }
 
+/** `127.0.0.1:40312`; `?:0` once the peer is gone. */
+export function peerNameOf(handle: StreamHandle): string {
+  const name: { address?: string; port?: number } = {};
+  handle.getpeername?.(name);
+  return `${name.address ?? '?'}:${name.port ?? 0}`;
+}
+
 /** The handle of a listening server, when it is one that can be taken over. */
 export function serverHandle(server: object): ServerHandle | undefined {
   const handle = (server as { readonly _handle?: ServerHandle | null })._handle;

@@ -14,7 +14,13 @@
 import { getSystemErrorName } from 'node:util';
 import { WeirError } from '../../model/errors.ts';
 import type { Connection, ConnectionSink, PeerCredentials } from '../net.ts';
-import type { HandleAccess, ShutdownRequest, StreamHandle, WriteRequest } from './handle-access.ts';
+import {
+  type HandleAccess,
+  peerNameOf,
+  type ShutdownRequest,
+  type StreamHandle,
+  type WriteRequest,
+} from './handle-access.ts';
 
 /** libuv's UV_EOF. */
 const endOfFile = -4095;
@@ -34,7 +40,6 @@ export function handleShare(access: HandleAccess, readBuffer: Buffer): HandleSha
 const silent: ConnectionSink = { onData: () => undefined, onDrain: () => undefined, onClose: () => undefined };
 
 export class HandleConnection implements Connection {
-  readonly remote: string;
   readonly peer: PeerCredentials | undefined;
   readonly #handle: StreamHandle;
   readonly #share: HandleShare;
@@ -51,19 +56,27 @@ export class HandleConnection implements Connection {
   /** Read while paused. */
   #kept: Buffer | undefined;
   #failure: Error | undefined;
+  #remote: string | undefined;
 
+  /** Without `remote` the kernel is asked when somebody wants to know. */
   constructor(
     handle: StreamHandle,
     share: HandleShare,
-    facts: { readonly remote: string; readonly peer: PeerCredentials | undefined },
+    facts: { readonly remote: string | undefined; readonly peer: PeerCredentials | undefined },
   ) {
     this.#handle = handle;
     this.#share = share;
-    this.remote = facts.remote;
+    this.#remote = facts.remote;
     this.peer = facts.peer;
     handle.weirOwner = this;
     handle.onread = onRead;
     handle.useUserBuffer(share.readBuffer);
+  }
+
+  /** Remembered from the first look on: a peer that is gone has no name. */
+  get remote(): string {
+    this.#remote ??= peerNameOf(this.#handle);
+    return this.#remote;
   }
 
   /** Reading begins. */
@@ -132,7 +145,9 @@ export class HandleConnection implements Connection {
     this.#closed = true;
     this.#kept = undefined;
     this.#pending = 0;
-    this.#handle.close(onHandleClosed);
+    this.#handle.close();
+    // Cheaper than a callback of the handle, whose descriptor is closed already.
+    process.nextTick(tellClosed, this);
   }
 
   /** So many bytes stand in the shared buffer; or it is a negative error. */
@@ -180,7 +195,7 @@ export class HandleConnection implements Connection {
     if (status < 0) this.destroy();
   }
 
-  handleClosed(): void {
+  tellClosed(): void {
     const sink = this.#sink;
     this.#sink = silent;
     sink.onClose(this.#failure);
@@ -235,8 +250,8 @@ function onShutdown(this: ShutdownRequest, status: number): void {
   (this.weirOwner as HandleConnection).shutDown(status);
 }
 
-function onHandleClosed(this: StreamHandle): void {
-  (this.weirOwner as HandleConnection).handleClosed();
+function tellClosed(connection: HandleConnection): void {
+  connection.tellClosed();
 }
 
 function giveKept(connection: HandleConnection): void {

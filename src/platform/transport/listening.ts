@@ -23,7 +23,7 @@ import type {
   TlsContext,
 } from '../net.ts';
 import { Entry } from './entry.ts';
-import { type HandleAccess, type StreamHandle, serverHandle } from './handle-access.ts';
+import { type HandleAccess, peerNameOf, type StreamHandle, serverHandle } from './handle-access.ts';
 import { HandleConnection, type HandleShare, handleShare } from './handle-connection.ts';
 import { isTrustedProxy, loopbackProxies, readProxied } from './proxied-socket.ts';
 import { acceptSocket, attachEvents, SocketConnection, socketOver, socketReadingInto } from './socket-connection.ts';
@@ -145,8 +145,7 @@ class Hall {
   }
 
   #enterHandle(handle: StreamHandle, share: HandleShare): void {
-    const isUnix = this.#endpoint.kind === 'unix';
-    const remote = isUnix ? this.#unixName() : peerNameOf(handle);
+    const remote = this.#endpoint.kind === 'unix' ? this.#unixName() : undefined;
     const connection = new HandleConnection(handle, share, { remote, peer: this.#peerOf(handle) });
     connection.start(this.#listening.accept(connection));
   }
@@ -248,10 +247,4 @@ function handleOf(socket: Socket): { readonly fd?: number } | undefined {
 
 function remoteOf(socket: Socket): string {
   return `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
-}
-
-function peerNameOf(handle: StreamHandle): string {
-  const name: { address?: string; port?: number } = {};
-  handle.getpeername?.(name);
-  return `${name.address ?? '?'}:${name.port ?? 0}`;
 }
