@@ -85,6 +85,7 @@ interface KnownTopic {
 }
 
 const millisecondsPerSecond = 1000;
+const noBytes = Buffer.alloc(0);
 const noStoreRoom = 'the session store is full';
 const noRetainedRoom = 'there is no room for more retained messages';
 const notAllowed = 'publishing to this topic is not allowed';
@@ -314,12 +315,14 @@ export class Publisher {
       return undefined;
     }
     const { topicBuffer, topicFrom, topicAt, topicBytes } = view;
+    // The service's topics differ from message to message: they are neither remembered nor forwarded in runs.
+    if (route.owned && view.topicAlias === 0)
+      return { bytes: noBytes, prefix: noBytes, route, allowed: true, epoch: 0 };
     const length = topicAt - topicFrom + topicBytes;
     const prefix = Buffer.alloc(this.#source.version === 5 ? length + 1 : length);
     topicBuffer.copy(prefix, 0, topicFrom, topicFrom + length);
     const bytes = prefix.length === length ? prefix : prefix.subarray(0, length);
     const topic = { bytes, prefix, route, allowed: this.#mayPublish(route), epoch: authoriser.epoch ?? 0 };
-    // The service's topics differ from message to message, and are not forwarded in runs.
     if (!route.owned) this.#last = topic;
     return topic;
   }
@@ -402,11 +405,7 @@ export class Publisher {
     const tapped = exchange.tap(view, route);
     if (qos > 0 && pressing !== undefined) this.#waitFor(pressing);
     if (tapped !== undefined) {
-      this.#answerWhen(
-        () => tapped,
-        { view, topic: route.topic },
-        (place) => (durable ? this.#ackWhenSafe(place, reasonCode.success) : this.#acks.settle(place)),
-      );
+      this.#answerWhen(tapped, { view, topic: route.topic, durable });
       return;
     }
     if (qos === 0) return;
@@ -452,26 +451,33 @@ export class Publisher {
     const { service } = this.#share;
     const { qos, retain, duplicate } = view;
     const publish: InboundPublish = { topic, payload: view.payload(), qos, retain, duplicate };
-    const serve = async (): Promise<void> => service?.publish(this.#source.client, publish);
-    this.#answerWhen(serve, { view, topic }, (place) => this.#acks.settle(place));
+    const served = service?.publish(this.#source.client, publish) ?? Promise.resolve();
+    this.#answerWhen(served, { view, topic, durable: false });
   }
 
-  /** Acknowledges, by `settle`, when somebody inside has the message safe; ends the connection when it cannot be. */
+  /** Acknowledges when somebody inside has the message safe; ends the connection when it cannot be. */
   #answerWhen(
-    work: () => Promise<void>,
-    { view: { qos, packetId, payloadBytes: bytes }, topic }: { readonly view: PublishView; readonly topic: string },
-    settle: (place: AckPlace) => void,
+    work: Promise<void>,
+    { view, topic, durable }: { readonly view: PublishView; readonly topic: string; readonly durable: boolean },
   ): void {
-    const acknowledgement = qos === 1 ? packetType.puback : packetType.pubrec;
-    const place = qos === 0 ? undefined : this.#acks.reserve(acknowledgement, packetId);
-    this.#care.take({ qos, packetId, bytes }, work(), {
-      settled: () => {
+    const { qos, packetId, payloadBytes: bytes } = view;
+    const publish = { qos, packetId, bytes };
+    const type = qos === 1 ? packetType.puback : packetType.pubrec;
+    const place = qos === 0 ? undefined : this.#acks.reserve(type, packetId);
+    this.#care.take(publish);
+    void work.then(
+      () => {
+        this.#care.give(publish, 'settled');
         if (!this.#connection.isOpen) return;
-        if (place !== undefined) settle(place);
+        if (place !== undefined && durable) this.#ackWhenSafe(place, reasonCode.success);
+        else if (place !== undefined) this.#acks.settle(place);
         this.#goOn();
       },
-      rejected: (error) => this.#connection.end('service-rejected', `${topic}: ${errorMessage(error)}`),
-    });
+      (error: unknown) => {
+        this.#care.give(publish, 'rejected');
+        this.#connection.end('service-rejected', `${topic}: ${errorMessage(error)}`);
+      },
+    );
     if (!this.#mayGoOn()) this.#connection.hold();
   }
 

@@ -38,6 +38,7 @@ import {
 } from '../../protocol/iothub/scope-topics.ts';
 import {
   cloudToDeviceTopic,
+  type DeviceTopic,
   desiredPatchTopic,
   deviceOfDeviceboundFilter,
   inputTopic,
@@ -113,13 +114,19 @@ export class IotHubFront implements TopicProtocol {
   }
 
   async publish(client: BrokerClient, publish: InboundPublish): Promise<void> {
-    if (this.#speakerByClient.get(client)?.refused === true) {
+    const speaker = this.#speakerByClient.get(client);
+    if (speaker?.refused === true) {
       this.#metrics.counter('weir_iothub_refused', { reason: 'IOTHUB_OUT_OF_TURN' }).add();
       throw outOfTurnError(client.clientId);
     }
+    const topic = parseDeviceTopic(publish.topic);
     try {
-      await this.#publish(client, publish);
+      if (speaker === undefined) throw notPermittedError(client.principal.name, publish.topic);
+      if (publish.qos > 1) throw qosError(publish.topic);
+      await this.#serve(speaker, topic, publish);
+      if (topic?.kind === 'telemetry') this.#accepted.add();
     } catch (error) {
+      if (topic?.kind === 'telemetry' && speaker !== undefined) speaker.refused = true;
       this.#metrics.counter('weir_iothub_refused', { reason: errorCode(error) }).add();
       const { clientId } = client;
       this.#refusals.write('warn', 'publish refused', {
@@ -290,22 +297,13 @@ export class IotHubFront implements TopicProtocol {
 
   // ── inside ──
 
-  async #publish(client: BrokerClient, publish: InboundPublish): Promise<void> {
-    const speaker = this.#speakerByClient.get(client);
-    if (speaker === undefined) throw notPermittedError(client.principal.name, publish.topic);
-    if (publish.qos > 1) throw qosError(publish.topic);
+  /** Undefined: done. What is refused at once is thrown: a promise for each message would be most of what it costs. */
+  #serve(speaker: Speaker, topic: DeviceTopic | undefined, publish: InboundPublish): Promise<void> | undefined {
+    if (topic?.kind === 'telemetry') return this.#acceptTelemetry(speaker, topic, publish);
     const scopeRequest = parseScopeRequest(publish.topic);
     if (scopeRequest !== undefined) return this.#answerScope(speaker, scopeRequest);
-    const topic = parseDeviceTopic(publish.topic);
     if (topic === undefined) throw unknownTopicError(publish.topic);
     switch (topic.kind) {
-      case 'telemetry':
-        try {
-          return await this.#acceptTelemetry(speaker, topic, publish);
-        } catch (error) {
-          speaker.refused = true;
-          throw error;
-        }
       case 'twin-get':
         return this.#answerTwin(speaker, { ...topic, topic: publish.topic }, async (owner) =>
           twinAnswer(await this.#backend.twin(owner)),
@@ -317,16 +315,17 @@ export class IotHubFront implements TopicProtocol {
         });
       case 'method-response':
         if (!speaker.answer(topic, publish.payload)) this.#metrics.counter('weir_iothub_method_answers_late').add();
-        return;
+        return undefined;
       case 'settlement':
         if (!speaker.settle(topic.rid, topic.status)) this.#metrics.counter('weir_iothub_settlements_late').add();
-        return;
+        return undefined;
       default:
         return assertNever(topic, 'device topic');
     }
   }
 
-  async #acceptTelemetry(
+  /** Resolves when the backend has it safe. */
+  #acceptTelemetry(
     speaker: Speaker,
     topic: { readonly deviceId: string; readonly moduleId: string | undefined; readonly bag: string },
     publish: InboundPublish,
@@ -338,10 +337,10 @@ export class IotHubFront implements TopicProtocol {
       throw notPermittedError(speaker.client.principal.name, publish.topic);
     if (publish.payload.length > messageBytesMax)
       throw tooLargeError('The message', publish.payload.length, messageBytesMax);
-    const message = readTelemetry(publish, { sender, bag }, this.#clock.wallMs());
-    const carried = sender.deviceId === speaker.identity.deviceId ? {} : { carrier: speaker.identity.deviceId };
-    await this.#backend.telemetry({ ...(isOwn ? message : this.#takeOver(speaker, message)), ...carried });
-    this.#accepted.add();
+    const read = readTelemetry(publish, { sender, bag }, this.#clock.wallMs());
+    const message = isOwn ? read : this.#takeOver(speaker, read);
+    const carrier = speaker.identity.deviceId;
+    return this.#backend.telemetry(deviceId === carrier ? message : { ...message, carrier });
   }
 
   #takeOver(speaker: Speaker, message: Message): Message {

@@ -23,7 +23,7 @@ export function readTelemetry(
 ): Message {
   const bag = decodePropertyBag(topic.bag);
   if (!bag.ok) throw badPropertiesError(publish.topic, bag.reason);
-  const { connectionDeviceId: _device, connectionModuleId: _module, ...system } = bag.system;
+  const system = withoutClaims(bag.system);
   const properties = publish.retain || publish.will ? withMarks(publish, bag.properties) : bag.properties;
   const message: Message = {
     sender: topic.sender,
@@ -73,8 +73,16 @@ function withMarks(
   return { ...properties, ...retained, ...(will ? { 'iothub-MessageType': 'Will' } : {}) };
 }
 
+/** Without what the sender says about who it is. */
+function withoutClaims(said: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  if (said['connectionDeviceId'] === undefined && said['connectionModuleId'] === undefined) return said;
+  const { connectionDeviceId: _device, connectionModuleId: _module, ...system } = said;
+  return system;
+}
+
 function textBytes(properties: Readonly<Record<string, string>>): number {
   let bytes = 0;
-  for (const [key, value] of Object.entries(properties)) bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
+  for (const key of Object.keys(properties))
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(properties[key] as string);
   return bytes;
 }

@@ -56,7 +56,7 @@ export const lockProperty = '$.lock';
 
 const outputKey = '$.on';
 const hopKey = '$.hop';
-const hopPattern = /^([A-Za-z0-9._-]{1,64}):([1-9]\d{0,15})$/;
+const hopPattern = /^[A-Za-z0-9._-]{1,64}:[1-9]\d{0,15}$/;
 
 /** The bag's text, without slashes around it. System properties without a wire key are left out. */
 export function encodePropertyBag(bag: PropertyBag): string {
@@ -73,8 +73,8 @@ export function encodePropertyBag(bag: PropertyBag): string {
 
 /** The reverse. A key given twice keeps its last value, as in Microsoft's clients. */
 export function decodePropertyBag(text: string): DecodedPropertyBag {
-  const system = new Map<string, string>();
-  const properties = new Map<string, string>();
+  const system: Record<string, string> = {};
+  const properties: Record<string, string> = {};
   let output: string | undefined;
   let hop: StreamPosition | undefined;
   for (const pair of text.split('&')) {
@@ -88,31 +88,30 @@ export function decodePropertyBag(text: string): DecodedPropertyBag {
     if (key === '') return { ok: false, reason: `no property name in '${pair}'` };
     const systemName = systemNameByKey.get(key);
     if (systemName !== undefined) {
-      system.set(systemName, value);
+      system[systemName] = value;
     } else if (key === outputKey) {
       output = value === '' ? undefined : value;
     } else if (key === hopKey) {
       hop = parseHop(value);
       if (hop === undefined) return { ok: false, reason: `$.hop is not '<stream>:<sequence>': '${value}'` };
     } else {
-      properties.set(key, value);
+      setOwn(properties, key, value);
     }
   }
-  // fromEntries defines own members, so that a property called `__proto__` is one like any other.
-  return {
-    ok: true,
-    system: Object.fromEntries(system),
-    properties: Object.fromEntries(properties),
-    output,
-    hop,
-  };
+  return { ok: true, system, properties, output, hop };
+}
+
+/** A property called `__proto__` is one like any other. */
+function setOwn(properties: Record<string, string>, key: string, value: string): void {
+  if (key !== '__proto__') properties[key] = value;
+  else Object.defineProperty(properties, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
 function parseHop(text: string): StreamPosition | undefined {
-  const [, stream, digits] = hopPattern.exec(text) ?? [];
-  if (stream === undefined || digits === undefined) return undefined;
-  const sequence = Number(digits);
-  return Number.isSafeInteger(sequence) ? { stream, sequence } : undefined;
+  if (!hopPattern.test(text)) return undefined;
+  const colon = text.indexOf(':');
+  const sequence = Number(text.slice(colon + 1));
+  return Number.isSafeInteger(sequence) ? { stream: text.slice(0, colon), sequence } : undefined;
 }
 
 /** What percent-encoding leaves as it is: most names and values. */

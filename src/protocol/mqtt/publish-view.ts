@@ -149,7 +149,9 @@ export class PublishView {
 
   /** A copy of the payload: it may be kept. */
   payload(): Buffer {
-    return Buffer.from(this.buffer.subarray(this.payloadAt, this.to));
+    const payload = Buffer.allocUnsafe(this.payloadBytes);
+    this.buffer.copy(payload, 0, this.payloadAt, this.to);
+    return payload;
   }
 
   /** Whether the payload is what its format indicator says (§3.3.2.3.2). */
