@@ -93,15 +93,9 @@ export function readRecord(bytes: Buffer, wallShiftMs = 0): Message {
   const system = readProperties(reader);
   const properties = readProperties(reader);
   const body = reader.bytes(reader.remaining);
-  return {
-    sender,
-    system,
-    properties,
-    body,
-    enqueuedMs,
-    ...(output === undefined ? {} : { output }),
-    ...(hop === undefined ? {} : { hop }),
-  };
+  const message = { sender, system, properties, body, enqueuedMs };
+  if (output === undefined) return hop === undefined ? message : { ...message, hop };
+  return hop === undefined ? { ...message, output } : { ...message, output, hop };
 }
 
 /**
@@ -172,6 +166,7 @@ function readHopField(reader: ByteReader, flags: number): StreamPosition | undef
 
 function readProperties(reader: ByteReader): Properties {
   const count = reader.varint();
+  if (count === 0) return {};
   // Object.fromEntries defines instead of assigning: a property called `__proto__` stays a property.
   const entries: [string, string][] = [];
   for (let index = 0; index < count; index++) entries.push([reader.text(), reader.text()]);

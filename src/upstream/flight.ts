@@ -13,7 +13,7 @@ import { offlineError } from './errors.ts';
 import type { OutgoingMessage } from './ports.ts';
 
 export class Flight extends PublishFlight<OutgoingMessage> {
-  constructor(client: Pick<MqttClient, 'publish'>, clock: Clock) {
+  constructor(client: Pick<MqttClient, 'publishFor'>, clock: Clock) {
     const text = new TimeText();
     super({
       client,

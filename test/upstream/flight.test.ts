@@ -1,5 +1,7 @@
 import t, { type Test } from 'tap';
 import { messageBytesMax } from '../../src/limits.ts';
+import type { PublishWaiter } from '../../src/protocol/mqtt/client.ts';
+import { linkLost } from '../../src/protocol/mqtt/errors.ts';
 import { Flight } from '../../src/upstream/flight.ts';
 import type { OutgoingMessage } from '../../src/upstream/ports.ts';
 import { numberedMessage } from '../support/messages.ts';
@@ -15,11 +17,10 @@ interface Sent {
 function world() {
   const clock = new SimClock();
   const sent: Sent[] = [];
-  const publish = ({ topic }: { readonly topic: string }): Promise<void> =>
-    new Promise((resolve, reject) => {
-      sent.push({ topic, acknowledge: resolve, lose: () => reject(new Error('link lost')) });
-    });
-  return { clock, sent, flight: new Flight({ publish }, clock) };
+  const publishFor = (waiter: PublishWaiter, { topic }: { readonly topic: string }): void => {
+    sent.push({ topic, acknowledge: () => waiter.resolve(), lose: () => waiter.reject(linkLost('gw')) });
+  };
+  return { clock, sent, flight: new Flight({ publishFor }, clock) };
 }
 
 function outgoing(from: number, to: number): OutgoingMessage[] {

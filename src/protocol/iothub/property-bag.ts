@@ -60,15 +60,18 @@ const hopPattern = /^[A-Za-z0-9._-]{1,64}:[1-9]\d{0,15}$/;
 
 /** The bag's text, without slashes around it. System properties without a wire key are left out. */
 export function encodePropertyBag(bag: PropertyBag): string {
-  const pairs: string[] = [];
-  for (const [name, value] of Object.entries(bag.system)) {
+  let text = '';
+  const add = (key: string, value: string): void => {
+    text += text === '' ? `${key}=${value}` : `&${key}=${value}`;
+  };
+  for (const name of Object.keys(bag.system)) {
     const key = keyBySystemName.get(name);
-    if (key !== undefined) pairs.push(`${key}=${encodeText(value)}`);
+    if (key !== undefined) add(key, encodeText(bag.system[name] as string));
   }
-  if (bag.output !== undefined) pairs.push(`${outputKey}=${encodeText(bag.output)}`);
-  if (bag.hop !== undefined) pairs.push(`${hopKey}=${bag.hop.stream}:${bag.hop.sequence}`);
-  for (const [key, value] of Object.entries(bag.properties)) pairs.push(`${encodeText(key)}=${encodeText(value)}`);
-  return pairs.join('&');
+  if (bag.output !== undefined) add(outputKey, encodeText(bag.output));
+  if (bag.hop !== undefined) add(hopKey, `${bag.hop.stream}:${bag.hop.sequence}`);
+  for (const key of Object.keys(bag.properties)) add(encodeText(key), encodeText(bag.properties[key] as string));
+  return text;
 }
 
 /** The reverse. A key given twice keeps its last value, as in Microsoft's clients. */

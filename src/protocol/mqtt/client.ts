@@ -109,12 +109,14 @@ export interface MqttClientEvents {
   onFailed(error: WeirError): void;
 }
 
-interface Waiter {
+/** Who waits for the end of a publish; told once, by whatever brings it. */
+export interface PublishWaiter {
   resolve(): void;
   reject(error: WeirError): void;
 }
 
-interface WaitingPublish extends Waiter {
+interface WaitingPublish {
+  readonly waiter: PublishWaiter;
   readonly view: PublishView;
   readonly expirySeconds: number | undefined;
 }
@@ -146,7 +148,7 @@ export class MqttClient {
   readonly #ack = new AckView();
   readonly #version: 4 | 5;
   readonly #acks: AckOrder;
-  readonly #inflight = new Map<number, Waiter>();
+  readonly #inflight = new Map<number, PublishWaiter>();
   readonly #subscribing = new Map<number, SubscribeWaiter>();
   #waiting: WaitingPublish[] = [];
   #waitingHead = 0;
@@ -225,21 +227,23 @@ export class MqttClient {
    * MQTT_QUEUE_FULL, MQTT_MESSAGE_INVALID.
    */
   publish(message: MqttClientPublish): Promise<void> {
+    return new Promise((resolve, reject) => this.publishFor({ resolve, reject }, message));
+  }
+
+  /** The same for those who send many: a promise for each would be most of what a message costs. */
+  publishFor(waiter: PublishWaiter, message: MqttClientPublish): void {
     const { clientId } = this.#options;
     const { topic, payload, qos, retain = false, propertyBytes, expirySeconds } = message;
-    if (this.#state === 'ended') return Promise.reject(linkLost(clientId));
-    if (!isValidTopicName(topic) || payload.length > messageBytesMax) {
-      return Promise.reject(messageInvalid(clientId, topic, payload.length));
+    if (this.#state === 'ended') waiter.reject(linkLost(clientId));
+    else if (!isValidTopicName(topic) || payload.length > messageBytesMax)
+      waiter.reject(messageInvalid(clientId, topic, payload.length));
+    else if (this.#waiting.length - this.#waitingHead >= mqttClientWaitingMax) waiter.reject(queueFull(clientId));
+    else if (!retain && this.#leavesAtOnce(qos)) this.#handOver(message, waiter);
+    else {
+      const view = PublishView.of({ topic, payload, qos, retain, propertyBytes });
+      this.#waiting.push({ view, expirySeconds, waiter });
+      this.#pump();
     }
-    if (this.#waiting.length - this.#waitingHead >= mqttClientWaitingMax) return Promise.reject(queueFull(clientId));
-    return new Promise((resolve, reject) => {
-      if (!retain && this.#leavesAtOnce(qos)) this.#handOver(message, { resolve, reject });
-      else {
-        const view = PublishView.of({ topic, payload, qos, retain, propertyBytes });
-        this.#waiting.push({ view, expirySeconds, resolve, reject });
-        this.#pump();
-      }
-    });
   }
 
   /** Whether the server has said that it takes packets of this message's size. */
@@ -294,11 +298,8 @@ export class MqttClient {
     this.#out.clear();
     this.#carry.clear();
     const lost = linkLost(this.#options.clientId);
-    const waiters = [
-      ...this.#inflight.values(),
-      ...this.#subscribing.values(),
-      ...this.#waiting.slice(this.#waitingHead),
-    ];
+    const waiting = this.#waiting.slice(this.#waitingHead).map(({ waiter }) => waiter);
+    const waiters = [...this.#inflight.values(), ...this.#subscribing.values(), ...waiting];
     this.#inflight.clear();
     this.#subscribing.clear();
     this.#waiting = [];
@@ -441,19 +442,17 @@ export class MqttClient {
   /** Sends what waits, as far as the window allows. */
   #pump(): void {
     while (this.#state === 'connected' && this.#waitingHead < this.#waiting.length) {
-      const next = this.#waiting[this.#waitingHead] as WaitingPublish;
-      const { qos } = next.view;
+      const { view, expirySeconds, waiter } = this.#waiting[this.#waitingHead] as WaitingPublish;
+      const { qos, retain } = view;
       if (!this.#hasRoomFor(qos)) break;
       this.#waitingHead++;
       const packetId = qos > 0 ? this.#nextPacketId() : 0;
-      const { retain } = next.view;
-      const { expirySeconds } = next;
       const header = { qos, retain, duplicate: false, packetId, version: this.#version, expirySeconds };
-      const bytes = Buffer.allocUnsafeSlow(publishBytes(next.view, header));
-      writePublish(next.view, header, { target: bytes, at: 0 });
+      const bytes = Buffer.allocUnsafeSlow(publishBytes(view, header));
+      writePublish(view, header, { target: bytes, at: 0 });
       this.#send(bytes);
-      if (qos > 0) this.#inflight.set(packetId, next);
-      else next.resolve();
+      if (qos > 0) this.#inflight.set(packetId, waiter);
+      else waiter.resolve();
     }
     // Shifting in bulk keeps a long queue linear.
     if (this.#waitingHead === this.#waiting.length || this.#waitingHead >= mqttClientWaitingMax) {
@@ -467,12 +466,12 @@ export class MqttClient {
   }
 
   #leavesAtOnce(qos: number): boolean {
-    const isFirst = this.#waitingHead === this.#waiting.length && this.#hasRoomFor(qos);
-    return isFirst && this.#state === 'connected' && this.#version === version4;
+    if (this.#waitingHead < this.#waiting.length || !this.#hasRoomFor(qos)) return false;
+    return this.#state === 'connected' && this.#version === version4;
   }
 
   /** What most messages are: a packet of 3.1.1 that leaves at once, written where it leaves from. */
-  #handOver(message: OutgoingPublish, waiter: Waiter): void {
+  #handOver(message: OutgoingPublish, waiter: PublishWaiter): void {
     const packetId = message.qos > 0 ? this.#nextPacketId() : 0;
     this.#out.publish(message, packetId);
     if (message.qos > 0) this.#inflight.set(packetId, waiter);

@@ -11,17 +11,49 @@
 //   the connection does the same by itself.
 
 import { messageBytesMax } from '../../limits.ts';
-import type { MqttClient, MqttClientPublish } from './client.ts';
+import type { MqttClient, MqttClientPublish, PublishWaiter } from './client.ts';
 import { isValidTopicName } from './topic.ts';
 
 export interface FlightPorts<Item> {
-  readonly client: Pick<MqttClient, 'publish'>;
+  readonly client: Pick<MqttClient, 'publishFor'>;
   /** Monotonic, milliseconds. */
   nowMs(): number;
   /** What is published of an item; undefined: it can never be sent, which its owner has told, and counts as arrived. */
   wire(item: Item): (MqttClientPublish & { readonly qos: 1 }) | undefined;
   /** What send() rejects with when nothing arrived; `cause` is what the client said last. */
   failed(cause: unknown): Error;
+}
+
+/** A batch under way. */
+interface Watch {
+  /** Acknowledgements come in order from all servers we know, but nothing says that they must. */
+  readonly acknowledged: Uint8Array;
+  /** Messages that have not settled, and one more while the batch is handed over. */
+  open: number;
+  readonly resolve: (accepted: number) => void;
+}
+
+type Settle = (watch: Watch, index: number, outcome: 'acknowledged' | { readonly cause: unknown }) => void;
+
+/** One message of a batch: an object and not three closures, since there are hundreds at a time. */
+class Place implements PublishWaiter {
+  readonly #settle: Settle;
+  readonly #watch: Watch;
+  readonly #index: number;
+
+  constructor(settle: Settle, watch: Watch, index: number) {
+    this.#settle = settle;
+    this.#watch = watch;
+    this.#index = index;
+  }
+
+  resolve(): void {
+    this.#settle(this.#watch, this.#index, 'acknowledged');
+  }
+
+  reject(cause: unknown): void {
+    this.#settle(this.#watch, this.#index, { cause });
+  }
 }
 
 export class PublishFlight<Item> {
@@ -56,41 +88,39 @@ export class PublishFlight<Item> {
 
   #handOver(batch: readonly Item[]): Promise<number> {
     return new Promise((resolve) => {
-      // Acknowledgements come in order from all servers we know, but nothing says that they must.
-      const acknowledged = new Uint8Array(batch.length);
-      let open = 1;
-      const settled = (): void => {
-        if (--open > 0) return;
-        const missing = acknowledged.indexOf(0);
-        resolve(missing === -1 ? batch.length : missing);
-      };
-      for (const [index, item] of batch.entries()) {
-        const packet = this.#ports.wire(item);
+      const watch: Watch = { acknowledged: new Uint8Array(batch.length), open: 1, resolve };
+      for (let index = 0; index < batch.length; index++) {
+        const packet = this.#ports.wire(batch[index] as Item);
         if (packet === undefined) {
-          acknowledged[index] = 1;
+          watch.acknowledged[index] = 1;
           continue;
         }
         this.#broken ||= !isSendable(packet);
         if (this.#broken) break;
-        open++;
+        watch.open++;
         this.#messages++;
-        this.#ports.client.publish(packet).then(
-          () => {
-            this.#messages--;
-            this.#progressMs = this.#ports.nowMs();
-            acknowledged[index] = 1;
-            settled();
-          },
-          (error: unknown) => {
-            this.#messages--;
-            this.#broken = true;
-            this.#cause = error;
-            settled();
-          },
-        );
+        this.#ports.client.publishFor(new Place(this.#settle, watch, index), packet);
       }
-      settled();
+      this.#oneLess(watch);
     });
+  }
+
+  readonly #settle: Settle = (watch, index, outcome) => {
+    this.#messages--;
+    if (outcome === 'acknowledged') {
+      this.#progressMs = this.#ports.nowMs();
+      watch.acknowledged[index] = 1;
+    } else {
+      this.#broken = true;
+      this.#cause = outcome.cause;
+    }
+    this.#oneLess(watch);
+  };
+
+  #oneLess(watch: Watch): void {
+    if (--watch.open > 0) return;
+    const missing = watch.acknowledged.indexOf(0);
+    watch.resolve(missing === -1 ? watch.acknowledged.length : missing);
   }
 }
 
