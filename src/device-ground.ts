@@ -4,7 +4,7 @@
 // and processes. A simulated world hands in another Ground.
 
 import { join } from 'node:path';
-import { type Config, loadConfig } from './config/index.ts';
+import { type Config, defaultConfigPath, loadConfig } from './config/index.ts';
 import { ownLogCharactersMax } from './limits.ts';
 import { errorMessage, WeirError } from './model/errors.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
@@ -30,6 +30,7 @@ export interface DeviceOptions {
 
 export interface Ground {
   readonly config: Config;
+  readonly configPath: string;
   readonly clock: Clock;
   /** Behind `clock`: notes the last good time when it is closed. */
   readonly wall: WallKeeper;
@@ -76,6 +77,7 @@ export async function openGround(options: DeviceOptions): Promise<Ground> {
   const http = systemHttp({ peerCredentials });
   return {
     config,
+    configPath: options.configPath ?? defaultConfigPath,
     clock,
     wall,
     entropy: systemEntropy(),

@@ -25,6 +25,8 @@ export interface SupervisorPorts {
   readonly logDirectory: string;
   /** Kept across boots: `<dataDirectory>/<name>/data` is the module's own. Absent: modules have no such directory. */
   readonly dataDirectory?: string | undefined;
+  /** Where secrets of the gateway are: shut-in modules see nothing of these directories and files but their own part. */
+  readonly hidden?: readonly string[] | undefined;
   /**
    * The first of the numbers that processes get as user and group of their own, when their spec names none. Absent:
    * they run as who runs the supervisor. Needs root and `dataDirectory`.

@@ -135,6 +135,7 @@ export class ProcessRunner implements ModuleRunner {
       paths: this.#paths,
       writable: [...data, ...this.#nativeParts(env)],
       readable: [this.#ports.runDirectory],
+      hidden: this.#ports.hidden ?? [],
     };
     const command = [this.#ports.shimPath, ...shimArguments(spec, surroundings)];
     const { pid } = await processes.spawnDetached({

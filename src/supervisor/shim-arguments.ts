@@ -13,6 +13,8 @@ export interface ShimSurroundings {
   /** What it writes and reads however it is shut in: its own directory, the sockets of the runtime. */
   readonly writable: readonly string[];
   readonly readable: readonly string[];
+  /** What the module sees nothing of, but for what is named above or by its deployment. */
+  readonly hidden: readonly string[];
 }
 
 /** The shim's own limit. */
@@ -55,13 +57,14 @@ function resourceArguments({ memoryBytes, cpus, pids, ioWeight, ioBytesPerSecond
   return args;
 }
 
-function isolationArguments(isolation: Isolation, { writable, readable }: ShimSurroundings): readonly string[] {
+function isolationArguments(isolation: Isolation, { writable, readable, hidden }: ShimSurroundings): readonly string[] {
   const args: string[] = ['--drop-capabilities'];
   for (const name of isolation.capabilities) args.push('--keep-capability', name);
   if (isolation.privateTmp) args.push('--private-tmp');
   if (isolation.readOnlyRoot) args.push('--read-only-root');
   for (const path of [...writable, ...isolation.writable]) args.push('--writable', path);
   for (const path of [...readable, ...(isolation.readable ?? [])]) args.push('--readable', path);
+  for (const path of hidden) args.push('--hide', path);
   for (const path of isolation.devices) args.push('--device', path);
   if (isolation.egress !== 'any') args.push('--egress', isolation.egress);
   if (isolation.seccomp) args.push('--seccomp');

@@ -27,13 +27,27 @@ interface Attempt {
 }
 
 /** A shell that runs each attempt and says what became of it, then lives on. */
-function hostileModule(hostile: string, attempts: readonly Attempt[], isolation: JsonObject): JsonObject {
+function hostileModule(
+  hostile: string,
+  { attempts, configPath }: { readonly attempts: readonly Attempt[]; readonly configPath: string },
+  isolation: JsonObject,
+): JsonObject {
   const lines = attempts.map(({ name, command }) => `echo "${name}: $(${hostile} ${command.join(' ')})"`);
+  // A file that is hidden can be opened, and is empty.
+  lines.push(`echo "read of configuration: $(cat ${configPath} | wc -c)"`);
   const script = [...lines, 'echo done', 'while :; do sleep 1; done'].join('\n');
   return { ...program('/bin/sh', ['-c', script]), isolation: { readable: [hostile], ...isolation } };
 }
 
-async function attack(t: Test, { toml, egress }: { readonly toml: string; readonly egress: string }): Promise<void> {
+interface Attack {
+  readonly toml: string;
+  readonly egress: string;
+  readonly isolation?: JsonObject;
+  /** These attempts alone, which are refused without the wall that refuses them otherwise. */
+  readonly only?: readonly string[];
+}
+
+async function attack(t: Test, { toml, egress, isolation = {}, only }: Attack): Promise<void> {
   const features = await probeKernel(shimBinary());
   const cells = new Cells(t);
   const world = new World();
@@ -45,14 +59,20 @@ async function attack(t: Test, { toml, egress }: { readonly toml: string; readon
   await world.deploy(manifest({ modules: { sensor: sensor(200) } }));
   await world.running('sensor');
   const honest = await world.module('sensor');
-  const attempts = attemptsOn(world, honest?.pid ?? 0);
-  const modules = { sensor: sensor(200), hostile: hostileModule(cells.hostile, attempts, { egress }) };
+  const attempts = attemptsOn(world, honest?.pid ?? 0).flatMap((attempt) =>
+    only === undefined ? [attempt] : only.includes(attempt.name) ? [{ ...attempt, by: ['read-only-root'] }] : [],
+  );
+  const modules = {
+    sensor: sensor(200),
+    hostile: hostileModule(cells.hostile, { attempts, configPath: world.configPath }, { egress, ...isolation }),
+  };
   await world.deploy(manifest({ modules }));
   await world.running('hostile');
   const log = join(world.dataDir, 'logs', 'hostile.log');
   await world.eventually('the hostile module is through', () =>
     Promise.resolve(/ O done$/m.test(textOf(log)) || undefined),
   );
+  t.match(textOf(log), / O read of configuration: 0$/m);
   judge(t, { said: textOf(log), attempts, features });
   for (const place of [world.dataDir, world.runDir]) t.notOk(existsSync(join(place, 'planted')), 'nothing was planted');
   const after = await world.module('sensor');
@@ -110,6 +130,15 @@ t.test('a module with a user of its own', needsRoot, (t) =>
 );
 
 t.test('a module that runs as root, without its rights', needsRoot, (t) => attack(t, { toml: '', egress: 'none' }));
+
+t.test('a module that is root and meets no Landlock sees nothing of what the gateway keeps', needsRoot, (t) =>
+  attack(t, {
+    toml: '',
+    egress: 'any',
+    isolation: { landlock: false, privateTmp: false },
+    only: ['store', 'identity', 'other log', 'other data'],
+  }),
+);
 
 t.test('the check of the executable says what its own shim can', needsRoot, async (t) => {
   const world = new World();
