@@ -2,7 +2,7 @@
 //
 // Part of the composition root (device.ts).
 
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import {
   Agent,
   type AgentFacts,
@@ -13,7 +13,7 @@ import {
   recallLocalTwins,
 } from './agent/index.ts';
 import { type IotHubFront, ModuleInput } from './broker/index.ts';
-import { type Config, defaultConfigPath } from './config/index.ts';
+import type { Config } from './config/index.ts';
 import { openArtifacts } from './device-artifacts.ts';
 import { openContainers } from './device-containers.ts';
 import { deviceGroups, findAccount, firstUid } from './device-ground.ts';
@@ -91,7 +91,7 @@ export async function openControl(
     logDirectory: join(config.dataDir, 'logs'),
     dataDirectory: join(config.dataDir, 'modules'),
     // Keys of the gateway, and what other modules keep: also from a module that is root and meets no Landlock.
-    hidden: [config.dataDir, dirname(defaultConfigPath), resolve(ground.configPath)],
+    hidden: [config.dataDir, ...ground.configPlaces],
     firstUid: firstUid(ground),
     deviceGroups: await deviceGroups(),
   });

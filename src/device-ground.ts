@@ -3,8 +3,8 @@
 // Part of the composition root (device.ts): the only place where the gateway opens the real clock, disk, network
 // and processes. A simulated world hands in another Ground.
 
-import { join } from 'node:path';
-import { type Config, defaultConfigPath, loadConfig } from './config/index.ts';
+import { join, resolve } from 'node:path';
+import { type Config, loadConfig } from './config/index.ts';
 import { ownLogCharactersMax } from './limits.ts';
 import { errorMessage, WeirError } from './model/errors.ts';
 import { type Clock, systemClock } from './platform/clock.ts';
@@ -30,7 +30,8 @@ export interface DeviceOptions {
 
 export interface Ground {
   readonly config: Config;
-  readonly configPath: string;
+  /** Where its configuration and keys are: the usual directory, and the file that was named. */
+  readonly configPlaces: readonly string[];
   readonly clock: Clock;
   /** Behind `clock`: notes the last good time when it is closed. */
   readonly wall: WallKeeper;
@@ -52,6 +53,7 @@ export interface Ground {
  * else in the data directory is the gateway's own, and closed to others.
  */
 const passableMode = 0o711;
+const configDirectory = '/etc/weir';
 const ofModules = ['modules', 'artifacts'];
 
 /** Reads the configuration and makes the directories. Throws ConfigError or DEVICE_DIRECTORY_UNUSABLE. */
@@ -77,7 +79,7 @@ export async function openGround(options: DeviceOptions): Promise<Ground> {
   const http = systemHttp({ peerCredentials });
   return {
     config,
-    configPath: options.configPath ?? defaultConfigPath,
+    configPlaces: [configDirectory, ...(options.configPath === undefined ? [] : [resolve(options.configPath)])],
     clock,
     wall,
     entropy: systemEntropy(),

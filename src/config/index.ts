@@ -4,5 +4,5 @@ export { type BrokerConfig, loadBrokerConfig } from './broker-config.ts';
 export { ConfigError, formatNote } from './errors.ts';
 export { loadConfig, locate, readConfig } from './load.ts';
 export { formatRedacted, redactedConfig } from './redacted.ts';
-export { type Config, defaultConfigPath } from './schema.ts';
+export type { Config } from './schema.ts';
 export { parseBytes, parseDurationMs } from './units.ts';
