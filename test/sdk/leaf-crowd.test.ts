@@ -16,7 +16,7 @@ const leafProgram = join(process.cwd(), 'test/sdk/programs/leaf.mjs');
 const leafCount = 200;
 const moduleCount = 20;
 const messagesEach = 5;
-const crowdMs = 60_000;
+const crowdMs = 180_000;
 
 t.test('two hundred devices and twenty modules at once', { skip }, async (t) => {
   const world = new World({ name: 'crowd' });
