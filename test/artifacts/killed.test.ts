@@ -13,8 +13,6 @@ import { seededEntropy } from '../support/sim-entropy.ts';
 import { tarFile } from '../support/tar-file.ts';
 import { Program } from '../support/world/program.ts';
 
-t.setTimeout(180_000);
-
 const place = t.testdir();
 const pair = selfSigned(place);
 const kills = 30;

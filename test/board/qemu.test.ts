@@ -11,8 +11,6 @@ import { judge } from '../support/world/ledger.ts';
 import { manifest, sensor } from '../support/world/manifest.ts';
 import { World } from '../support/world/world.ts';
 
-t.setTimeout(300_000);
-
 const messagesLeast = 3;
 
 const boards = [

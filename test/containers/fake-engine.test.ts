@@ -6,8 +6,6 @@ import { FakeEngine } from '../support/fake-engine.ts';
 import { containersContract } from './contract.ts';
 import { Gateway, type TestEngine } from './stage.ts';
 
-t.setTimeout(120_000);
-
 t.test('an engine that speaks as Docker does', async (t) => {
   const fake = new FakeEngine();
   t.teardown(() => fake.close());

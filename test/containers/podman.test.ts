@@ -5,8 +5,6 @@ import { Podman, registryUser } from '../support/podman.ts';
 import { containersContract } from './contract.ts';
 import { Gateway, type TestEngine } from './stage.ts';
 
-t.setTimeout(280_000);
-
 const settleMs = 1_000;
 const watchedMs = 3_000;
 /** A call that looks without pause takes more than half a processor; what is right, less than a hundredth. */

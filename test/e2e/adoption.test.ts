@@ -11,8 +11,6 @@ import { judge } from '../support/world/ledger.ts';
 import { manifest, program, sensor } from '../support/world/manifest.ts';
 import { World, type WorldModule } from '../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 const ticking = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done';
 const modules = { sensor: sensor(100), ticker: program('/bin/sh', ['-c', ticking]) };
 const boxed = {
@@ -40,13 +38,23 @@ function environment(pid: number): readonly string[] {
   }
 }
 
-/** Every shell of this world's ticker, known to the runtime or not. */
+/** Every shell of this world's ticker, known to the runtime or not; what it forks is one itself until it has become `sleep`. */
 function shells(world: World): readonly number[] {
   const socket = `IOTEDGE_WORKLOADURI=unix://${join(world.runDir, 'modules', 'ticker', 'api', 'workload.sock')}`;
-  return readdirSync('/proc')
+  const found = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && commandOf(Number(name)).startsWith(`/bin/sh\0-c\0`))
     .map(Number)
     .filter((pid) => environment(pid).includes(socket));
+  return found.filter((pid) => !found.includes(parentOf(pid)));
+}
+
+/** 0 when it is gone. */
+function parentOf(pid: number): number {
+  try {
+    return Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
 }
 
 function commandOf(pid: number): string {

@@ -20,8 +20,6 @@ import { type TarEntry, tarFile } from '../support/tar-file.ts';
 import { manifest } from '../support/world/manifest.ts';
 import { World } from '../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 const pair = selfSigned(t.testdir());
 
 /** A program of several files with a package of its own, which says its version again and again. */

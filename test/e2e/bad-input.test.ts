@@ -11,8 +11,6 @@ import { judge } from '../support/world/ledger.ts';
 import { everythingUp, manifest, program, sensor } from '../support/world/manifest.ts';
 import { World } from '../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 const ticking = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done';
 const modules = { sensor: sensor(50), ticker: program('/bin/sh', ['-c', ticking]) };
 

@@ -11,8 +11,6 @@ import t, { type Test } from 'tap';
 import { Program, type ProgramResult, until } from '../support/world/program.ts';
 import { readyMs, weirBinary } from '../support/world/world.ts';
 
-t.setTimeout(180_000);
-
 const waitMs = 20_000;
 
 interface Ready {

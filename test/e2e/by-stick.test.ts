@@ -9,8 +9,6 @@ import { manifest, program } from '../support/world/manifest.ts';
 import { bundleModule, moduleEnv } from '../support/world/module-program.ts';
 import { World } from '../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 const backlog = 1500;
 
 t.test('a queue goes by stick while the line is cut, and nothing is at the hub twice', async (t) => {

@@ -7,8 +7,6 @@ import t, { type Test } from 'tap';
 import { manifest, sensor } from '../support/world/manifest.ts';
 import { World } from '../support/world/world.ts';
 
-t.setTimeout(120_000);
-
 function nothingRuns(t: Test): World {
   const world = new World();
   t.teardown(() => world.close());

@@ -13,8 +13,6 @@ import { Podman } from '../support/podman.ts';
 import { manifest, program } from '../support/world/manifest.ts';
 import { World, type WorldModule } from '../support/world/world.ts';
 
-t.setTimeout(280_000);
-
 const kills = 3;
 const mirrors = { 'mcr.microsoft.com': 'mcr', 'edgetutorial.azurecr.io': 'tutorial' };
 const ticking =

@@ -6,8 +6,6 @@ import type { JsonObject } from '../../src/model/json.ts';
 import { manifest, program } from '../support/world/manifest.ts';
 import { World } from '../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 const convergedMsMax = 2000;
 const verify = '[modules]\nverify = "3s"\n';
 const steady = 'while :; do sleep 0.2; done';

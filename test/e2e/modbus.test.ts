@@ -12,8 +12,6 @@ import { judge } from '../support/world/ledger.ts';
 import { manifest, program } from '../support/world/manifest.ts';
 import { type HubEvent, World } from '../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 const everyMs = 50;
 const slowMs = 600;
 

@@ -10,8 +10,6 @@ import type { JsonObject, JsonValue } from '../../src/model/json.ts';
 import { manifest, program } from '../support/world/manifest.ts';
 import { World } from '../support/world/world.ts';
 
-t.setTimeout(300_000);
-
 const talk = 'echo "<3> pump failed"; echo hello; echo oops >&2; while :; do sleep 1; done';
 
 interface Blob {

@@ -8,8 +8,6 @@ import { manifest, program, sensor } from '../support/world/manifest.ts';
 import { bundleModule, moduleEnv } from '../support/world/module-program.ts';
 import { World } from '../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 const backlog = 2000;
 
 async function stage(t: Test): Promise<World> {

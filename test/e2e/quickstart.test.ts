@@ -8,8 +8,6 @@ import { program } from '../support/world/manifest.ts';
 import { bundleModule, moduleEnv } from '../support/world/module-program.ts';
 import { type HubEvent, World } from '../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 const manifestPath = 'test/e2e/quickstart-manifest.json';
 const sensorName = 'SimulatedTemperatureSensor';
 const unknownImage = 'mcr.microsoft.com/azureiotedge-diagnostics:1.5';

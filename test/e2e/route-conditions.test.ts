@@ -4,8 +4,6 @@ import t from 'tap';
 import { manifest, sensor } from '../support/world/manifest.ts';
 import { World } from '../support/world/world.ts';
 
-t.setTimeout(120_000);
-
 t.test('conditions decide what reaches the hub, and a bad route is told', async (t) => {
   const world = new World();
   t.teardown(() => world.close());

@@ -9,8 +9,6 @@ import { manifest, program, sensor } from '../support/world/manifest.ts';
 import { bundleModule, moduleEnv } from '../support/world/module-program.ts';
 import { type HubEvent, World } from '../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 /** Microsoft's client knows no port but 8883, hence an address of its own. */
 const sdkAddress = '127.0.0.78';
 const sdkPort = 8883;

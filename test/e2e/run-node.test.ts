@@ -7,8 +7,6 @@ import t, { type Test } from 'tap';
 import { Program, type ProgramResult, until } from '../support/world/program.ts';
 import { weirBinary } from '../support/world/world.ts';
 
-t.setTimeout(120_000);
-
 /** What a process has for itself alone once it has started; 8.3 MB on x64. */
 const memoryKibMax = 12_000;
 

@@ -9,8 +9,6 @@ import { faultDiskEnv, setRules } from '../support/fault-disk.ts';
 import { manifest, sensor } from '../support/world/manifest.ts';
 import { World } from '../support/world/world.ts';
 
-t.setTimeout(180_000);
-
 const watchdogMs = 4000;
 
 async function stage(t: Test, more: (world: World) => Record<string, string> = () => ({})) {

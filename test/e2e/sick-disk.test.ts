@@ -14,8 +14,6 @@ import { bundleModule, moduleEnv } from '../support/world/module-program.ts';
 import { Program } from '../support/world/program.ts';
 import { readyMs, World, weirBinary } from '../support/world/world.ts';
 
-t.setTimeout(400_000);
-
 const diskMiB = 24;
 /** Left on the disk that is filled: some hundred messages. */
 const leftBytes = 1_000_000;

@@ -8,8 +8,6 @@ import { Podman } from '../support/podman.ts';
 import { manifest, program, sensor } from '../support/world/manifest.ts';
 import { World, type WorldModule } from '../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 const ticking = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done';
 const ticker = program('/bin/sh', ['-c', `echo $$ > $WEIR_MODULE_DATA/mine; ${ticking}`]);
 const boxed = {

@@ -18,8 +18,6 @@ import {
 import type { RawClient } from './raw-client.ts';
 import { kibibyte, mebibyte, Siege } from './siege.ts';
 
-t.setTimeout(120_000);
-
 /** What a level of a tree may cost. */
 const levelBytes = 256;
 const quotaExceeded = 0x97;

@@ -14,8 +14,6 @@ import {
 import type { RawClient } from './raw-client.ts';
 import { kibibyte, mebibyte, Siege } from './siege.ts';
 
-t.setTimeout(120_000);
-
 const quotaExceeded = 0x97;
 const receiveMaximumExceeded = 0x93;
 const topicFilterInvalid = 0x8f;

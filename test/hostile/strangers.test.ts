@@ -10,8 +10,6 @@ import { Random } from '../fuzz/random.ts';
 import type { RawClient } from './raw-client.ts';
 import { kibibyte, Siege } from './siege.ts';
 
-t.setTimeout(120_000);
-
 const run = promisify(execFile);
 /** What one connection may cost beside the bytes it sent. */
 const connectionBytes = 16 * kibibyte;

@@ -6,8 +6,6 @@ import { packetBytesMax, webSocketHeaderBytesMax } from '../../src/limits.ts';
 import { Random } from '../fuzz/random.ts';
 import { kibibyte, Siege } from './siege.ts';
 
-t.setTimeout(120_000);
-
 const connectionBytes = 32 * kibibyte;
 const upgrade = [
   'GET /mqtt HTTP/1.1',

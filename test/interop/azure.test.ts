@@ -10,8 +10,6 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
 import { StandaloneBroker } from '../support/world/standalone.ts';
 
-t.setTimeout(60_000);
-
 const address = '127.0.0.78';
 const ways = [
   { name: 'TLS', transport: Mqtt, port: 8883, listen: `tls://${address}:8883` },

@@ -6,8 +6,6 @@ import t, { type Test } from 'tap';
 import { Program, type ProgramResult, until } from '../support/world/program.ts';
 import { StandaloneBroker, type Transport } from '../support/world/standalone.ts';
 
-t.setTimeout(120_000);
-
 const waitMs = 20_000;
 const transports = ['tcp', 'tls', 'unix'] as const;
 const versions = ['mqttv31', 'mqttv311', 'mqttv5'] as const;

@@ -6,8 +6,6 @@ import { connect as connectMqtt, type IClientOptions, type IPublishPacket, MqttC
 import t, { type Test } from 'tap';
 import { StandaloneBroker, type Transport } from '../support/world/standalone.ts';
 
-t.setTimeout(120_000);
-
 const transports = ['tcp', 'tls', 'ws', 'wss', 'unix'] as const;
 const versions = [4, 5] as const;
 const qualities = [0, 1, 2] as const;

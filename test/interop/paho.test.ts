@@ -4,8 +4,6 @@ import t from 'tap';
 import { Program } from '../support/world/program.ts';
 import { StandaloneBroker } from '../support/world/standalone.ts';
 
-t.setTimeout(120_000);
-
 const transports = ['tcp', 'tls', 'ws', 'wss'] as const;
 /** Debian's, which has the package; another one may come first in the path. */
 const python = '/usr/bin/python3';

@@ -10,8 +10,6 @@ import { shimBinary } from '../support/shim-binary.ts';
 import { asModule, Cells } from '../support/shut-in.ts';
 
 // A busy machine takes its time.
-t.setTimeout(180_000);
-
 const isRoot = process.getuid?.() === 0;
 const walls = ['--drop-capabilities', '--private-tmp', '--read-only-root', '--landlock', '--seccomp'];
 const limits = ['--cgroup', 'escapes', '--memory', '67108864', '--pids', '40', '--cpus', '1'];

@@ -8,8 +8,6 @@ import t, { type Test } from 'tap';
 import { asModule, type Cell, Cells, moduleUid, until } from '../support/shut-in.ts';
 
 // A busy machine takes its time.
-t.setTimeout(180_000);
-
 const isRoot = process.getuid?.() === 0;
 const needsRoot = { skip: isRoot ? false : 'needs root' };
 

@@ -9,8 +9,6 @@ import { shimBinary } from '../support/shim-binary.ts';
 import { asModule, type Cell, Cells, until } from '../support/shut-in.ts';
 
 // A busy machine takes its time.
-t.setTimeout(180_000);
-
 const isRoot = process.getuid?.() === 0;
 const needsRoot = { skip: isRoot ? false : 'needs root' };
 const features = await probeKernel(shimBinary());

@@ -16,24 +16,24 @@ t.test('one that cannot be started says why', async (t) => {
 });
 
 t.test('one that takes too long is killed, and what it wrote is bounded', async (t) => {
-  const result = await runCommand({ ...bounds, timeoutMs: 200, command: ['/bin/sh', '-c', 'yes'] });
+  const result = await runCommand({ ...bounds, timeoutMs: 2000, command: ['/bin/sh', '-c', 'yes'] });
   t.match(result, { code: null, timedOut: true });
   t.equal(result.output.length, 100);
 });
 
 t.test('a child that holds its output is not waited for', async (t) => {
   const startedMs = performance.now();
-  const result = await runCommand({ ...bounds, command: ['/bin/sh', '-c', 'setsid sleep 3 & echo done'] });
+  const result = await runCommand({ ...bounds, command: ['/bin/sh', '-c', 'setsid sleep 9 & echo done'] });
   t.match(result, { code: 0, output: 'done\n' });
-  t.ok(performance.now() - startedMs < 2500);
+  t.ok(performance.now() - startedMs < 8000);
 });
 
 t.test('one that is no longer wanted is killed at once', async (t) => {
   const stop = new AbortController();
   const startedMs = performance.now();
-  const running = runCommand({ ...bounds, command: ['/bin/sh', '-c', 'sleep 9; echo late'], signal: stop.signal });
+  const running = runCommand({ ...bounds, command: ['/bin/sh', '-c', 'sleep 60; echo late'], signal: stop.signal });
   setTimeout(() => stop.abort(), 100);
   t.match(await running, { code: null, timedOut: false, output: '' });
-  t.ok(performance.now() - startedMs < 5000);
+  t.ok(performance.now() - startedMs < 50_000);
   t.match(await runCommand({ ...bounds, command: ['/bin/sleep', '9'], signal: stop.signal }), { code: null });
 });

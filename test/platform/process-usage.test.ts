@@ -5,7 +5,7 @@ import { processUsage } from '../../src/platform/process-usage.ts';
 
 t.test('a process is counted with what it started, or alone; one that is gone is left out', async (t) => {
   const script =
-    'const {spawn}=require("child_process");spawn("sleep",["60"]);const e=Date.now()+200;while(Date.now()<e);console.log("busy");setInterval(()=>{},1e3)';
+    'const {spawn}=require("child_process");spawn("sleep",["60"]);let u;do u=process.cpuUsage();while(u.user+u.system<200e3);console.log("busy");setInterval(()=>{},1e3)';
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'], detached: true });
   t.teardown(() => process.kill(-(child.pid ?? 0), 'SIGKILL'));
   await once(child.stdout, 'data');

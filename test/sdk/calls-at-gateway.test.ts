@@ -8,8 +8,6 @@ import { World } from '../support/world/world.ts';
 import { Puppets, puppetProgram } from './puppets.ts';
 import { httpsPort, mqttPort, portsTaken } from './sdk-place.ts';
 
-t.setTimeout(240_000);
-
 const address = '127.0.0.82';
 const skip = await portsTaken(address, [mqttPort, httpsPort]);
 const call = { methodName: 'echo', payload: { n: 1 }, responseTimeoutInSeconds: 20, connectTimeoutInSeconds: 0 };

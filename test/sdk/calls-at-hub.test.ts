@@ -7,8 +7,6 @@ import { readyMs, World } from '../support/world/world.ts';
 import { Puppets } from './puppets.ts';
 import { httpsPort, mqttPort, portsTaken } from './sdk-place.ts';
 
-t.setTimeout(180_000);
-
 const address = '127.0.0.81';
 const skip = await portsTaken(address, [mqttPort, httpsPort]);
 

@@ -11,8 +11,6 @@ import { makeEdgeImage } from './edge-image.ts';
 import { provesItself } from './edge-module.ts';
 import { mqttPort } from './sdk-place.ts';
 
-t.setTimeout(280_000);
-
 const image = 'localhost/edge-module:1';
 const network = `weir-env-${process.pid}`;
 const hostname = 'weir-gateway.plant.example';

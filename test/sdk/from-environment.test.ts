@@ -9,8 +9,6 @@ import { World } from '../support/world/world.ts';
 import { provesItself } from './edge-module.ts';
 import { mqttPort, portsTaken } from './sdk-place.ts';
 
-t.setTimeout(240_000);
-
 const address = '127.0.0.86';
 const skip = await portsTaken(address, [mqttPort]);
 const edgeModule = join(process.cwd(), 'test/sdk/programs/edge-module.mjs');

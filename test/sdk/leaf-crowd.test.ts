@@ -8,8 +8,6 @@ import { World } from '../support/world/world.ts';
 import { Puppets } from './puppets.ts';
 import { mqttPort, portsTaken } from './sdk-place.ts';
 
-t.setTimeout(240_000);
-
 const address = '127.0.0.84';
 const skip = await portsTaken(address, [mqttPort]);
 const leafProgram = join(process.cwd(), 'test/sdk/programs/leaf.mjs');

@@ -11,8 +11,6 @@ import { type HubEvent, World } from '../support/world/world.ts';
 import { type Puppet, Puppets } from './puppets.ts';
 import { httpsPort, mqttPort, portsTaken } from './sdk-place.ts';
 
-t.setTimeout(240_000);
-
 const address = '127.0.0.83';
 const skip = await portsTaken(address, [mqttPort, httpsPort]);
 const leafProgram = join(process.cwd(), 'test/sdk/programs/leaf.mjs');

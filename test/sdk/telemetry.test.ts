@@ -8,8 +8,6 @@ import { type HubEvent, readyMs, World } from '../support/world/world.ts';
 import { Puppets, puppetProgram } from './puppets.ts';
 import { httpsPort, mqttPort, portsTaken } from './sdk-place.ts';
 
-t.setTimeout(240_000);
-
 const hubAddress = '127.0.0.87';
 const gatewayAddress = '127.0.0.88';
 const ports = [mqttPort, httpsPort];

@@ -9,8 +9,6 @@ import { readyMs, World } from '../support/world/world.ts';
 import { type Puppet, Puppets, puppetProgram } from './puppets.ts';
 import { mqttPort, portsTaken } from './sdk-place.ts';
 
-t.setTimeout(240_000);
-
 const hubAddress = '127.0.0.84';
 const gatewayAddress = '127.0.0.85';
 const skip = (await portsTaken(hubAddress, [mqttPort])) || (await portsTaken(gatewayAddress, [mqttPort]));

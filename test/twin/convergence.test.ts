@@ -368,8 +368,6 @@ async function play(seed: number, Cache = TwinCache): Promise<string | undefined
   return world.settleDown();
 }
 
-t.setTimeout(600_000);
-
 t.test(`hub, gateway and owner agree after quiescence, for ${seeds} seeds`, async (t) => {
   const only = process.env['TWIN_SEED'];
   const endMs = performance.now() + budgetMs;

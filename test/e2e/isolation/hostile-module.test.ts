@@ -11,8 +11,6 @@ import { Cells } from '../../support/shut-in.ts';
 import { manifest, program, sensor } from '../../support/world/manifest.ts';
 import { World } from '../../support/world/world.ts';
 
-t.setTimeout(240_000);
-
 const needsRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' };
 const refused = /^E(PERM|ACCES|ROFS|NOENT|PIPE|NXIO|CONNREFUSED)$/;
 

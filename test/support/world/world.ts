@@ -56,7 +56,7 @@ export interface WorldTwin {
 }
 
 export const weirBinary = resolve(process.env['WEIR_BIN'] ?? 'out/weir-linux-x64');
-export const readyMs = 60_000;
+export const readyMs = 180_000;
 
 export class World {
   readonly directory: string;
