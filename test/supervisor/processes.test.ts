@@ -232,7 +232,16 @@ t.test('modules that mean harm', async (t) => {
     return found;
   };
   const specs: Record<string, LaunchSpec> = {
-    bomb: spec({ name: 'bomb', script: 'b() { b | b & }; while :; do b; done', resources: { pids: 32 }, graceMs: 100 }),
+    bomb: spec({
+      name: 'bomb',
+      command: [
+        python,
+        '-c',
+        'import os,time\nfor i in range(9):\n  try: os.fork()\n  except OSError: pass\nwhile True: time.sleep(1)',
+      ],
+      resources: { pids: 32 },
+      graceMs: 100,
+    }),
     deaf: spec({ name: 'deaf', script: `trap "" TERM; ${forever}`, graceMs: 200 }),
     mute: spec({ name: 'mute', script: `exec >&- 2>&-; ${forever}` }),
     undead: spec({
@@ -263,7 +272,7 @@ t.test('modules that mean harm', async (t) => {
       });
   };
   const bomb = await module(supervisor, (one) => one.runtimeStatus === 'running', 'bomb');
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await eventually('the bomb forks', () => members('bomb').length > 16);
   if (bomb.lacking?.includes('pids') !== true) t.ok(members('bomb').length <= 32, 'a fork bomb has its limit');
   const bombed = members('bomb');
   await gone('bomb');
