@@ -151,6 +151,7 @@ t.test('frames that no client may send end their connection with the code for it
     ['a cut ping', frame(Buffer.alloc(1), { code: opcode.ping, isFinal: false }), 1002],
     ['a length of 2^62', frame(Buffer.alloc(0), { length: 2n ** 62n }), 1009],
     ['a length of 2^63', frame(Buffer.alloc(0), { length: 2n ** 63n }), 1009],
+    ['a Close whose code is none', frame(Buffer.from('03ed', 'hex'), { code: opcode.close }), 1002],
     ['one message inside another', Buffer.concat([frame(connectPacket, { isFinal: false }), frame(pingreq)]), 1002],
   ];
   for (const [what, bytes, code] of wrong) {

@@ -8,6 +8,7 @@
 //
 // Invariant: after `broken` nothing more is handed on.
 
+import { isUtf8 } from 'node:buffer';
 import { webSocketFrameBytesMax } from '../../limits.ts';
 
 export const opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
@@ -18,6 +19,7 @@ export const closeCode = {
   goingAway: 1001,
   protocolError: 1002,
   unsupportedData: 1003,
+  invalidPayload: 1007,
   tooBig: 1009,
 } as const;
 
@@ -46,6 +48,13 @@ const maskBytes = 4;
 const byteBits = 8;
 const byteMask = 0xff;
 const topShift = 24;
+const codeBytes = 2;
+/** Of those below it, 1004 to 1006 and 1015 never stand in a frame. */
+const standardCodeMax = 1014;
+const reservedCodes: readonly number[] = [1004, 1005, 1006];
+/** Those that libraries and applications choose. */
+const otherCodeMin = 3000;
+const otherCodeMax = 4999;
 
 export class FrameReader {
   readonly #sink: FrameSink;
@@ -193,6 +202,23 @@ export function closeFrame(code: number, reason = ''): Buffer {
   payload.writeUInt16BE(code);
   payload.write(reason, fixedBytes);
   return Buffer.concat([frameHeader(opcode.close, payload.length), payload]);
+}
+
+/**
+ * The code that answers a Close frame of `payload`: its own, unless no endpoint may send that [RFC 6455 §5.5.1, §7.4],
+ * or its reason is no UTF-8 [§8.1].
+ */
+export function answerToClose(payload: Buffer): number {
+  if (payload.length === 0) return closeCode.normal;
+  if (payload.length < codeBytes) return closeCode.protocolError;
+  const code = payload.readUInt16BE();
+  if (!mayBeSent(code)) return closeCode.protocolError;
+  return isUtf8(payload.subarray(codeBytes)) ? code : closeCode.invalidPayload;
+}
+
+function mayBeSent(code: number): boolean {
+  if (code >= otherCodeMin) return code <= otherCodeMax;
+  return code >= closeCode.normal && code <= standardCodeMax && !reservedCodes.includes(code);
 }
 
 /** Of a client's header whose first two bytes are there; a missing mask is told later and counts nothing. */

@@ -16,13 +16,20 @@
 import { webSocketCloseMsMax, webSocketHeaderBytesMax, webSocketUpgradeMsMax } from '../../limits.ts';
 import type { Connection, ConnectionSink, PeerCertificate, PeerCredentials } from '../net.ts';
 import type { Entry } from './entry.ts';
-import { closeCode, closeFrame, FrameReader, type FrameSink, frameHeader, opcode } from './websocket-frame.ts';
+import {
+  answerToClose,
+  closeCode,
+  closeFrame,
+  FrameReader,
+  type FrameSink,
+  frameHeader,
+  opcode,
+} from './websocket-frame.ts';
 import { answerUpgrade, asksForWebSocket, refused } from './websocket-upgrade.ts';
 
 const headEnd = Buffer.from('\r\n\r\n');
 /** Below it header and payload are one write: a copy is cheaper than a system call. */
 const joinedBytesMax = 16_384;
-const closeCodeBytes = 2;
 
 export interface WebSocketDoors {
   readonly accept: (connection: Connection) => ConnectionSink;
@@ -120,8 +127,7 @@ export class WebSocketConnection implements Connection, ConnectionSink, FrameSin
 
   control(code: number, payload: Buffer): boolean {
     if (code === opcode.close) {
-      const told = payload.length >= closeCodeBytes ? payload.readUInt16BE() : closeCode.normal;
-      this.#close(told, '');
+      this.#close(answerToClose(payload), '');
     } else if (code === opcode.ping && this.#stream.bufferedBytes === 0) {
       this.#stream.write(Buffer.concat([frameHeader(opcode.pong, payload.length), payload]));
     }

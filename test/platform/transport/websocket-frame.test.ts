@@ -1,6 +1,11 @@
 import t from 'tap';
 import { webSocketFrameBytesMax } from '../../../src/limits.ts';
-import { closeFrame, FrameReader, frameHeader } from '../../../src/platform/transport/websocket-frame.ts';
+import {
+  answerToClose,
+  closeFrame,
+  FrameReader,
+  frameHeader,
+} from '../../../src/platform/transport/websocket-frame.ts';
 
 interface Heard {
   data: string;
@@ -127,4 +132,18 @@ t.test('headers and Close frames are written in their shortest form', (t) => {
   t.equal(closeFrame(1002, 'x'.repeat(500)).length, 127);
   t.strictSame(read(Buffer.alloc(0), 1), nothing);
   t.end();
+});
+
+t.test('a Close frame is answered with its own code, and one that no endpoint may send with 1002', async (t) => {
+  const close = (code: number, reason: Buffer = Buffer.alloc(0)): Buffer =>
+    Buffer.concat([Buffer.from([code >> 8, code & 0xff]), reason]);
+  for (const code of [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1014, 3000, 3999, 4000, 4999]) {
+    t.equal(answerToClose(close(code, text('bye'))), code);
+  }
+  for (const code of [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535]) {
+    t.equal(answerToClose(close(code)), 1002, `${code}`);
+  }
+  t.equal(answerToClose(Buffer.alloc(0)), 1000);
+  t.equal(answerToClose(Buffer.from([3])), 1002, 'half a code');
+  t.equal(answerToClose(close(1000, Buffer.from('c328', 'hex'))), 1007, 'a reason that is no text');
 });
