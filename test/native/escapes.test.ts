@@ -7,9 +7,8 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type KernelFeatures, probeKernel } from '../../src/platform/kernel-features.ts';
 import { shimBinary } from '../support/shim-binary.ts';
-import { asModule, Cells } from '../support/shut-in.ts';
+import { asModule, Cells, until } from '../support/shut-in.ts';
 
-// A busy machine takes its time.
 const isRoot = process.getuid?.() === 0;
 const walls = ['--drop-capabilities', '--private-tmp', '--read-only-root', '--landlock', '--seccomp'];
 const limits = ['--cgroup', 'escapes', '--memory', '67108864', '--pids', '40', '--cpus', '1'];
@@ -344,12 +343,11 @@ t.test(
     const script =
       'trap "" TERM; setsid sleep 1000 & (setsid sh -c "trap \\"\\" TERM; sleep 1001 & wait" &) ; echo up; while :; do sleep 1; done';
     const cell = cells.start(['/bin/sh', '-c', script], [...asModule, ...walls, ...limits, '--grace-ms', '200']);
-    const members = (): readonly number[] => cell.processes();
     await cell.running();
-    while (members().length < 4) await new Promise((resolve) => setTimeout(resolve, 10));
+    await until('all are there', () => cell.processes().length >= 4);
     cell.signal('SIGTERM');
     t.match(await cell.ended(), { signal: 9, message: /grace/, oomKilled: false });
-    t.same(members(), []);
+    await until('all are gone', () => cell.processes().length === 0);
   },
 );
 

@@ -7,7 +7,6 @@ import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { asModule, type Cell, Cells, moduleUid, until } from '../support/shut-in.ts';
 
-// A busy machine takes its time.
 const isRoot = process.getuid?.() === 0;
 const needsRoot = { skip: isRoot ? false : 'needs root' };
 

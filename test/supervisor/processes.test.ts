@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { LaunchSpec, ModuleObservation } from '../../src/supervisor/index.ts';
 import { eventually, fast, forever, isAlive, module, Site, spec, state } from '../support/supervised-site.ts';
@@ -22,7 +23,7 @@ const open = {
   seccomp: false,
   landlock: false,
 } as const;
-const health = { intervalMs: 50, timeoutMs: 2000, retries: 2, startPeriodMs: 10_000, notify: false };
+const health = { intervalMs: 50, timeoutMs: 60_000, retries: 2, startPeriodMs: 10_000, notify: false };
 
 /** sd_notify without systemd: a datagram to NOTIFY_SOCKET. */
 const python = '/usr/bin/python3';
@@ -35,13 +36,15 @@ say = lambda text: s.sendto(text.encode(), os.environ['NOTIFY_SOCKET'])
 t.test('a module says that it is ready, and how it is', async (t) => {
   const site = new Site(t);
   const supervisor = await site.supervisor();
+  const go = join(site.directory, 'go');
   const said = `${notifier}
-time.sleep(0.2)
+while not os.path.exists('${go}'): time.sleep(0.02)
 say('READY=1\\nSTATUS=polling %s' % os.environ.get('WATCHDOG_USEC'))
 time.sleep(1000)`;
   const ready = spec({ command: [python, '-c', said], health: { ...health, notify: true, watchdogMs: 60_000 } });
   await supervisor.apply([ready]);
   t.match(await module(supervisor, { runtimeStatus: 'running' }), { health: { ready: false } });
+  writeFileSync(go, '');
   const told = await module(supervisor, (one) => one.health?.ready === true);
   t.match(told, {
     health: { healthy: true, text: 'polling 60000000' },
@@ -99,18 +102,19 @@ t.test('a health command that hangs, floods and leaves children behind is ended 
   const left = join(site.directory, 'left');
   const command = ['/bin/sh', '-c', `sleep 1000 & echo $! > ${left}; yes`];
   await supervisor.apply([
-    spec({ restartPolicy: 'never', health: { ...health, startPeriodMs: 0, retries: 1, timeoutMs: 300, command } }),
+    spec({ restartPolicy: 'never', health: { ...health, startPeriodMs: 0, retries: 1, timeoutMs: 1000, command } }),
   ]);
-  const sick = await module(supervisor, { runtimeStatus: 'unhealthy' });
-  t.match(sick.health?.text, /took longer than 0.3 s: y$/);
+  // It is asked again and again: on a busy machine the first one may be ended before it has said anything.
+  await module(supervisor, (one) => /took longer than 1 s: y$/.test(one.health?.text ?? ''));
   await supervisor.apply([spec({ wanted: 'stopped' })]);
   await module(supervisor, { runtimeStatus: 'stopped' });
-  t.notOk(isAlive(Number(readFileSync(left, 'utf8'))));
+  await eventually('what it left is gone', () => !isAlive(Number(readFileSync(left, 'utf8'))));
 });
 
 t.test('a module has a directory of its own, and a limit for it', async (t) => {
   const site = new Site(t);
-  const supervisor = await site.supervisor({ ...fast, dataLookMs: 100 });
+  const dataLookMs = 100;
+  const supervisor = await site.supervisor({ ...fast, dataLookMs });
   const data = join(site.directory, 'data/m/data');
   const fill = 'cd "$WEIR_MODULE_DATA" && test "$HOME" = "$PWD" && dd if=/dev/zero of=big bs=64k count=32 2>/dev/null';
   const greedy = spec({
@@ -128,9 +132,10 @@ t.test('a module has a directory of its own, and a limit for it', async (t) => {
   await supervisor.apply([
     { ...greedy, generation: '2', command: ['/bin/sh', '-c', `rm "$WEIR_MODULE_DATA/big"; ${forever}`] },
   ]);
-  const { pid } = await module(supervisor, (one) => one.generation === '2' && one.runtimeStatus === 'running');
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  t.equal((await module(supervisor, { runtimeStatus: 'running' })).pid, pid, 'one that clears up is left alone');
+  // A look may come before it has cleared up: then it is ended and started once more.
+  await eventually('it has cleared up', () => !existsSync(join(data, 'big')));
+  for (let pid: number | null | undefined; pid !== supervisor.observe()[0]?.pid; await pause(5 * dataLookMs))
+    pid = (await module(supervisor, { generation: '2', runtimeStatus: 'running' })).pid;
   await supervisor.apply([]);
   await eventually('it is gone', () => supervisor.observe().length === 0);
   t.ok(existsSync(data), 'its data stays when it is removed: it may be rolled back to');
@@ -185,6 +190,7 @@ t.test(
     const site = new Site(t);
     chmodSync(site.directory, 0o711);
     const supervisor = await site.supervisor(fast, { firstUid });
+    const inTmp = `/tmp/weir-was-here-${process.pid}`;
     const said = `${notifier}
 open(os.environ['WEIR_MODULE_DATA'] + '/mine', 'w').write('x')
 def attempt(what):
@@ -194,7 +200,7 @@ def attempt(what):
   except OSError as error:
     return 'no'
 outside = attempt(lambda: open('/usr/weir-was-here', 'w'))
-tmp = attempt(lambda: open('/tmp/weir-was-here', 'w'))
+tmp = attempt(lambda: open('${inTmp}', 'w'))
 say('READY=1\\nSTATUS=outside %s, tmp %s' % (outside, tmp))
 time.sleep(1000)`;
     const isolation = {
@@ -213,7 +219,7 @@ time.sleep(1000)`;
     const ready = await module(supervisor, (one) => one.health?.ready === true);
     t.equal(ready.health?.text, 'outside no, tmp yes');
     t.ok(existsSync(join(site.directory, 'data/m/data/mine')));
-    if (ready.lacking?.includes('private-tmp') !== true) t.notOk(existsSync('/tmp/weir-was-here'));
+    if (ready.lacking?.includes('private-tmp') !== true) t.notOk(existsSync(inTmp));
   },
 );
 
@@ -276,15 +282,12 @@ t.test('modules that mean harm', async (t) => {
   if (bomb.lacking?.includes('pids') !== true) t.ok(members('bomb').length <= 32, 'a fork bomb has its limit');
   const bombed = members('bomb');
   await gone('bomb');
-  t.notOk(bombed.some(isAlive), 'and is gone as a whole');
+  await eventually('it is gone as a whole', () => !bombed.some(isAlive));
 
+  await eventually('there are zombies', () => members('undead').length > 100);
   const undead = members('undead');
-  t.ok(undead.length > 100, 'zombies');
   await gone('undead');
-  t.notOk(
-    undead.some((pid) => existsSync(`/proc/${pid}`)),
-    'are not left behind',
-  );
+  await eventually('none is left behind', () => !undead.some((pid) => existsSync(`/proc/${pid}`)));
 
   const deaf = await gone('deaf');
   t.notOk(isAlive(deaf.pid), 'one that ignores SIGTERM is killed after its grace');
@@ -325,7 +328,7 @@ t.test('a gigabyte of logs stays within its limit on the disk, and harms nobody'
     }),
     spec({ name: 'good' }),
   ]);
-  t.match(await module(supervisor, { runtimeStatus: 'stopped' }, 'loud', 120_000), { exitCode: 0 });
+  t.match(await module(supervisor, { runtimeStatus: 'stopped' }, 'loud', 500_000), { exitCode: 0 });
   const sizes = readdirSync(join(site.directory, 'log'))
     .filter((name) => name.startsWith('loud'))
     .map((name) => statSync(join(site.directory, 'log', name)).size);

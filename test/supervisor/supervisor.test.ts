@@ -403,17 +403,15 @@ t.test(
     const stray = Number(readFileSync(file, 'utf8'));
     process.kill(state(site).shimPid, 'SIGKILL');
     await module(supervisor, { runtimeStatus: 'failed' });
-    t.notOk(isAlive(stray));
+    await eventually('the stray is gone', () => !isAlive(stray));
   },
 );
 
 t.test('a health command that hangs holds up neither the end of its module nor that of the runtime', async (t) => {
   const site = new Site(t);
   const supervisor = await site.supervisor();
-  const command = ['/bin/sleep', '30'];
-  const health = { command, intervalMs: 10, timeoutMs: 30_000, retries: 3, startPeriodMs: 0, notify: false };
+  const command = ['/bin/sleep', '3600'];
+  const health = { command, intervalMs: 10, timeoutMs: 3_600_000, retries: 3, startPeriodMs: 0, notify: false };
   await supervisor.apply([spec({ script: 'sleep 1; exit 3', restartPolicy: 'never', health })]);
-  const startedMs = performance.now();
   t.match(await module(supervisor, { runtimeStatus: 'failed' }), { exitCode: 3 });
-  t.ok(performance.now() - startedMs < 15_000);
 });

@@ -22,7 +22,8 @@ import { shimBinary } from './shim-binary.ts';
 
 const hostileSource = join(import.meta.dirname, '../native/hostile/hostile.c');
 const outDirectory = join(import.meta.dirname, '../../out/test');
-const patienceMs = 20_000;
+/** A guard against hangs: a busy machine takes its time. */
+const patienceMs = 120_000;
 
 /** Nobody's: no account of this machine has it. */
 export const moduleUid = 64_123;

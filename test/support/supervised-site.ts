@@ -20,7 +20,8 @@ import {
 } from '../../src/supervisor/index.ts';
 import { shimBinary } from './shim-binary.ts';
 
-const waitMsMax = 15_000;
+/** A guard against hangs: nothing here is judged by how long it takes. */
+const waitMsMax = 120_000;
 const shimPath = shimBinary();
 export const fast: Pacing = { ...defaultPacing, firstDelayMs: 20, delayMsMax: 100, brokenFailures: 100 };
 export const forever = 'while :; do sleep 0.05; done';
@@ -118,15 +119,13 @@ export async function module(
       ? what
       : (one: ModuleObservation): boolean =>
           Object.entries(what).every(([key, value]) => one[key as keyof ModuleObservation] === value);
-  const find = (all: readonly ModuleObservation[]): ModuleObservation | undefined =>
-    all.find((one) => one.name === name && holds(one));
-  await until(
-    supervisor,
-    `${name}: ${JSON.stringify(what)} ${String(what)}`,
-    (all) => find(all) !== undefined,
-    withinMs,
-  );
-  const found = find(supervisor.observe());
+  // Kept as it was seen: a moment later it may be in another state.
+  let found: ModuleObservation | undefined;
+  const isSeen = (all: readonly ModuleObservation[]): boolean => {
+    found = all.find((one) => one.name === name && holds(one));
+    return found !== undefined;
+  };
+  await until(supervisor, `${name}: ${JSON.stringify(what)} ${String(what)}`, isSeen, withinMs);
   if (found === undefined) throw new Error('cannot be: it was there');
   return found;
 }
