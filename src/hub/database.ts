@@ -12,6 +12,9 @@
 //
 // synchronous = FULL with WAL: a committed transaction survives a power cut; that is what a PUBACK promises (G1).
 // locking_mode = EXCLUSIVE: a second hub on the same file is refused instead of corrupting the picture.
+// A log that is found is written over itself and synced before anything is built on it: the last sync of the life before
+// may have failed, then Linux shows pages that are on no disk, and a power cut would end the log there, with every later
+// commit behind the hole.
 //
 // Migrations are numbered from 1 by their place in the list and never change once released. A file of a newer
 // schema, of another program, or damaged, is refused with its path and the mend: the hub's log is the only copy
@@ -173,11 +176,15 @@ export class HubDatabase {
  * Opens hub.db, brings its schema up to date and returns it ready for use.
  * Throws HUB_DATABASE_DAMAGED, HUB_DATABASE_NEWER, HUB_DATABASE_FOREIGN, HUB_DATABASE_BUSY or HUB_DATABASE_UNUSABLE.
  */
-export function openHubDatabase(path: string, sqlite: Pick<Sqlite, 'open'>): HubDatabase {
+export function openHubDatabase(path: string, sqlite: Pick<Sqlite, 'open' | 'rewriteLog'>): HubDatabase {
   let database: SqliteDatabase | undefined;
   try {
     database = sqlite.open(path);
-    prepare(database, path);
+    checkOurs(database, path);
+    database.pragma('journal_mode = WAL');
+    database.pragma('synchronous = FULL');
+    sqlite.rewriteLog(path);
+    migrate(database);
     return new HubDatabase(database);
   } catch (error) {
     database?.close();
@@ -185,15 +192,18 @@ export function openHubDatabase(path: string, sqlite: Pick<Sqlite, 'open'>): Hub
   }
 }
 
-function prepare(database: SqliteDatabase, path: string): void {
+/** Refuses what is not ours to change. From here on nobody else has the file, unless it is a new one. */
+function checkOurs(database: SqliteDatabase, path: string): void {
   database.pragma(`busy_timeout = ${busyWaitMs}`);
   database.pragma('locking_mode = EXCLUSIVE');
   const tables = Number(database.prepare('SELECT count(*) AS count FROM sqlite_master').get()?.['count'] ?? 0);
   if (tables > 0 && database.pragma('application_id') !== applicationId) throw foreign(path);
-  database.pragma('journal_mode = WAL');
-  database.pragma('synchronous = FULL');
   const version = Number(database.pragma('user_version'));
   if (version > hubSchemaVersion) throw newer(path, version);
+}
+
+function migrate(database: SqliteDatabase): void {
+  const version = Number(database.pragma('user_version'));
   database.transaction(() => {
     database.pragma(`application_id = ${applicationId}`);
     for (const migration of migrations.slice(version)) database.exec(migration);

@@ -29,6 +29,7 @@ t.test('a commit waits for the disk: synchronous is FULL and the journal a write
   const path = join(t.testdir(), 'hub.db');
   let seen: unknown[] = [];
   const database = openHubDatabase(path, {
+    ...sqlite,
     open(file) {
       const opened = sqlite.open(file);
       seen = [opened];
@@ -64,17 +65,42 @@ t.test('a database cut in half is refused as damaged', async (t) => {
   );
 });
 
-t.test('a database of a newer weir is refused', async (t) => {
-  const path = join(t.testdir(), 'hub.db');
-  openHubDatabase(path, sqlite).close();
-  const raw = sqlite.open(path);
-  raw.pragma(`user_version = ${hubSchemaVersion + 1}`);
-  raw.close();
-  t.equal(
-    codeOf(() => openHubDatabase(path, sqlite)),
-    'HUB_DATABASE_NEWER',
-  );
-});
+t.test(
+  'a log that is found is on the disk again before anything is built on it, or the hub does not start',
+  async (t) => {
+    const path = join(t.testdir(), 'hub.db');
+    openHubDatabase(path, sqlite).close();
+    const order: string[] = [];
+    const watched = {
+      open(file: string) {
+        const opened = sqlite.open(file);
+        const transaction = <T>(work: () => T): T => {
+          order.push('transaction');
+          return opened.transaction(work);
+        };
+        return { ...opened, transaction };
+      },
+      rewriteLog(file: string) {
+        order.push(`rewrite ${file}`);
+        t.equal(
+          codeOf(() => openHubDatabase(path, sqlite)),
+          'HUB_DATABASE_BUSY',
+          'nobody else writes it meanwhile',
+        );
+      },
+    };
+    openHubDatabase(path, watched).close();
+    t.same(order, [`rewrite ${path}`, 'transaction']);
+    const failing = () => {
+      throw Object.assign(new Error('i/o error, fsync'), { code: 'EIO' });
+    };
+    t.equal(
+      codeOf(() => openHubDatabase(path, { ...sqlite, rewriteLog: failing })),
+      'HUB_DATABASE_UNUSABLE',
+    );
+    openHubDatabase(path, sqlite).close();
+  },
+);
 
 t.test('a database of another program is refused', async (t) => {
   const path = join(t.testdir(), 'hub.db');

@@ -1,6 +1,6 @@
 // The synchronous half on real files, without a thread.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import BetterSqlite from 'better-sqlite3';
 import t, { type Test } from 'tap';
@@ -417,20 +417,6 @@ t.test('one lane or document too many is refused alone', async (t: Test) => {
   t.equal(commit({ documents }).documentOutcomes.at(-1), 2);
   t.same([...commit({ documents: [{ table: 'state', key: 'k1', document: 'changed' }] }).documentOutcomes], [0]);
   engine.close();
-});
-
-t.test('a file written by a newer weir is refused and left as it is', async (t: Test) => {
-  const directory = t.testdir();
-  openEngine(directory).engine.close();
-  const path = join(directory, 'weir.db');
-  const database = new BetterSqlite(path);
-  database.pragma('user_version = 99');
-  database.prepare("UPDATE meta SET value = '99' WHERE key = 'schema'").run();
-  database.close();
-  const before = readFileSync(path);
-  t.throws(() => openEngine(directory), { code: 'STORE_SCHEMA_NEWER', retryable: false, message: /schema 99/ });
-  t.same(readFileSync(path), before);
-  t.notOk(existsSync(join(directory, 'quarantine')));
 });
 
 t.test('a flipped bit in the number of the schema is damage and not the future: nothing is lost', async (t: Test) => {

@@ -17,48 +17,7 @@ import { schemaVersion } from '../../src/store/migrations.ts';
 import { readRecord } from '../../src/store/record.ts';
 import { numberedMessage, sequenceOf } from '../support/messages.ts';
 import { seededEntropy } from '../support/sim-entropy.ts';
-
-/** As released: never to be changed with the program. */
-const schema1 = `
-  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE queue (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, offset_next INTEGER NOT NULL,
-    messages INTEGER NOT NULL, bytes INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE dropped (
-    queue_id INTEGER NOT NULL, reason TEXT NOT NULL, messages INTEGER NOT NULL, PRIMARY KEY (queue_id, reason)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE outbox (
-    key INTEGER PRIMARY KEY, expires_ms INTEGER, checksum INTEGER NOT NULL, record BLOB NOT NULL
-  ) STRICT;
-  CREATE TABLE position (
-    stream TEXT PRIMARY KEY, sequence INTEGER NOT NULL, touched INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE twin (key TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE state (key TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  PRAGMA user_version = 1;
-`;
-const schema2 = `
-  CREATE TABLE mqtt_session (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, record BLOB NOT NULL) STRICT;
-  CREATE TABLE mqtt_subscription (
-    session INTEGER NOT NULL, filter TEXT NOT NULL, options INTEGER NOT NULL, subscription_id INTEGER NOT NULL,
-    PRIMARY KEY (session, filter)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE mqtt_message (
-    id INTEGER PRIMARY KEY, expires_ms REAL NOT NULL, checksum INTEGER NOT NULL, canonical BLOB NOT NULL
-  ) STRICT;
-  CREATE TABLE mqtt_delivery (
-    session INTEGER NOT NULL, ordinal INTEGER NOT NULL, message INTEGER NOT NULL, facts INTEGER NOT NULL,
-    packet_id INTEGER NOT NULL, awaiting INTEGER NOT NULL, subscription_ids BLOB, PRIMARY KEY (session, ordinal)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE mqtt_receiving (
-    session INTEGER NOT NULL, packet_id INTEGER NOT NULL, PRIMARY KEY (session, packet_id)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE mqtt_retained (
-    topic TEXT PRIMARY KEY, message INTEGER NOT NULL, facts INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  PRAGMA user_version = 2;
-`;
+import { storeSchemas } from '../support/store-schemas.ts';
 
 const epoch = '0123456789abcdef';
 const keysPerQueue = 2 ** 43;
@@ -91,8 +50,7 @@ function writeOldFile(directory: string, over: OldFile = {}): void {
   mkdirSync(directory, { recursive: true });
   const database = new BetterSqlite(join(directory, 'weir.db'));
   database.pragma('journal_mode = WAL');
-  database.exec(schema1);
-  if (version === 2) database.exec(schema2);
+  database.exec(storeSchemas[version]);
   database.exec(`
     INSERT INTO meta VALUES ('epoch', '${epoch}');
     INSERT INTO twin VALUES ('gateway', '{}');
