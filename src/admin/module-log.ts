@@ -5,7 +5,8 @@
 //
 // Needs no daemon: the command line uses it when weir is down. Files are told apart by inode, so a rotation in
 // the middle of reading neither repeats nor skips lines; a file that was rotated away beyond the last number is
-// gone, and reading goes on with the next. Only whole lines are given. Memory is one slice, whatever the size.
+// gone, and reading goes on with the next. Only whole lines are given. Memory is one slice, whatever the size. Who does
+// not follow gets what was there at the start: a module that writes faster than it is read makes no endless answer.
 //
 // Stamps ascend, so "the last N of the lines since T" is "those since T of the last N lines".
 
@@ -36,6 +37,12 @@ interface LogFile {
 interface Cursor {
   readonly inode: number;
   readonly offset: number;
+}
+
+interface Span {
+  readonly from: Cursor;
+  /** The end of the log when it was looked at. */
+  readonly end: Cursor;
 }
 
 /** How often a followed log is looked at. */
@@ -83,10 +90,11 @@ export class ModuleLog {
 
   async *#read(request: LogRequest): AsyncIterable<string> {
     const since = sinceFilter(request.sinceMs);
-    let left = request.tail ?? Number.POSITIVE_INFINITY;
-    let cursor: Cursor | undefined = await this.#start(request);
+    const span = await this.#span(request);
+    const end = request.follow === true ? undefined : span.end;
+    let cursor = span.from;
     while (!request.signal.aborted) {
-      const slice: Slice | undefined = await this.#next(request.name, cursor);
+      const slice = await this.#next(request.name, cursor, end);
       if (slice === undefined) {
         if (request.follow !== true) return;
         await pause(this.#ports.clock, followIntervalMs, request.signal);
@@ -94,28 +102,25 @@ export class ModuleLog {
       }
       cursor = slice.cursor;
       const text = since(slice.text);
-      // Lines that come while it is read belong to who follows.
-      const asked = request.follow === true ? text : firstLines(text, left);
-      left -= asked.split('\n').length - 1;
-      if (asked !== '') yield asked;
-      if (left <= 0 && request.follow !== true) return;
+      if (text !== '') yield text;
     }
   }
 
-  async #start(request: LogRequest): Promise<Cursor> {
+  async #span(request: LogRequest): Promise<Span> {
     const { name, tail, sinceMs } = request;
     for (let attempt = 1; ; attempt++) {
       const files = await this.#files(name);
       const oldest = files.at(0);
       const newest = files.at(-1);
       if (oldest === undefined || newest === undefined) throw await this.#unknown(name);
+      const end = { inode: newest.inode, offset: newest.bytes };
       if (tail === undefined) {
         const first = files.find((file) => sinceMs === undefined || file.modifiedMs >= sinceMs) ?? newest;
-        return { inode: first.inode, offset: 0 };
+        return { from: { inode: first.inode, offset: 0 }, end };
       }
-      const cursor = (await this.#lastLines(files, tail)) ?? { inode: oldest.inode, offset: 0 };
+      const from = (await this.#lastLines(files, tail)) ?? { inode: oldest.inode, offset: 0 };
       const now = await this.#ports.disk.facts('admin:log-facts', newest.path);
-      if (now?.inode === newest.inode || attempt === searchAttemptsMax) return cursor;
+      if (now?.inode === newest.inode || attempt === searchAttemptsMax) return { from, end };
     }
   }
 
@@ -139,8 +144,8 @@ export class ModuleLog {
     return undefined;
   }
 
-  /** The next whole lines from the cursor; undefined when there are none yet. */
-  async #next(name: string, cursor: Cursor): Promise<Slice | undefined> {
+  /** The next whole lines from the cursor; undefined when there are none yet, or none before the end. */
+  async #next(name: string, cursor: Cursor, end: Cursor | undefined): Promise<Slice | undefined> {
     let { inode, offset } = cursor;
     for (;;) {
       const files = await this.#files(name);
@@ -150,10 +155,12 @@ export class ModuleLog {
       // Rotated away: go on with the oldest there is. Truncated (a log of one file): begin again.
       if (index < 0 || file.bytes < offset) offset = 0;
       inode = file.inode;
-      const bytes = await this.#slice(file.path, offset, adminLogSliceBytes);
+      const room = end === undefined ? adminLogSliceBytes : roomBefore(end, files, { inode, offset });
+      if (room <= 0) return undefined;
+      const bytes = await this.#slice(file.path, offset, Math.min(room, adminLogSliceBytes));
       const after = await this.#ports.disk.facts('admin:log-facts', file.path);
       if (after?.inode !== inode) continue;
-      const isCurrent = index === files.length - 1 || files.length === 1;
+      const isCurrent = inode === end?.inode || index === files.length - 1 || files.length === 1;
       const length = wholeLines(bytes, { isCurrent });
       if (length > 0) return { text: bytes.toString('utf8', 0, length), cursor: { inode, offset: offset + length } };
       if (isCurrent) return undefined;
@@ -224,8 +231,11 @@ function sinceFilter(sinceMs: number | undefined): (text: string) => string {
   };
 }
 
-function firstLines(text: string, count: number): string {
-  let end = 0;
-  for (let line = 0; line < count && end < text.length; line++) end = text.indexOf('\n', end) + 1 || text.length;
-  return text.slice(0, end);
+/** Bytes that may be read from `at` on. None when the end is gone, or was truncated: all that is there came after it. */
+function roomBefore(end: Cursor, files: readonly LogFile[], at: Cursor): number {
+  const last = files.findIndex(({ inode }) => inode === end.inode);
+  if ((files[last]?.bytes ?? 0) < end.offset) return 0;
+  const index = files.findIndex(({ inode }) => inode === at.inode);
+  if (index === last) return end.offset - at.offset;
+  return index < last ? adminLogSliceBytes : 0;
 }

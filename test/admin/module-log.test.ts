@@ -1,4 +1,4 @@
-import { appendFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { loggedModules, ModuleLog } from '../../src/admin/module-log.ts';
@@ -159,4 +159,46 @@ t.test('a log of a single file that is emptied and written again is read from it
   gone.abort();
   await clock.advance(250);
   await reading;
+});
+
+t.test('without following it ends where the log ended at the start, however fast the module writes', async (t) => {
+  const dir = t.testdir(threeFiles);
+  let next = 70;
+  const never = {
+    ...disk,
+    readSlice: (...args: Parameters<typeof disk.readSlice>) => {
+      if (next < 10_000) appendFileSync(join(dir, 'm.log'), lines(next, next + 100));
+      next += 100;
+      return disk.readSlice(...args);
+    },
+  };
+  const reader = new ModuleLog({ disk: never, clock: new SimClock() }, { logDir: dir });
+  t.equal(await all(reader, {}), lines(0, 70));
+  const whole = next;
+  t.equal(await all(reader, { sinceMs: base + 65_000 }), lines(65, whole));
+  const counted = next;
+  t.equal(await all(reader, { tail: 5 }), lines(counted - 5, counted));
+});
+
+t.test('a log that is rotated while it is read ends with the file that was the current one', async (t) => {
+  const dir = t.testdir(threeFiles);
+  let turns = 0;
+  const rotating = {
+    ...disk,
+    readSlice: (...args: Parameters<typeof disk.readSlice>) => {
+      turns += 1;
+      if (turns < 60) {
+        for (const number of [2, 1, 0]) {
+          const name = join(dir, number === 0 ? 'm.log' : `m.log.${number}`);
+          if (existsSync(name)) renameSync(name, join(dir, `m.log.${number + 1}`));
+        }
+        writeFileSync(join(dir, 'm.log'), lines(70 + turns * 10, 80 + turns * 10));
+      }
+      return disk.readSlice(...args);
+    },
+  };
+  const reader = new ModuleLog({ disk: rotating, clock: new SimClock() }, { logDir: dir });
+  const text = await all(reader, {});
+  t.ok(turns < 60, 'it came to an end');
+  t.notMatch(text, /line 8\d\n/);
 });
