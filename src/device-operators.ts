@@ -27,9 +27,10 @@ const ownLogNames = ['weir', 'edgeAgent', 'edgeHub'];
 
 export async function openOperators(stage: Stage, parts: Parts): Promise<void> {
   const { ground, closing } = stage;
-  const { config, http, log, metrics } = ground;
-  const bundleParts = bundlePartsOf(stage, parts, () => device);
-  const device = adminDevice(stage, parts, bundleParts);
+  const { config, http, log, metrics, disk, clock } = ground;
+  const moduleLog = new ModuleLog({ disk, clock }, { logDir: join(config.dataDir, 'logs') });
+  const bundleParts = bundlePartsOf(stage, parts, { device: () => device, names: () => moduleLog.names() });
+  const device = adminDevice(stage, parts, { bundleParts, moduleLog });
   const processes = systemProcessTable();
   const isModule = async (pid: number): Promise<boolean> => {
     const lineage = await processes.lineage(pid);
@@ -47,14 +48,18 @@ export async function openOperators(stage: Stage, parts: Parts): Promise<void> {
 type BundleParts = Parameters<typeof supportBundle>[0];
 
 /** What logs and status are, for whoever is not at the machine. */
-function bundlePartsOf({ ground }: Stage, { supervisor, agent }: Parts, device: () => AdminDevice): BundleParts {
+function bundlePartsOf(
+  { ground }: Stage,
+  { supervisor, agent }: Parts,
+  { device, names }: { readonly device: () => AdminDevice; readonly names: () => Promise<readonly string[]> },
+): BundleParts {
   const { metrics, recentLog, clock } = ground;
   const wantedOf = (name: string): 'running' | 'stopped' =>
     agent.deployment()?.modules.find((module) => module.name === name)?.wanted ?? 'running';
   return {
     clock,
     modules: { list: () => supervisor.observe().map(({ name }) => ({ name, wanted: wantedOf(name) })) },
-    logs: { ofModule: (question) => written(device(), question), own: () => recentLog.lines() },
+    logs: { ofModule: (question) => written(device(), question), own: () => recentLog.lines(), names },
     support: {
       documents: async () => ({
         'status.json': (await device().status()) as unknown as JsonValue,
@@ -68,15 +73,18 @@ function bundlePartsOf({ ground }: Stage, { supervisor, agent }: Parts, device: 
   };
 }
 
-function adminDevice(stage: Stage, parts: Parts, bundleParts: BundleParts): AdminDevice {
+function adminDevice(
+  stage: Stage,
+  parts: Parts,
+  { bundleParts, moduleLog }: { readonly bundleParts: BundleParts; readonly moduleLog: ModuleLog },
+): AdminDevice {
   const { ground, startedAtMs } = stage;
-  const { config, log, disk, clock, entropy, processes, recentLog } = ground;
+  const { config, log, clock, entropy, processes, recentLog } = ground;
   const { store, router, memory, supervisor, agent, deviceId, hubKey } = parts;
   const operator = new OperatorQueues(
     { store, sender: router, documents: memory, clock, entropy, log: log.child('queues'), seal: hubKey },
     { deviceId, hubQueue: upstreamQueue },
   );
-  const moduleLog = new ModuleLog({ disk, clock }, { logDir: join(config.dataDir, 'logs') });
   const ownLog = new OwnLog(recentLog, clock);
   const build = buildInfo();
   return {

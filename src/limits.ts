@@ -266,6 +266,9 @@ export const registryCredentialsMax = 32;
 
 // ── supervisor: modules as processes ──
 
+/** Modules that are gone and whose logs are kept, until a later deployment is in force: the one written to longest ago goes. */
+export const formerModuleLogsMax = 16;
+
 /** Modules one gateway supervises; each has a shim, a socket and up to `moduleLogFilesMax` files. */
 export const supervisedModulesMax = 128;
 /** Bytes of a module's name once escaped for a file name: leaves room under the file system's 255. */

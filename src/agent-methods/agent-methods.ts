@@ -150,7 +150,7 @@ export class AgentMethods {
     const request = readLogs(payload, this.#ports.clock.wallMs());
     const answers: JsonObject[] = [];
     let room = agentLogAnswerBytesMax;
-    for (const chosen of this.#choose(request)) {
+    for (const chosen of await this.#choose(request)) {
       const bytes = await this.#collect(chosen, { request, room });
       const answer: JsonObject =
         request.encoding === 'gzip'
@@ -177,10 +177,10 @@ export class AgentMethods {
     return Buffer.concat(pieces);
   }
 
-  #uploadLogs(payload: JsonValue): unknown {
+  async #uploadLogs(payload: JsonValue): Promise<unknown> {
     const { clock } = this.#ports;
     const request = readLogsUpload(payload, clock.wallMs());
-    const chosen = this.#choose(request);
+    const chosen = await this.#choose(request);
     const isJson = request.contentType === 'json';
     const isGzip = request.encoding === 'gzip';
     const extension = `${isJson ? 'json' : 'log'}${isGzip ? '.gz' : ''}`;
@@ -210,8 +210,10 @@ export class AgentMethods {
   }
 
   /** Which logs, each once: the first item that names a module is its own. Throws AGENT_METHODS_BAD_REQUEST. */
-  #choose({ items }: LogsRequest): readonly ChosenLog[] {
-    const names = [...ownNames, ...this.#ports.modules.list().map(({ name }) => name)];
+  async #choose({ items }: LogsRequest): Promise<readonly ChosenLog[]> {
+    const { modules, logs } = this.#ports;
+    const there = modules.list().map(({ name }) => name);
+    const names = [...new Set([...ownNames, ...there, ...(await logs.names())])];
     const chosen = new Map<string, ChosenLog>();
     for (const { id, filter } of items) {
       const marks = id.toLowerCase() === everyone ? names.map(() => true) : this.#compile(id, true).matches(names);

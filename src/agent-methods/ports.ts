@@ -38,6 +38,8 @@ export interface MethodLogs {
    * lines. A module that has not written anything yet has no lines.
    */
   ofModule(question: LogQuestion): AsyncIterable<string>;
+  /** Modules that have a log: also those that a rollback has removed. */
+  names(): Promise<readonly string[]>;
   /** The latest lines of the runtime's own log: `2026-11-21T09:12:44.123Z info  broker: text`. */
   own(): readonly string[];
 }

@@ -2,7 +2,7 @@
 //
 //   status.json, config.json …       documents of the runtime; secrets are masked by who makes them
 //   logs/edgeAgent_log.txt           the runtime's own log, as far as it is remembered
-//   logs/modbus_log.txt              every module's, with the stamps of the shim
+//   logs/modbus_log.txt              every module's, with the stamps of the shim, also of those a rollback has removed
 //
 // Written while it is read: memory is one piece of a log. A log that cannot be read says so in its place.
 
@@ -43,7 +43,7 @@ async function* entries(
   const own = logs.own().map((line) => `${line}\n`);
   yield { name: 'logs/edgeAgent_log.txt', modifiedMs, content: once(own.join('')) };
   if (runtimeOnly) return;
-  for (const { name } of modules.list()) {
+  for (const name of new Set([...modules.list().map(({ name }) => name), ...(await logs.names())])) {
     if (signal.aborted) return;
     const pieces = logs.ofModule({ name, ...window, signal });
     yield { name: `logs/${moduleFileName(name) ?? 'module'}_log.txt`, modifiedMs, content: readable(pieces) };

@@ -2,7 +2,7 @@
 //
 // Owns what this device is asked to run and what it says about it. Desired properties come from `$edgeAgent`'s twin
 // copy, or from `weir deploy` until the hub has newer ones, so the loop is the same online and offline. One pass at a
-// time; changes meanwhile cause one more.
+// time (passes.ts).
 //
 //   desired changed ─┐                ┌─ unreadable: reported, nothing changes
 //   module changed ──┼─► pass: read ──┤            (plan.ts says which)
@@ -24,10 +24,10 @@ import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { provideAll, removeUnneeded } from './belongings.ts';
 import type { Deployment, DeploymentContext } from './deployment.ts';
-import { closedError } from './errors.ts';
 import { readManifest } from './local-manifest.ts';
 import { OrderBook } from './order-book.ts';
 import type { OrderFacts } from './orders.ts';
+import { Passes } from './passes.ts';
 import { needsProof, nextStep, type Step } from './plan.ts';
 import type {
   AgentMemory,
@@ -88,6 +88,7 @@ export class Agent {
   readonly #ports: AgentPorts;
   readonly #book: OrderBook;
   readonly #wishes: Wishes;
+  readonly #passes = new Passes(() => this.#pass());
   #record: RolloutRecord = {};
   #failure: string | undefined;
   #applied: Source | undefined;
@@ -95,10 +96,7 @@ export class Agent {
   #verification: Verification | undefined;
   #judgement: Judgement = nothingDecided;
   #phase: { readonly name: string; readonly since: number } = { name: 'settled', since: 0 };
-  #jobs: (() => Promise<void>)[] = [];
-  #passing: Promise<void> | undefined;
   #leaving: Promise<void> = Promise.resolve();
-  #again = false;
   #retry: Timer | undefined;
   #look: Timer | undefined;
   #reportTimer: Timer | undefined;
@@ -121,20 +119,19 @@ export class Agent {
       log.error('a remembered deployment cannot be read by this version and is left out', { version });
       return false;
     });
-    this.#jobs.push(() => this.#countBoot());
-    this.#ports.twin.onDesired(() => this.#trigger());
+    this.#ports.twin.onDesired(this.#trigger);
     this.#unsubscribe = this.#ports.hands.onChange(() => this.#reportSoon());
-    this.#trigger();
-    await this.#passing;
+    await this.#passes.trigger();
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#unsubscribe?.();
     for (const timer of [this.#retry, this.#look, this.#reportTimer]) timer?.cancel();
+    const passed = this.#passes.close();
     await this.#preparation?.close();
     await this.#leaving;
-    await this.#passing;
+    await passed;
   }
 
   /** What is asked of this device and how that went, for status and the console. */
@@ -178,7 +175,7 @@ export class Agent {
       twins: Object.fromEntries(sections),
     };
     const plan = this.#book.changes(this.#inForce(), local);
-    if (!dryRun) await this.#inPass(() => this.#takeLocal(local));
+    if (!dryRun) await this.#passes.before(() => this.#takeLocal(local));
     return { ok: true, problems: [], plan };
   }
 
@@ -192,35 +189,11 @@ export class Agent {
     });
   }
 
-  /** Runs between two passes; rejects with what the work says. */
-  #inPass(work: () => Promise<void>): Promise<void> {
-    if (this.#closed) return Promise.reject(closedError());
-    return new Promise((resolve, reject) => {
-      this.#jobs.push(() => work().then(resolve, reject));
-      this.#trigger();
-    });
-  }
-
-  #trigger(): void {
-    if (this.#closed) return;
-    if (this.#passing !== undefined) {
-      this.#again = true;
-      return;
-    }
-    this.#passing = this.#pass().finally(() => {
-      this.#passing = undefined;
-      if (!this.#again) return;
-      this.#again = false;
-      this.#trigger();
-    });
-  }
+  readonly #trigger = (): void => void this.#passes.trigger();
 
   async #pass(): Promise<void> {
     try {
-      while (this.#jobs.length > 0) {
-        await this.#jobs[0]?.();
-        this.#jobs.shift();
-      }
+      await this.#countBoot();
       await this.#converge();
       this.#failure = undefined;
       const { phase } = rolloutOf(this.#picture());
@@ -234,7 +207,7 @@ export class Agent {
       });
       this.#applied = undefined;
       this.#retry?.cancel();
-      if (!this.#closed) this.#retry = this.#ports.clock.setTimer(agentRetryMs, () => this.#trigger());
+      if (!this.#closed) this.#retry = this.#ports.clock.setTimer(agentRetryMs, this.#trigger);
       await this.#report().catch((cause: unknown) =>
         this.#ports.log.debug('the failure is not reported yet', { reason: errorMessage(cause) }),
       );
@@ -285,7 +258,7 @@ export class Agent {
       deployment,
       inForce:
         wanted === undefined ? deployment : this.#book.hasModules(inForce) ? this.#book.deployment(inForce) : undefined,
-      changed: () => this.#trigger(),
+      changed: this.#trigger,
     });
     this.#preparation = preparation;
     preparation.start();
@@ -403,10 +376,12 @@ export class Agent {
       return;
     }
     this.#verification = undefined;
-    // Nobody will go back any more.
+    // Nobody will go back any more. Why a deployment was refused is read in the logs of its modules.
     await this.#ports.identities.keepOnly(this.#book.names(source));
-    const needed = [source, this.#preparation?.task.source].map((one) => this.#book.deployment(one));
-    await removeUnneeded(this.#ports, needed);
+    await removeUnneeded(this.#ports, {
+      deployments: [source, this.#preparation?.task.source].map((one) => this.#book.deployment(one)),
+      logs: [source, this.#record.refused?.source].flatMap((one) => this.#book.names(one)),
+    });
   }
 
   /** Hands over the modules of `source`; those of `earlier` that it does not have are stopped, not removed. */
@@ -456,7 +431,7 @@ export class Agent {
     if (this.#record.trial === undefined || this.#verification === undefined || this.#closed) return;
     const { verdict, lookAgainMs } = this.#judgement;
     const delayMs = verdict === 'wait' ? Math.max(1, lookAgainMs) : agentRetryMs;
-    this.#look = this.#ports.clock.setTimer(delayMs, () => this.#trigger());
+    this.#look = this.#ports.clock.setTimer(delayMs, this.#trigger);
   }
 
   /** Module events come in bursts (a crash loop): reports are spaced, the last state always gets through. */

@@ -50,6 +50,8 @@ export interface ModuleHands {
   /** Converges to exactly these modules; idempotent. */
   apply(orders: readonly LaunchOrder[]): Promise<void>;
   observe(): readonly ModuleFacts[];
+  /** Logs of modules that are gone, or going, stay with these names only. */
+  keepLogs(names: readonly string[]): Promise<void>;
   onChange(listener: () => void): () => void;
 }
 

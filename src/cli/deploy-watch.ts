@@ -83,7 +83,8 @@ export class DeployWatch {
 
   #judge(progress: Progress): DeployOutcome | undefined {
     const { phase, detail, status } = progress;
-    if (phase === 'rolled-back') return { ok: false, text: `Rolled back: ${detail}`, progress };
+    if (phase === 'rolled-back')
+      return { ok: false, text: `Rolled back: ${detail}\nWhat its modules wrote: weir logs NAME`, progress };
     if (status.code !== codeFailed) {
       this.#failingSinceMs = undefined;
       return phase === 'settled' ? { ok: true, text: 'The deployment is in force.', progress } : undefined;

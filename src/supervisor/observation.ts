@@ -19,15 +19,20 @@ export interface LifeFacts {
   readonly ailment: string | undefined;
 }
 
-export interface ModuleFacts {
-  readonly name: string;
-  readonly kind: ModuleKind;
+/** What module-past.ts knows. */
+export interface PastFacts {
   readonly generation: string;
-  readonly phase: Phase;
-  readonly life: LifeFacts;
   readonly lastEnd: ModuleEnd | null;
   readonly restartCount: number;
   readonly lastRestartAtMs: number | null;
+}
+
+export interface ModuleFacts {
+  readonly name: string;
+  readonly kind: ModuleKind;
+  readonly phase: Phase;
+  readonly life: LifeFacts;
+  readonly past: PastFacts;
   readonly nextStartAtMs: number | null;
 }
 
@@ -50,7 +55,8 @@ const exitCodeCannotStart = 127;
 const exitCodeSignalBase = 128;
 
 export function observationOf(facts: ModuleFacts): ModuleObservation {
-  const { name, kind, generation, phase, lastEnd, restartCount, lastRestartAtMs, nextStartAtMs } = facts;
+  const { name, kind, phase, nextStartAtMs } = facts;
+  const { generation, lastEnd, restartCount, lastRestartAtMs } = facts.past;
   const { running, health, adopted } = facts.life;
   const isUnhealthy = phase === 'running' && health?.healthy === false;
   return {
@@ -79,7 +85,7 @@ export function exitCodeOf(end: ModuleEnd): number {
   return end.signal === null ? exitCodeCannotStart : exitCodeSignalBase + end.signal;
 }
 
-function describe({ phase, life, lastEnd }: ModuleFacts): string {
+function describe({ phase, life, past: { lastEnd } }: ModuleFacts): string {
   const { health, progress, ailment } = life;
   const end = lastEnd === null ? 'never ran' : describeEnd(lastEnd);
   switch (phase) {

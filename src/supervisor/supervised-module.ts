@@ -17,10 +17,10 @@ import type { Log } from '../platform/log.ts';
 import { moduleNotWantedError } from './errors.ts';
 import { ailingEnd, startFailure } from './module-ends.ts';
 import { ModuleLife } from './module-life.ts';
+import { ModulePast } from './module-past.ts';
 import type { ModulePaths } from './module-paths.ts';
 import { ModuleRunners } from './module-runners.ts';
 import { type Effect, hasProcess, type ModuleEvent, type Phase, transition } from './module-state.ts';
-import { removeTraces } from './module-traces.ts';
 import { observationOf } from './observation.ts';
 import type {
   Found,
@@ -32,14 +32,8 @@ import type {
   RunningModule,
   SupervisorPorts,
 } from './ports.ts';
-import {
-  formatSupervisionRecord,
-  type Instant,
-  type ModuleEnd,
-  parseSupervisionRecord,
-  type SupervisionRecord,
-} from './records.ts';
-import { defaultPacing, freshHistory, judgeEnd, type RestartHistory, restartsUnhealthy } from './restart-policy.ts';
+import type { ModuleEnd, SupervisionRecord } from './records.ts';
+import { defaultPacing, freshHistory, judgeEnd, restartsUnhealthy } from './restart-policy.ts';
 import { StartTimer } from './start-timer.ts';
 
 export interface ModuleOwner {
@@ -47,13 +41,11 @@ export interface ModuleOwner {
   /** A spec came for the module, perhaps just after it was erased: it is one of the set (again). */
   kept(module: SupervisedModule): void;
   /** The module is gone and forgotten. */
-  erased(name: string): void;
+  erased(name: string): Promise<void>;
 }
 
 /** For a module that is stopped before any spec told its own grace. */
 const graceMsWithoutSpec = 10_000;
-/** The module passes through to its sockets; each file inside has a mode of its own. */
-const directoryMode = 0o711;
 /** Until the engine answers what there is. */
 const lookAgainMs = 5000;
 /** Until traces that could not be removed are tried again. */
@@ -66,22 +58,17 @@ export class SupervisedModule {
   readonly #paths: ModulePaths;
   readonly #owner: ModuleOwner;
   readonly #runners: ModuleRunners;
+  readonly #past: ModulePast;
   #mailbox: Promise<void> = Promise.resolve();
   #spec: LaunchSpec | undefined;
   #phase: Phase = 'absent';
-  #generation = '';
   #life: ModuleLife;
   /** What runs cannot be known now: specs wait until it is. */
   #unsure = false;
   /** Why the next launch cannot be. */
   #hindrance: string | undefined;
   #forgotten = false;
-  #history: RestartHistory = freshHistory;
-  #lastEnd: ModuleEnd | null = null;
   #unjudged: { readonly end: ModuleEnd; readonly ailed: boolean } | undefined;
-  #startedOnce = false;
-  #restartCount = 0;
-  #lastRestartAtMs: number | null = null;
   readonly #nextStart: StartTimer;
   #delayMs = 0;
   /** Of what has to be tried again, whatever the phase. */
@@ -101,6 +88,7 @@ export class SupervisedModule {
     this.#paths = paths;
     this.#owner = owner;
     this.#log = ports.log.child('module');
+    this.#past = new ModulePast(name, { ports, paths, log: this.#log });
     this.#life = this.#newLife();
     this.#nextStart = new StartTimer(ports.clock, () => void this.#post(() => this.#handle('due')));
     this.#runners = new ModuleRunners(name, { ports, paths, listen: (kind) => this.#listen(kind) });
@@ -135,7 +123,7 @@ export class SupervisedModule {
     await this.#post(async () => {
       refused = this.#spec?.wanted !== 'running';
       if (refused) return;
-      this.#history = freshHistory;
+      this.#past.history = freshHistory;
       await this.#handle('restart');
     });
     if (refused) throw moduleNotWantedError(this.name);
@@ -160,7 +148,7 @@ export class SupervisedModule {
 
   /** True when the spec asks for nothing but what is: it needs no turn in the order of starts. */
   follows(spec: LaunchSpec): boolean {
-    return spec.wanted === 'stopped' || (spec.generation === this.#generation && this.#phase !== 'absent');
+    return spec.wanted === 'stopped' || (spec.generation === this.#past.generation && this.#phase !== 'absent');
   }
 
   /** True while a group that starts later has reason to wait: it is on its way, and may be up and ready soon. */
@@ -178,12 +166,9 @@ export class SupervisedModule {
     return observationOf({
       name: this.name,
       kind: this.#runners.kind,
-      generation: this.#generation,
+      past: this.#past,
       phase: this.#phase,
       life: this.#life,
-      lastEnd: this.#lastEnd,
-      restartCount: this.#restartCount,
-      lastRestartAtMs: this.#lastRestartAtMs,
       nextStartAtMs: this.#nextStart.atMs,
     });
   }
@@ -213,20 +198,9 @@ export class SupervisedModule {
   }
 
   async #restore(isContainer: boolean): Promise<void> {
-    const text = await this.#ports.disk.readTextIfPresent('module:record', this.#paths.record);
-    const read = text === undefined ? undefined : parseSupervisionRecord(text, this.#now());
-    // After a reboot of the machine every record in a directory that outlived it is history.
-    const record = read?.bootId === this.#ports.processes.bootId() ? read : undefined;
+    const record = await this.#past.recall();
     const kind = record?.kind ?? (isContainer ? 'container' : 'process');
     this.#runners.assume(kind);
-    if (record !== undefined) {
-      this.#generation = record.generation;
-      this.#restartCount = record.restartCount;
-      this.#lastRestartAtMs = record.lastRestartAtMs;
-      this.#lastEnd = record.lastEnd;
-      this.#history = record.history;
-      this.#startedOnce = true;
-    }
     const isOtherThere =
       kind === 'process'
         ? isContainer
@@ -263,15 +237,15 @@ export class SupervisedModule {
       const isStopping = record?.phase.startsWith('stopping-') === true;
       this.#phase = isStopping && record !== undefined ? record.phase : transition('absent', 'up').phase;
       this.#life.begin(found.state, { adopted: true });
-      this.#log.info('module adopted', { module: this.name, pid: found.state.pid, generation: this.#generation });
+      this.#log.info('module adopted', { module: this.name, pid: found.state.pid, generation: this.#past.generation });
       if (isStopping) this.#runners.current.terminate(graceMsWithoutSpec);
     } else if (record !== undefined && !hasProcess(record.phase)) {
       this.#phase = record.phase;
       this.#nextStart.atMs = record.nextStartAtMs;
     } else if (found.kind === 'ended' && record !== undefined) {
       const ailed = record.phase === 'stopping-to-judge';
-      this.#lastEnd = ailed ? ailingEnd(found.end, 'it was unhealthy') : found.end;
-      if (ailed || !record.phase.startsWith('stopping-')) this.#unjudged = { end: this.#lastEnd, ailed };
+      this.#past.lastEnd = ailed ? ailingEnd(found.end, 'it was unhealthy') : found.end;
+      if (ailed || !record.phase.startsWith('stopping-')) this.#unjudged = { end: this.#past.lastEnd, ailed };
     }
   }
 
@@ -282,7 +256,7 @@ export class SupervisedModule {
     this.#owner.kept(this);
     if (this.#unsure) return;
     if (this.#phase === 'absent') this.#life.progress = '';
-    const sameGeneration = spec.generation === this.#generation && kindOf(spec) === this.#runners.kind;
+    const sameGeneration = spec.generation === this.#past.generation && kindOf(spec) === this.#runners.kind;
     const unjudged = this.#unjudged;
     this.#unjudged = undefined;
     if (first && unjudged !== undefined && sameGeneration && spec.wanted === 'running')
@@ -291,10 +265,10 @@ export class SupervisedModule {
     if (spec.wanted === 'stopped') await this.#handle('halt');
     else if (sameGeneration) await this.#handle('run');
     else {
-      this.#history = freshHistory;
+      this.#past.history = freshHistory;
       await this.#handle('change');
     }
-    if (spec.wanted === 'stopped' && !hasProcess(this.#phase)) this.#begin(spec.generation);
+    if (spec.wanted === 'stopped' && !hasProcess(this.#phase)) this.#past.begin(spec.generation);
     if (this.#phase === 'running') await this.#follow(spec);
   }
 
@@ -337,7 +311,7 @@ export class SupervisedModule {
 
   #up(state: RunningModule): Promise<void> {
     this.#life.begin(state, { adopted: false });
-    this.#log.info('module started', { module: this.name, pid: state.pid, generation: this.#generation });
+    this.#log.info('module started', { module: this.name, pid: state.pid, generation: this.#past.generation });
     if (this.#spec !== undefined) this.#life.watch(this.#spec);
     return this.#handle('up');
   }
@@ -347,7 +321,7 @@ export class SupervisedModule {
     const end = this.#phase === 'stopping-to-judge' ? ailingEnd(told, this.#life.ailment ?? 'it was unhealthy') : told;
     void this.#life.end();
     this.#life = this.#newLife();
-    this.#lastEnd = end;
+    this.#past.lastEnd = end;
     const asked = this.#phase.startsWith('stopping-') && this.#phase !== 'stopping-to-judge';
     this.#log[asked || end.code === 0 ? 'info' : 'warn']('module ended', {
       module: this.name,
@@ -376,12 +350,12 @@ export class SupervisedModule {
       policy: this.#spec.restartPolicy,
       code: ailed ? null : end.code,
       uptimeMs: end.uptimeMs,
-      history: this.#history,
+      history: this.#past.history,
       pacing: this.#ports.pacing ?? defaultPacing,
       nowMs: this.#ports.clock.monotonicMs(),
       fraction: this.#ports.entropy.fraction(),
     });
-    this.#history = history;
+    this.#past.history = history;
     this.#delayMs = verdict.delayMs ?? 0;
     if (verdict.kind === 'slow')
       this.#log.warn('module fails again and again', { module: this.name, nextTryMs: this.#delayMs });
@@ -408,7 +382,7 @@ export class SupervisedModule {
     if (this.#hindrance === undefined) return this.#runners.current.launch(this.#spec);
     const end = startFailure(
       `what is left of it as a ${this.#runners.kind} cannot be removed: ${this.#hindrance}`,
-      this.#now().wallMs,
+      this.#ports.clock.wallMs(),
     );
     void this.#post(() => this.#ended(end));
   }
@@ -416,23 +390,7 @@ export class SupervisedModule {
   async #prepareLaunch(): Promise<void> {
     assert(this.#spec !== undefined, 'a launch needs a spec');
     this.#hindrance = await this.#runners.become(kindOf(this.#spec)).then(() => undefined, errorMessage);
-    // The old end is in the record from now on. Left in place, it could be taken for the end of the new process.
-    await this.#unhindered(() => this.#ports.disk.remove('module:exit', this.#paths.exit));
-    if (this.#startedOnce && this.#spec.generation === this.#generation) {
-      this.#restartCount += 1;
-      this.#lastRestartAtMs = this.#ports.clock.wallMs();
-    }
-    this.#begin(this.#spec.generation);
-    this.#startedOnce = true;
-  }
-
-  #begin(generation: string): void {
-    if (generation === this.#generation) return;
-    this.#generation = generation;
-    this.#history = freshHistory;
-    this.#restartCount = 0;
-    this.#lastRestartAtMs = null;
-    this.#startedOnce = false;
+    await this.#past.start(this.#spec.generation);
   }
 
   /** The wait of an earlier life goes on. */
@@ -442,34 +400,7 @@ export class SupervisedModule {
   }
 
   #write(): Promise<void> {
-    const { bootId } = this.#ports.processes;
-    const record = formatSupervisionRecord(
-      {
-        bootId: bootId(),
-        kind: this.#runners.kind,
-        generation: this.#generation,
-        phase: this.#phase,
-        restartCount: this.#restartCount,
-        lastRestartAtMs: this.#lastRestartAtMs,
-        nextStartAtMs: this.#nextStart.atMs,
-        lastEnd: this.#lastEnd,
-        history: this.#history,
-      },
-      this.#now(),
-    );
-    return this.#unhindered(async () => {
-      await this.#ports.disk.makeDirectory('module:directory', this.#paths.directory, directoryMode);
-      await this.#ports.disk.writeFileAtomic('module:record', this.#paths.record, { data: record });
-    });
-  }
-
-  /** A run directory that is full or gone must not keep modules from being started and stopped. */
-  async #unhindered(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.#log.warn('supervision record cannot be kept', { module: this.name, error: errorMessage(error) });
-    }
+    return this.#past.keep({ kind: this.#runners.kind, phase: this.#phase, nextStartAtMs: this.#nextStart.atMs });
   }
 
   async #erase(): Promise<void> {
@@ -481,17 +412,13 @@ export class SupervisedModule {
       this.#retry(eraseAgainMs, () => (this.#forgotten && this.#phase === 'absent' ? this.#erase() : undefined));
       return;
     }
-    await removeTraces(this.#ports.disk, this.#paths);
-    this.#owner.erased(this.name);
+    await this.#ports.disk.remove('module:erase', this.#paths.directory);
+    await this.#owner.erased(this.name);
   }
 
   #retry(delayMs: number, work: () => void | Promise<void>): void {
     this.#again?.cancel();
     this.#again = this.#ports.clock.setTimer(delayMs, () => void this.#post(work));
-  }
-
-  #now(): Instant {
-    return { wallMs: this.#ports.clock.wallMs(), monotonicMs: this.#ports.clock.monotonicMs() };
   }
 }
 

@@ -25,6 +25,7 @@ import { moduleFileName, moduleOfFileName } from '../model/module-file-name.ts';
 import type { Timer } from '../platform/clock.ts';
 import { closedError, moduleUnknownError, specInvalidError } from './errors.ts';
 import { ModuleAccounts } from './module-accounts.ts';
+import { ModuleLogs } from './module-logs.ts';
 import { modulePaths, modulesDirectory } from './module-paths.ts';
 import type { LaunchSpec, ModuleObservation, SupervisorPorts } from './ports.ts';
 import { startGroups } from './start-order.ts';
@@ -41,6 +42,7 @@ export class Supervisor {
   readonly #modules = new Map<string, SupervisedModule>();
   readonly #listeners = new Set<() => void>();
   readonly #accounts: ModuleAccounts | undefined;
+  readonly #logs: ModuleLogs;
   #applying: Promise<void> = Promise.resolve();
   /** The groups of the last apply() that have not had their turn. */
   #starting: { readonly ended: Promise<void>; readonly stop: AbortController } | undefined;
@@ -51,7 +53,8 @@ export class Supervisor {
 
   constructor(ports: SupervisorPorts) {
     this.#ports = ports;
-    const { firstUid, dataDirectory } = ports;
+    const { firstUid, dataDirectory, disk, logDirectory: directory } = ports;
+    this.#logs = new ModuleLogs(disk, { directory, isThere: (name) => this.#modules.has(name) });
     if (firstUid !== undefined && dataDirectory !== undefined)
       this.#accounts = new ModuleAccounts(ports, { firstUid, dataDirectory });
   }
@@ -77,6 +80,15 @@ export class Supervisor {
     this.#assertOpen();
     validate(specs);
     await this.#inTurn(() => this.#converge(specs));
+  }
+
+  /** Logs of modules that are not listed any more stay with these names only. */
+  async keepLogs(names: readonly string[]): Promise<void> {
+    this.#assertOpen();
+    await this.#inTurn(() => {
+      const leaving = [...this.#modules.keys()].filter((name) => this.#listed?.has(name) === false);
+      return this.#logs.keepOnly(new Set(names), leaving);
+    });
   }
 
   observe(): readonly ModuleObservation[] {
@@ -241,8 +253,14 @@ export class Supervisor {
     assert(fileName !== undefined, 'names are validated before they get here');
     const owner = {
       changed: () => this.#changed(),
-      kept: (kept: SupervisedModule) => void this.#modules.set(name, kept),
-      erased: (erased: string) => void this.#modules.delete(erased),
+      kept: (kept: SupervisedModule) => {
+        this.#modules.set(name, kept);
+        this.#logs.stays(name);
+      },
+      erased: (erased: string) => {
+        this.#modules.delete(erased);
+        return this.#logs.left(erased);
+      },
     };
     const module = new SupervisedModule(name, { ports: this.#ports, paths: modulePaths(fileName, this.#ports), owner });
     this.#modules.set(name, module);

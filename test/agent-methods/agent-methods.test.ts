@@ -39,7 +39,16 @@ interface Gateway {
   hold(): () => void;
 }
 
-function gateway(options: { readonly texts?: typeof texts; readonly stopped?: readonly string[] } = {}): Gateway {
+const goneText = '2026-11-21T11:59:00.000Z E the cause\n';
+
+interface GatewayOptions {
+  readonly texts?: typeof texts;
+  readonly stopped?: readonly string[];
+  /** A module that a rollback has removed left its log. */
+  readonly withGone?: boolean;
+}
+
+function gateway(options: GatewayOptions = {}): Gateway {
   const clock = new SimClock(nowMs);
   const { log, lines } = keptLog(clock);
   const known = options.texts ?? texts;
@@ -68,7 +77,8 @@ function gateway(options: { readonly texts?: typeof texts; readonly stopped?: re
           restart: async (name) => void world.restarted.push(name),
         },
         logs: {
-          ofModule: (question) => windowOf(known[question.name] ?? '', question),
+          ofModule: (question) => windowOf({ ...known, gone: goneText }[question.name] ?? '', question),
+          names: async () => [...Object.keys(known), ...(options.withGone === true ? ['gone'] : [])],
           own: () => [
             '2026-11-21T11:00:00.000Z info  broker: client connected client=plc-1',
             '2026-11-21T11:58:00.000Z warn  upstream: the hub is away',
@@ -236,6 +246,11 @@ t.test(
     ]);
   },
 );
+
+t.test('the log of a module that a rollback has removed is there for whoever asks why', async (t) => {
+  const world = gateway({ withGone: true });
+  t.same(await logsOf(world, { id: 'gone' }), { gone: 'the cause\n' });
+});
 
 t.test('text is what the module wrote, without the stamps of the shim', async (t) => {
   const world = gateway();

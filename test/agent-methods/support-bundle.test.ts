@@ -26,6 +26,7 @@ async function bundle(options: { readonly runtimeOnly: boolean }, asked: LogQues
           yield 'ä'.repeat(50_000);
         },
         own: () => ['started', 'ready'],
+        names: async () => ['modbus', 'rolled-back'],
       },
       support: { documents: async () => ({ 'status.json': { version: '1' }, 'config.json': {} }) },
     },
@@ -66,12 +67,13 @@ t.test('documents and logs are in it; a log that cannot be read says so, a name 
     'logs/modbus_log.txt',
     'logs/%2E.%2Fevil_log.txt',
     'logs/broken_log.txt',
+    'logs/rolled-back_log.txt',
   ]);
   t.equal(files['status.json'], '{\n  "version": "1"\n}\n');
   t.equal(files['logs/edgeAgent_log.txt'], 'started\nready\n');
   t.equal(files['logs/modbus_log.txt'], `line of modbus\n${'ä'.repeat(50_000)}`);
   t.equal(files['logs/broken_log.txt'], 'This log cannot be read: the disk is sick\n');
-  t.match(asked, [{ name: 'modbus', sinceMs: 5, untilMs: 9 }, {}, {}]);
+  t.match(asked, [{ name: 'modbus', sinceMs: 5, untilMs: 9 }, {}, {}, {}]);
 });
 
 t.test('of the runtime alone there are no logs of modules', async (t) => {

@@ -4,6 +4,7 @@ import t from 'tap';
 import type { LocalTwins } from '../../src/agent/index.ts';
 import type { JsonObject } from '../../src/model/json.ts';
 import { AgentSite, deployment, meter } from '../support/agent-site.ts';
+import { MemoryState } from '../support/memory-twins.ts';
 import { settle } from '../support/sim-clock.ts';
 
 class FakeTwins implements LocalTwins {
@@ -168,4 +169,25 @@ t.test('every fault of a manifest is named with its path, and nothing happens', 
     t.match(await site.agent.applyLocal(document, run), { ok: false, problems: [{ path, message }] });
   await site.agent.close();
   await t.rejects(site.agent.applyLocal(manifest({}), run), { code: 'AGENT_CLOSED' });
+});
+
+t.test('deployments that wait while the agent ends are refused, and change nothing', async (t) => {
+  let release = (): void => undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const memory = new MemoryState();
+  const site = new AgentSite({ memory });
+  await site.agent.start();
+  await site.agent.applyLocal(manifest({ meter: meter('1') }), run);
+  memory.saveState = (key, value) => held.then(() => MemoryState.prototype.saveState.call(memory, key, value));
+  site.twin.set(deployment({ meter: meter('hub') }));
+  await settle();
+  await Promise.all([
+    t.rejects(site.agent.applyLocal(manifest({ meter: meter('2') }), run), { code: 'AGENT_CLOSED' }),
+    site.agent.close(),
+    Promise.resolve().then(release),
+  ]);
+  t.notMatch([...memory.values.values()].join(), '"value":"2"');
+  await t.rejects(site.agent.applyLocal(manifest({ meter: meter('3') }), run), { code: 'AGENT_CLOSED' });
 });

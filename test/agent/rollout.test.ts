@@ -48,14 +48,18 @@ t.test('a module that gives up brings the deployment before it back, with the re
   });
   t.same(Object.keys(site.twin.reportedNow['modules'] ?? {}), ['meter']);
   t.same(site.identities, ['meter'], 'the module that came with it has no identity any more');
+  t.same([...new Set(site.logs)], ['meter', 'other'], 'its log is there for whoever asks why');
   await site.agent.close();
   await site.reborn().start();
   t.same(site.running, ['meter1'], 'it is not tried again after a restart');
+  t.same([...new Set(site.logs)], ['meter', 'other'], 'and its log is still there');
   t.match(site.agent.status(), { version: 2, code: 500, description: /meter: it ended with code 78/ });
   site.overrides.clear();
   site.twin.set(deployment({ meter: meter('2') }));
   await settle();
   t.same(site.running, ['meter2'], 'the hub asks anew');
+  await site.clock.advance(60_000);
+  t.same(site.logs, ['meter'], 'nobody asks any more when a later one is in force');
   await site.agent.close();
 });
 

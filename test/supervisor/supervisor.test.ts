@@ -1,13 +1,14 @@
 // The supervisor with everything real: the shim, processes, sockets, files. Only the pacing is fast.
 
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { formerModuleLogsMax } from '../../src/limits.ts';
 import { type Disk, systemDisk } from '../../src/platform/disk.ts';
 import { defaultPacing, type LaunchSpec, type ModuleObservation, type Pacing } from '../../src/supervisor/index.ts';
 import { eventually, fast, forever, isAlive, module, Site, spec, state, until } from '../support/supervised-site.ts';
 
-t.test('a listed module runs, an unlisted one is ended and its traces are removed', async (t) => {
+t.test('a listed module runs, an unlisted one is ended and its traces are removed, but for its log', async (t) => {
   const site = new Site(t);
   const supervisor = await site.supervisor();
   await supervisor.apply([spec(), spec({ name: '$odd/na me' })]);
@@ -28,8 +29,53 @@ t.test('a listed module runs, an unlisted one is ended and its traces are remove
   await until(supervisor, 'the odd one is gone', (all) => all.length === 1);
   t.notOk(isAlive(odd.pid));
   t.same(readdirSync(join(site.directory, 'run/modules')), ['m']);
+  t.same(readdirSync(join(site.directory, 'log')).sort(), ['%24odd%2Fna%20me.log', 'm.log']);
+  await supervisor.keepLogs(['m']);
   t.same(readdirSync(join(site.directory, 'log')), ['m.log']);
   t.equal((await module(supervisor, {})).pid, running.pid);
+});
+
+t.test('the log of a module that is still ending goes with it, unless it is to stay or is wanted again', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  const names = ['goes', 'stays', 'returns'];
+  const script = `trap 'sleep 0.3; exit 0' TERM; echo here; ${forever}`;
+  const specs = names.map((name) => spec({ name, script }));
+  await supervisor.apply(specs);
+  for (const name of names)
+    await eventually(`${name} wrote`, () => {
+      const log = join(site.directory, 'log', `${name}.log`);
+      return existsSync(log) && readFileSync(log, 'utf8').includes('here');
+    });
+  await supervisor.apply([]);
+  await supervisor.keepLogs(['stays']);
+  t.equal(supervisor.observe().length, names.length, 'all are still there');
+  await supervisor.apply(specs.filter(({ name }) => name === 'returns'));
+  await until(supervisor, 'two are gone', (all) => all.length === 1);
+  await module(supervisor, (one) => one.runtimeStatus === 'running' && one.pid !== null, 'returns');
+  await supervisor.apply([]);
+  await until(supervisor, 'all are gone', (all) => all.length === 0);
+  t.same(readdirSync(join(site.directory, 'log')).sort(), ['returns.log', 'stays.log']);
+});
+
+t.test('of modules that are gone so many logs are kept; the one written to longest ago goes', async (t) => {
+  const site = new Site(t);
+  const supervisor = await site.supervisor();
+  const logs = join(site.directory, 'log');
+  mkdirSync(logs, { recursive: true });
+  for (let number = 0; number < formerModuleLogsMax; number++) {
+    for (const file of [`gone${number}.log`, `gone${number}.log.1`]) {
+      writeFileSync(join(logs, file), '');
+      utimesSync(join(logs, file), 1000, 1000 + ((number + 5) % formerModuleLogsMax));
+    }
+  }
+  await supervisor.apply([spec()]);
+  await module(supervisor, { runtimeStatus: 'running' });
+  t.equal(readdirSync(logs).length, 2 * formerModuleLogsMax + 1);
+  await supervisor.apply([]);
+  await until(supervisor, 'it is gone', (all) => all.length === 0);
+  await eventually('the oldest went', () => !existsSync(join(logs, `gone${formerModuleLogsMax - 5}.log`)));
+  await eventually('all of it', () => readdirSync(logs).length === 2 * formerModuleLogsMax - 1);
 });
 
 t.test('applying the same again changes nothing', async (t) => {

@@ -55,6 +55,8 @@ export class AgentSite {
   readonly memory: MemoryState;
   readonly applied: (readonly LaunchOrder[])[] = [];
   readonly identities: string[] = [];
+  /** Names of the modules whose logs were asked to stay last. */
+  readonly logs: string[] = [];
   /** What is seen of a module instead of "running", by its name and by `name/version` variable. */
   readonly overrides = new Map<string, Override>();
   readonly kept = keptLog(this.clock);
@@ -154,6 +156,7 @@ export class AgentSite {
             this.applied.push(orders);
           }),
         observe: () => this.facts(),
+        keepLogs: (names) => gate(() => void this.logs.splice(0, this.logs.length, ...names)),
         onChange: (listener) => {
           this.notify = listener;
           return () => undefined;
