@@ -47,6 +47,17 @@ export const upstreamRequestTimeoutMs = 30_000;
 assert(upstreamWindowMessages < upstreamInflightMax, 'a command finds a place however long the backlog is');
 assert(messageBytesMax <= upstreamWindowBytes, 'the window holds any message');
 
+/** Messages of one frame to the hub: what a message costs beside itself is shared by so many. */
+export const telemetryFrameMessagesMax = 64;
+/** Bytes of one: a command waits a third of a second for it at 100 kB/s. On slower links batches, and so frames, are smaller. */
+export const telemetryFrameBytesMax = 32_768;
+/** Lanes of which it is remembered up to where messages go singly; of the one forgotten a frame may be refused once more. */
+export const upstreamSingleStreamsMax = 64;
+
+assert(telemetryFrameMessagesMax < upstreamWindowMessages, 'several frames are under way');
+assert(telemetryFrameBytesMax <= messageBytesMax, 'a frame travels as one message');
+assert(telemetryFrameBytesMax < 0xffff, 'a length in a frame fits two bytes, and one number of two bytes is none');
+
 // ── configuration file: what an operator may set, and between which bounds ──
 
 /** The configuration file itself. A hundred times what anybody writes by hand. */
@@ -133,6 +144,8 @@ export const hubCommitMessagesMax = 1024;
 export const hubCommitBytesMax = 8_388_608;
 /** Bytes waiting to be committed before further telemetry is refused: memory bound of a stalled disk. */
 export const hubPendingBytesMax = 67_108_864;
+/** What a message counts there beside its body: of empty ones a frame holds many in few bytes. */
+export const hubPendingMessageBytes = 512;
 /** Streams remembered per device for recognising repetitions; the one unused for longest is forgotten first. */
 export const hubStreamsPerDeviceMax = 1024;
 /** Events handed to one reader at a time. */
@@ -168,6 +181,7 @@ assert(hubCloudMessageBytesMax <= messageBytesMax, 'the broker carries a cloud-t
 assert(hubCloudLifeMs <= hubCloudLifeMsMax, 'the usual life is an allowed one');
 assert(messageBytesMax <= hubCommitBytesMax, 'a commit holds any message');
 assert(hubCommitBytesMax <= hubPendingBytesMax, 'a full commit may wait for its turn');
+assert(telemetryFrameMessagesMax <= hubCommitMessagesMax, 'a commit holds any frame');
 assert(upstreamWindowMessages <= hubCommitMessagesMax, 'a gateway that drains has a commit of the hub to itself');
 
 // ── modules ──

@@ -43,6 +43,11 @@ export class HubDeviceBackend {
     return this.#ingest.accept(message);
   }
 
+  /** The same for several, all of them in one commit or none. */
+  telemetryFrame(messages: readonly Message[]): Promise<void> {
+    return this.#ingest.acceptAll(messages);
+  }
+
   async twin(identity: Identity): Promise<Twin> {
     return this.#twins.read(identity).twin;
   }

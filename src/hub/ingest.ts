@@ -1,10 +1,10 @@
-// Ingest: telemetry comes in one by one, is committed in groups, and only then acknowledged.
+// Ingest: telemetry comes in one by one or in frames, is committed in groups, and only then acknowledged.
 //
-//   accept() ─► pending ─(next loop turn)─► one transaction: positions + event log ─fsync─► resolve all ─► PUBACK
+//   accept(), acceptAll() ─► pending ─(next loop turn)─► one transaction: positions + event log ─fsync─► resolve all ─► PUBACK
 //
 // Invariants
 //   accept() resolves only after the message, or an earlier copy of it, is on stable storage (G1).
-//   Messages are logged in the order in which accept() was called.
+//   Messages are logged in the order in which accept() was called; those of one acceptAll() in one commit, or none of them.
 //   A message whose hop was seen before is acknowledged and counted, never logged twice.
 //   No message overtakes a refused one: its stream's position would pass it, and its repetition would count as seen
 //   before. Whatever waits behind a group that failed is refused with it, and after one refused for lack of room
@@ -15,7 +15,8 @@
 // message waits for nobody. Bounded: over `hubPendingBytesMax` the policy is reject (the broker ends the
 // connection, the sender keeps its message and comes back).
 
-import { hubCommitBytesMax, hubCommitMessagesMax, hubPendingBytesMax } from '../limits.ts';
+import { strict as assert } from 'node:assert';
+import { hubCommitBytesMax, hubCommitMessagesMax, hubPendingBytesMax, hubPendingMessageBytes } from '../limits.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
 import type { Message } from '../model/message.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -27,7 +28,8 @@ import type { EventLog } from './event-log.ts';
 import { Positions } from './positions.ts';
 
 interface Pending {
-  readonly message: Message;
+  readonly messages: readonly Message[];
+  readonly bytes: number;
   readonly resolve: () => void;
   readonly reject: (error: HubError) => void;
 }
@@ -63,15 +65,23 @@ export class Ingest {
 
   /** Resolves after commit. Rejects HUB_INGEST_FULL, HUB_LOG_WRITE_FAILED, HUB_CLOSED; all may be tried again. */
   accept(message: Message): Promise<void> {
+    return this.acceptAll([message]);
+  }
+
+  /** The same for several messages, as many as a commit holds: all of them in one, or none. */
+  acceptAll(messages: readonly Message[]): Promise<void> {
+    assert(messages.length <= hubCommitMessagesMax, 'what comes together fits a commit');
     if (this.#closed) return Promise.reject(closed());
-    if (this.#refusing || this.#pendingBytes + message.body.byteLength > hubPendingBytesMax) {
+    let bytes = 0;
+    for (const { body } of messages) bytes += hubPendingMessageBytes + body.byteLength;
+    if (this.#refusing || this.#pendingBytes + bytes > hubPendingBytesMax) {
       this.#refuseThisTurn();
-      this.#rejected.add();
+      this.#rejected.add(messages.length);
       return Promise.reject(full());
     }
     return new Promise((resolve, reject) => {
-      this.#pending.push({ message, resolve, reject });
-      this.#pendingBytes += message.body.byteLength;
+      this.#pending.push({ messages, bytes, resolve, reject });
+      this.#pendingBytes += bytes;
       this.#schedule();
     });
   }
@@ -103,25 +113,27 @@ export class Ingest {
 
   #commit(): void {
     const group = this.#takeGroup();
+    const messages = messagesOf(group);
     const { database, eventLog, log } = this.#ports;
     try {
       const logged = database.transaction(() => {
-        const fresh = this.#positions.advance(group.map((pending) => pending.message));
-        eventLog.append(fresh, { repeated: group.length - fresh.length });
+        const fresh = this.#positions.advance(messages);
+        eventLog.append(fresh, { repeated: messages.length - fresh.length });
         return fresh.length;
       });
       this.#logged.add(logged);
-      this.#repeated.add(group.length - logged);
+      this.#repeated.add(messages.length - logged);
     } catch (cause) {
+      const refused = [...group, ...this.#pending];
+      const count = messages.length + messagesOf(this.#pending).length;
       log.error('telemetry could not be written; its senders will repeat it', {
-        messages: group.length + this.#pending.length,
+        messages: count,
         reason: errorCode(cause),
         detail: errorMessage(cause),
       });
-      const refused = [...group, ...this.#pending];
       this.#pending = [];
       this.#pendingBytes = 0;
-      this.#rejected.add(refused.length);
+      this.#rejected.add(count);
       for (const pending of refused) pending.reject(logWriteFailed(cause));
       return;
     }
@@ -131,10 +143,14 @@ export class Ingest {
 
   #takeGroup(): readonly Pending[] {
     let count = 0;
+    let messages = 0;
     let bytes = 0;
-    for (const { message } of this.#pending) {
-      if (count === hubCommitMessagesMax || (count > 0 && bytes + message.body.byteLength > hubCommitBytesMax)) break;
-      bytes += message.body.byteLength;
+    for (const pending of this.#pending) {
+      const isOver =
+        messages + pending.messages.length > hubCommitMessagesMax || bytes + pending.bytes > hubCommitBytesMax;
+      if (count > 0 && isOver) break;
+      messages += pending.messages.length;
+      bytes += pending.bytes;
       count += 1;
     }
     const group = this.#pending.slice(0, count);
@@ -142,6 +158,12 @@ export class Ingest {
     this.#pendingBytes -= bytes;
     return group;
   }
+}
+
+function messagesOf(group: readonly Pending[]): readonly Message[] {
+  const all: Message[] = [];
+  for (const { messages } of group) for (const message of messages) all.push(message);
+  return all;
 }
 
 function full(): HubError {

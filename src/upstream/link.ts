@@ -34,6 +34,7 @@ import type { Counter, Metrics } from '../platform/metrics.ts';
 import type { Connection, Network, TlsContext } from '../platform/net.ts';
 import { sasResource } from '../protocol/iothub/sas.ts';
 import { parseScopeNews, scopeFilter, scopeRequestTopic } from '../protocol/iothub/scope-topics.ts';
+import { frameFilter, framesTakenTopic } from '../protocol/iothub/telemetry-frame.ts';
 import {
   type CallPatience,
   desiredPatchFilter,
@@ -50,6 +51,7 @@ import { type LinkEvent, type LinkPhase, linkTransition } from '../protocol/mqtt
 import { DeviceboundRelay, type DeviceboundTaker } from './devicebound.ts';
 import { malformedResponseError, noMethodsError, offlineError, refusedError } from './errors.ts';
 import { Flight } from './flight.ts';
+import { Framing } from './framing.ts';
 import type { DesiredChange, LinkStatus, MethodAnswer, MethodCall, OutgoingMessage, TokenSigner } from './ports.ts';
 import { Requests } from './requests.ts';
 
@@ -92,6 +94,7 @@ export class UpstreamLink {
   readonly #options: LinkOptions;
   readonly #requests: Requests;
   readonly #sent: Counter;
+  readonly #framing = new Framing();
   #phase: LinkPhase = 'stopped';
   #sinceMs = 0;
   #lastError: string | undefined;
@@ -339,7 +342,7 @@ export class UpstreamLink {
         onClose: (error) => lost(error === undefined ? 'the hub closed the connection' : error.message),
       },
     );
-    this.#session = { client, connection, flight: new Flight(client, this.#ports.clock) };
+    this.#session = { client, connection, flight: new Flight(client, this.#ports.clock, this.#framing) };
     this.#armTick(client, lost);
   }
 
@@ -354,10 +357,8 @@ export class UpstreamLink {
   }
 
   #subscribe(client: MqttClient, lost: (reason: string) => void): void {
-    const filters = [twinResponseFilter, desiredPatchFilter, methodRequestFilter, scopeFilter].map((filter) => ({
-      filter,
-      qos: 0 as const,
-    }));
+    const wanted = [twinResponseFilter, desiredPatchFilter, methodRequestFilter, scopeFilter, frameFilter];
+    const filters = wanted.map((filter) => ({ filter, qos: 0 as const }));
     client.subscribe(filters).then(
       () => {
         if (this.#session?.client !== client) return;
@@ -378,6 +379,8 @@ export class UpstreamLink {
       this.#answerMethod(parsed.onBehalfOf ?? this.#options.identity, { ...parsed, payload });
     } else if (parsed?.kind === 'devicebound') {
       this.#passOn(parsed, payload);
+    } else if (topic === framesTakenTopic) {
+      if (this.#session !== undefined) this.#session.flight.takesFrames = true;
     } else if (!this.#receiveScope(topic, payload)) {
       this.#ports.log.warn('the hub sent a message on a topic that is not understood', { topic });
       this.#ports.metrics.counter('upstream_messages_unknown_total').add();

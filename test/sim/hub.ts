@@ -3,7 +3,8 @@
 // It speaks MQTT with the real UpstreamLink over simulated connections, and keeps what it takes in a log with the
 // hub's own position table (src/hub/positions.ts), position and message in one transaction. What the weather and
 // the operator do to it is drawn: a line that is cut, flaps, or swallows everything without a word; a hub that
-// refuses connections, takes a part of what is under way and hangs up, takes it without acknowledging, or is slow.
+// refuses connections, takes a part of what is under way and hangs up, takes it without acknowledging, or is slow. It is
+// one of weir's, which takes frames, or one that has never heard of them; and some frames it refuses.
 
 import { Buffer } from 'node:buffer';
 import type { HubDatabase } from '../../src/hub/database.ts';
@@ -12,6 +13,7 @@ import { packetBytesMax } from '../../src/limits.ts';
 import type { Message } from '../../src/model/message.ts';
 import type { Connection, ConnectionSink, Network } from '../../src/platform/net.ts';
 import { decodePropertyBag } from '../../src/protocol/iothub/property-bag.ts';
+import { decodeTelemetryFrame, frameFilter, framesTakenTopic } from '../../src/protocol/iothub/telemetry-frame.ts';
 import { parseDeviceTopic } from '../../src/protocol/iothub/topics.ts';
 import { encodeAck } from '../../src/protocol/mqtt/ack.ts';
 import { lengthFieldBytes, PacketCarry, packetType, typeShift } from '../../src/protocol/mqtt/frame.ts';
@@ -43,6 +45,13 @@ export class SimHub {
   latencyMs = 10;
   /** Milliseconds that each message takes on the line. */
   messageMs = 0;
+  /** It says so to each who subscribes. */
+  takesFrames = false;
+  /** Of the frames, each so-manieth is refused as a whole; undefined: none. */
+  refusesFrames: number | undefined;
+  /** That came, and of them refused. */
+  frames = 0;
+  framesRefused = 0;
   // ── the hub's moods ──
   refusesConnections = false;
   ackDelayMs = 0;
@@ -99,6 +108,7 @@ export class SimHub {
     this.reachable = true;
     this.speakAgain();
     this.refusesConnections = false;
+    this.refusesFrames = undefined;
     this.takesMax = undefined;
     this.acksMax = undefined;
     this.ackDelayMs = 0;
@@ -110,15 +120,28 @@ export class SimHub {
     return [...this.#lines].some((line) => !line.frozen && line.isOpen);
   }
 
-  /** Takes one message; false: it hangs up instead. */
-  take(message: Message): boolean {
-    if (this.takesMax !== undefined && this.takesMax-- <= 0) {
-      this.takesMax = undefined;
-      return false;
+  /** Takes all of them or none; false: it hangs up instead. */
+  take(messages: readonly Message[]): boolean {
+    if (this.takesMax !== undefined) {
+      this.takesMax -= messages.length;
+      if (this.takesMax < 0) {
+        this.takesMax = undefined;
+        return false;
+      }
     }
-    const fresh = this.#database.transaction(() => this.#positions.advance([message]));
-    if (fresh.length > 0) this.#events.onLogged(message);
-    else this.#events.onRepeated(message);
+    const fresh = new Set(this.#database.transaction(() => this.#positions.advance(messages)));
+    for (const message of messages) {
+      if (fresh.has(message)) this.#events.onLogged(message);
+      else this.#events.onRepeated(message);
+    }
+    return true;
+  }
+
+  /** Whether the frame that came now is one of those it refuses. */
+  refusesFrame(): boolean {
+    this.frames++;
+    if (this.refusesFrames === undefined || this.frames % this.refusesFrames > 0) return false;
+    this.framesRefused++;
     return true;
   }
 
@@ -242,6 +265,8 @@ class Line implements Connection {
     } else if (decoded.packet.cmd === 'subscribe') {
       const granted = decoded.packet.subscriptions.map(() => 0);
       this.#reply(encodePacket({ cmd: 'suback', messageId: decoded.packet.messageId ?? 0, granted }));
+      if (this.#hub.takesFrames && decoded.packet.subscriptions.some(({ topic }) => topic === frameFilter))
+        this.#reply(framesTaken());
     }
   }
 
@@ -250,16 +275,9 @@ class Line implements Connection {
     const view = this.#view;
     const problem = view.read(packet, { firstByte: packet[0] as number, from: bodyAt, to: packet.length });
     const topic = problem === undefined ? view.topic() : undefined;
-    const parsed = topic === undefined ? undefined : parseDeviceTopic(topic);
-    if (parsed?.kind !== 'telemetry') throw new Error(`the link published on ${topic}`);
-    const bag = decodePropertyBag(parsed.bag);
-    if (!bag.ok) throw new Error(bag.reason);
-    const { system, properties, output, hop } = bag;
-    const body = Buffer.from(view.payload());
-    const sender = { deviceId: parsed.deviceId, moduleId: parsed.moduleId };
-    const message = { sender, output, system, properties, body, hop, enqueuedMs: this.#time.wallMs };
-    if (!this.#hub.take(message)) {
-      this.#hangUp('the hub took a part');
+    const messages = this.#messages(topic ?? '', Buffer.from(view.payload()));
+    if (messages === undefined || !this.#hub.take(messages)) {
+      this.#hangUp(messages === undefined ? 'the hub refused a frame' : 'the hub took a part');
       return;
     }
     if (this.#hub.acksMax !== undefined && this.#hub.acksMax-- <= 0) {
@@ -268,6 +286,21 @@ class Line implements Connection {
       this.#time.after(this.#hub.latencyMs, () => this.#hangUp('the hub took and did not tell'));
     }
     if (!this.#silent) this.#reply(encodeAck(packetType.puback, view.packetId), this.#hub.ackDelayMs);
+  }
+
+  /** Undefined: a frame that is refused. */
+  #messages(topic: string, payload: Buffer): readonly Message[] | undefined {
+    const enqueuedMs = this.#time.wallMs;
+    const parsed = parseDeviceTopic(topic);
+    if (parsed?.kind === 'telemetry') {
+      const { deviceId, moduleId, bag } = parsed;
+      return [{ ...readBag(bag), sender: { deviceId, moduleId }, body: payload, enqueuedMs }];
+    }
+    if (parsed?.kind !== 'frame' || !this.#hub.takesFrames) throw new Error(`the link published on ${topic}`);
+    const frame = decodeTelemetryFrame(payload);
+    if (!frame.ok) throw new Error(frame.reason);
+    if (this.#hub.refusesFrame()) return undefined;
+    return frame.messages.map(({ bag, ...message }) => ({ ...readBag(bag), ...message, enqueuedMs }));
   }
 
   #hangUp(reason: string): void {
@@ -285,4 +318,16 @@ class Line implements Connection {
       this.#ports.sink.onData(bytes, bytes.length);
     });
   }
+}
+
+function readBag(text: string) {
+  const bag = decodePropertyBag(text);
+  if (!bag.ok) throw new Error(bag.reason);
+  const { system, properties, output, hop } = bag;
+  return { system, properties, output, hop };
+}
+
+function framesTaken(): Buffer {
+  const packet = { topic: framesTakenTopic, payload: Buffer.alloc(0), qos: 0 } as const;
+  return encodePacket({ cmd: 'publish', retain: false, dup: false, ...packet });
 }

@@ -47,12 +47,15 @@ export interface Plan {
   readonly burstMax: number;
   readonly hasTtl: boolean;
   readonly tellsSpace: boolean;
+  /** Whether the hub takes frames, and which it refuses (hub.ts); undefined: it knows none. */
+  readonly frames: { readonly refusesEach: number | undefined } | undefined;
 }
 
 export const inputs = ['a/inputs/in', 'b/inputs/in'] as const;
 const monthEvery = 1000;
 const calmEvery = 8;
 const laterEvery = 3;
+const framesFor = 8;
 const largeQuota = 64 * 1024 * 1024;
 const kib = 1024;
 
@@ -74,6 +77,9 @@ export function drawPlan(seed: number, dice: Dice): Plan {
     hasTtl,
     tellsSpace: dice.chance(0.5),
     senders,
+    // Not drawn, as `later` below: eight seeds with, eight without, so that they meet calm runs and months as well.
+    frames:
+      Math.floor(seed / framesFor) % 2 === 0 ? { refusesEach: seed % 4 === 3 ? 1 + (seed % 9) : undefined } : undefined,
     life: {
       quotaBytes: scarce ? storeQuotaBytesMin : largeQuota,
       segmentBytes: dice.pick([4, 16, 64, 256]) * kib,

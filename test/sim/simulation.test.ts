@@ -57,6 +57,8 @@ t.test(
     t.ok(sum(({ arrived }) => arrived) > seeds * 10, 'messages arrive');
     t.ok(sum(({ judged }) => judged) > seeds, 'the order of priorities is judged');
     t.ok(sum(({ repeated }) => repeated) > 0, 'repetitions are met, and recognised');
+    t.ok(sum(({ frames }) => frames) > seeds, 'messages go in frames');
+    t.ok(sum(({ framesRefused }) => framesRefused) > 0, 'frames are refused');
     t.ok(sum(({ lives }) => lives) > seeds * 1.5, 'devices die and come back');
   },
 );

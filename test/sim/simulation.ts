@@ -18,6 +18,9 @@ export interface Outcome {
   readonly acknowledged: number;
   readonly arrived: number;
   readonly repeated: number;
+  /** That came to the hub, and of them refused. */
+  readonly frames: number;
+  readonly framesRefused: number;
   readonly lives: number;
   readonly judged: number;
   readonly fileOperations: number;
@@ -57,6 +60,8 @@ class Run {
     this.#world = world;
     this.#plan = plan;
     world.disk.tellsSpace = plan.tellsSpace;
+    world.hub.takesFrames = plan.frames !== undefined;
+    world.hub.refusesFrames = plan.frames?.refusesEach;
     const { time, device, dice, ledger } = world;
     const ports = {
       time,
@@ -77,7 +82,7 @@ class Run {
     else await this.#steps();
     await this.#heal();
     await this.#restart();
-    const { life, time, ledger, disk } = this.#world;
+    const { life, time, ledger, disk, hub } = this.#world;
     if (life === undefined) throw new Violation('a sound device does not start');
     await this.#close(life);
     return {
@@ -86,6 +91,8 @@ class Run {
       acknowledged: ledger.acknowledged,
       arrived: ledger.arrived,
       repeated: ledger.repeated,
+      frames: hub.frames,
+      framesRefused: hub.framesRefused,
       lives: this.#lives,
       judged: this.#judged,
       fileOperations: disk.operations,

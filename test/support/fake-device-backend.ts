@@ -22,6 +22,11 @@ export class FakeDeviceBackend implements DeviceBackend {
     this.messages.push(message);
   }
 
+  telemetryFrame?: (messages: readonly Message[]) => Promise<void> = async (messages) => {
+    await this.commit();
+    this.messages.push(...messages);
+  };
+
   async twin(identity: Identity): Promise<Twin> {
     await this.lookup();
     return this.twins.get(identityKey(identity)) ?? emptyTwin;

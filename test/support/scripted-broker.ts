@@ -194,6 +194,7 @@ export class ScriptedBroker {
         this.methodAnswers.push({ status: parsed.status, rid: parsed.rid, body });
         return;
       case 'settlement':
+      case 'frame':
       case undefined:
         throw new Error(`unexpected topic ${topic}`);
     }

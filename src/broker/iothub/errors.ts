@@ -28,6 +28,14 @@ export function badPropertiesError(topic: string, reason: string): IotHubError {
   });
 }
 
+export function badFrameError(reason: string): IotHubError {
+  return new IotHubError({
+    code: 'IOTHUB_FRAME_INVALID',
+    message: `A frame of messages cannot be read: ${reason}. None of them was taken; they may be sent singly.`,
+    fields: { status: badRequest },
+  });
+}
+
 export function notPermittedError(speaker: string, topic: string): IotHubError {
   return new IotHubError({
     code: 'IOTHUB_NOT_PERMITTED',

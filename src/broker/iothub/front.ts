@@ -1,6 +1,7 @@
 // IoT Hub's device protocol on MQTT topics: telemetry, twins, direct methods, module inputs.
 //
 //   device ── devices/…/messages/events ──► backend.telemetry() ──► PUBACK when it resolved
+//          ── $iothub/frames/POST ────────► backend.telemetryFrame(), of many messages all or none
 //          ── $iothub/twin/GET|PATCH ─────► backend.twin(), patchReported() ──► $iothub/twin/res
 //          ◄─ $iothub/twin/PATCH/…/desired ── notifyDesired()
 //          ◄─ $iothub/methods/POST ────────── invokeMethod() ◄── $iothub/methods/res
@@ -36,6 +37,7 @@ import {
   scopeRequestTopic,
   scopeResponseTopic,
 } from '../../protocol/iothub/scope-topics.ts';
+import { frameFilter, framesTakenTopic } from '../../protocol/iothub/telemetry-frame.ts';
 import {
   cloudToDeviceTopic,
   type DeviceTopic,
@@ -63,7 +65,7 @@ import {
 } from './errors.ts';
 import type { DeviceBackend } from './ports.ts';
 import { type MethodAnswer, type MethodCall, Speaker } from './speaker.ts';
-import { deviceboundTopicOf, inputTopicOf, readTelemetry } from './telemetry.ts';
+import { deviceboundTopicOf, inputTopicOf, readFrame, readTelemetry } from './telemetry.ts';
 import { desiredBody, errorAnswer, patchAnswer, readPatch, type TwinAnswer, twinAnswer } from './twin-answer.ts';
 
 export interface IotHubFrontPorts {
@@ -126,7 +128,8 @@ export class IotHubFront implements TopicProtocol {
       await this.#serve(speaker, topic, publish);
       if (topic?.kind === 'telemetry') this.#accepted.add();
     } catch (error) {
-      if (topic?.kind === 'telemetry' && speaker !== undefined) speaker.refused = true;
+      const isTelemetry = topic?.kind === 'telemetry' || topic?.kind === 'frame';
+      if (isTelemetry && speaker !== undefined) speaker.refused = true;
       this.#metrics.counter('weir_iothub_refused', { reason: errorCode(error) }).add();
       const { clientId } = client;
       this.#refusals.write('warn', 'publish refused', {
@@ -151,6 +154,7 @@ export class IotHubFront implements TopicProtocol {
     if (filter.startsWith(moduleRoot(speaker.identity)) || topicMatches(filter, anyDesiredPatch))
       this.#announceListening(speaker);
     if (filter === scopeFilter) this.#clock.soon(() => this.notifyScope(speaker.identity));
+    if (filter === frameFilter) this.#clock.soon(() => this.#tellFrames(client));
     this.#changed([filter]);
     return granted;
   }
@@ -304,6 +308,8 @@ export class IotHubFront implements TopicProtocol {
     if (scopeRequest !== undefined) return this.#answerScope(speaker, scopeRequest);
     if (topic === undefined) throw unknownTopicError(publish.topic);
     switch (topic.kind) {
+      case 'frame':
+        return this.#acceptFrame(speaker, publish);
       case 'twin-get':
         return this.#answerTwin(speaker, { ...topic, topic: publish.topic }, async (owner) =>
           twinAnswer(await this.#backend.twin(owner)),
@@ -332,15 +338,42 @@ export class IotHubFront implements TopicProtocol {
   ): Promise<void> {
     const { deviceId, moduleId, bag } = topic;
     const sender = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
-    const isOwn = this.#mayUse(speaker.identity, sender);
-    if (!isOwn && this.#backend.takesOver?.(speaker.identity) !== true)
-      throw notPermittedError(speaker.client.principal.name, publish.topic);
+    const isOwn = this.#isOwn(speaker, sender, publish.topic);
     if (publish.payload.length > messageBytesMax)
       throw tooLargeError('The message', publish.payload.length, messageBytesMax);
-    const read = readTelemetry(publish, { sender, bag }, this.#clock.wallMs());
+    const message = readTelemetry(publish, { sender, bag }, this.#clock.wallMs());
+    return this.#backend.telemetry(this.#brought(speaker, message, isOwn));
+  }
+
+  /** Resolves when the backend has all of it safe. Refuses at once, before anything behind it is looked at. */
+  #acceptFrame(speaker: Speaker, publish: InboundPublish): Promise<void> {
+    if (this.#backend.telemetryFrame === undefined) throw unknownTopicError(publish.topic);
+    const messages = readFrame(publish, this.#clock.wallMs()).map((message) =>
+      this.#brought(speaker, message, this.#isOwn(speaker, message.sender, publish.topic)),
+    );
+    return this.#backend.telemetryFrame(messages).then(() => {
+      this.#accepted.add(messages.length);
+      this.#metrics.counter('weir_iothub_frames_accepted').add();
+    });
+  }
+
+  /** Whether the speaker may act for the sender of a message. False: it only answers for it. Throws IOTHUB_NOT_PERMITTED. */
+  #isOwn(speaker: Speaker, sender: Identity, topic: string): boolean {
+    if (this.#mayUse(speaker.identity, sender)) return true;
+    if (this.#backend.takesOver?.(speaker.identity) === true) return false;
+    throw notPermittedError(speaker.client.principal.name, topic);
+  }
+
+  /** The message as the one of who brought it. */
+  #brought(speaker: Speaker, read: Message, isOwn: boolean): Message {
     const message = isOwn ? read : this.#takeOver(speaker, read);
     const carrier = speaker.identity.deviceId;
-    return this.#backend.telemetry(deviceId === carrier ? message : { ...message, carrier });
+    return read.sender.deviceId === carrier ? message : { ...message, carrier };
+  }
+
+  #tellFrames(client: BrokerClient): void {
+    if (this.#backend.telemetryFrame === undefined) return;
+    client.deliver({ topic: framesTakenTopic, payload: Buffer.alloc(0), qos: 0 }).catch(() => undefined);
   }
 
   #takeOver(speaker: Speaker, message: Message): Message {

@@ -10,6 +10,8 @@ import type { Twin } from '../../model/twin.ts';
 export interface DeviceBackend {
   /** Resolves after the message is on stable storage; the PUBACK depends on it. */
   telemetry(message: Message): Promise<void>;
+  /** The same for several, in one commit; when it rejects, none of them was taken. Absent: frames are not taken. */
+  telemetryFrame?(messages: readonly Message[]): Promise<void>;
   twin(identity: Identity): Promise<Twin>;
   /** Resolves with the new reported version. Throws WeirError with fields.status 400|404|413… for a bad patch. */
   patchReported(identity: Identity, patch: JsonObject): Promise<number>;

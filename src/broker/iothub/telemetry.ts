@@ -1,4 +1,4 @@
-// One telemetry publish → one Message, or a typed refusal. Pure.
+// One telemetry publish → one Message, or of a frame several; or a typed refusal. Pure.
 //
 // What the sender says about who it is (`$.cdid`, `$.cmid`) is dropped: the sender is the topic's identity, and
 // the front has checked that the connection may speak for it. As at IoT Hub, a retained publish is not retained and
@@ -7,10 +7,16 @@
 import { messageBytesMax, propertyBagBytesMax } from '../../limits.ts';
 import type { Identity } from '../../model/address.ts';
 import type { Message } from '../../model/message.ts';
-import { decodePropertyBag, encodePropertyBag, lockProperty } from '../../protocol/iothub/property-bag.ts';
+import {
+  type DecodedPropertyBag,
+  decodePropertyBag,
+  encodePropertyBag,
+  lockProperty,
+} from '../../protocol/iothub/property-bag.ts';
+import { decodeTelemetryFrame } from '../../protocol/iothub/telemetry-frame.ts';
 import { cloudToDeviceTopic, inputTopic } from '../../protocol/iothub/topics.ts';
 import type { InboundPublish } from '../ports.ts';
-import { badPropertiesError, tooLargeError } from './errors.ts';
+import { badFrameError, badPropertiesError, tooLargeError } from './errors.ts';
 
 /** A bag below this cannot grow over propertyBagBytesMax by being written anew: percent-encoding at most triples it. */
 const bagBytesHarmless = Math.floor(propertyBagBytesMax / 3);
@@ -21,27 +27,52 @@ export function readTelemetry(
   topic: { readonly sender: Identity; readonly bag: string },
   nowMs: number,
 ): Message {
-  const bag = decodePropertyBag(topic.bag);
-  if (!bag.ok) throw badPropertiesError(publish.topic, bag.reason);
-  const system = withoutClaims(bag.system);
-  const properties = publish.retain || publish.will ? withMarks(publish, bag.properties) : bag.properties;
+  const { system, properties, output, hop } = readBag(topic.bag, publish.topic);
   const message: Message = {
     sender: topic.sender,
-    output: bag.output,
+    output,
     system,
-    properties,
+    properties: publish.retain || publish.will ? withMarks(publish, properties) : properties,
     body: publish.payload,
     enqueuedMs: nowMs,
-    hop: bag.hop,
+    hop,
   };
-  const bytes = publish.payload.length + textBytes(system) + textBytes(properties);
-  if (bytes > messageBytesMax) throw tooLargeError('The message with its properties', bytes, messageBytesMax);
-  if (topic.bag.length > bagBytesHarmless) {
-    const bagBytes = encodePropertyBag(message).length;
-    if (bagBytes > propertyBagBytesMax)
-      throw tooLargeError('The text of the properties', bagBytes, propertyBagBytesMax);
-  }
+  checkSize(message, topic.bag);
   return message;
+}
+
+/** All messages of a frame. Throws IOTHUB_FRAME_INVALID, and what readTelemetry() throws of each. */
+export function readFrame({ topic, payload }: InboundPublish, nowMs: number): readonly Message[] {
+  const frame = decodeTelemetryFrame(payload);
+  if (!frame.ok) throw badFrameError(frame.reason);
+  let text: string | undefined;
+  let bag: Bag | undefined;
+  return frame.messages.map(({ sender, bag: ownText, body, hop }) => {
+    if (bag === undefined || ownText !== text) bag = readBag(ownText, topic);
+    text = ownText;
+    const { output, system, properties } = bag;
+    if (bag.hop !== undefined) throw badFrameError('a message in it has a position of its own');
+    const message: Message = { sender, output, system, properties, body, enqueuedMs: nowMs, hop };
+    checkSize(message, ownText);
+    return message;
+  });
+}
+
+type Bag = Omit<Extract<DecodedPropertyBag, { readonly ok: true }>, 'ok'>;
+
+function readBag(text: string, topic: string): Bag {
+  const bag = decodePropertyBag(text);
+  if (!bag.ok) throw badPropertiesError(topic, bag.reason);
+  const { output, hop, properties } = bag;
+  return { system: withoutClaims(bag.system), properties, output, hop };
+}
+
+function checkSize(message: Message, bag: string): void {
+  const bytes = message.body.byteLength + textBytes(message.system) + textBytes(message.properties);
+  if (bytes > messageBytesMax) throw tooLargeError('The message with its properties', bytes, messageBytesMax);
+  if (bag.length <= bagBytesHarmless) return;
+  const bagBytes = encodePropertyBag(message).length;
+  if (bagBytes > propertyBagBytesMax) throw tooLargeError('The text of the properties', bagBytes, propertyBagBytesMax);
 }
 
 /** The topic by which a module's input gets the message: with its sender, without what only the last hop needed. */

@@ -7,6 +7,7 @@
 //   $iothub/twin/PATCH/properties/reported/?$rid={r}             $iothub/twin/PATCH/properties/desired/?$version={n}
 //   $iothub/methods/res/{status}/?$rid={r}                       $iothub/methods/POST/{name}/?$rid={r}
 //   $iothub/messages/res/{status}/?$rid={r}
+//   $iothub/frames/POST/                                         (telemetry-frame.ts)
 //
 // `&$identity={percent-encoded identity key}` is weir's own addition: a gateway's `$edgeHub` speaks for a module
 // of its device, or for a leaf device behind it. Azure's clients never write it and ignore it. With it go, between a
@@ -21,6 +22,7 @@
 // `$rid` is opaque: it is given back exactly as it was written.
 
 import { type Identity, identityKey, isValidId, parseIdentityKey } from '../../model/address.ts';
+import { frameTopic } from './telemetry-frame.ts';
 
 /** A topic that a device or module publishes to. */
 export type DeviceTopic =
@@ -39,7 +41,9 @@ export type DeviceTopic =
       /** The gateway's own answer in place of the callee's: an error code. */
       readonly problem?: string;
     }
-  | { readonly kind: 'settlement'; readonly status: number; readonly rid: string };
+  | { readonly kind: 'settlement'; readonly status: number; readonly rid: string }
+  /** Telemetry, several messages of it in the payload. */
+  | { readonly kind: 'frame' };
 
 /** A topic that a device or module receives. */
 export type ServerTopic =
@@ -116,6 +120,7 @@ export function deviceOfDeviceboundFilter(filter: string): Identity | undefined 
 /** Undefined when the topic is none that a device may publish to. The bag is not looked into. */
 export function parseDeviceTopic(topic: string): DeviceTopic | undefined {
   if (topic.startsWith(deviceRoot)) return parseTelemetry(topic);
+  if (topic === frameTopic) return { kind: 'frame' };
   if (topic.startsWith(twinGetStart)) {
     const query = parseRequestQuery(topic.slice(twinGetStart.length));
     return query === undefined ? undefined : { kind: 'twin-get', ...query };
