@@ -18,7 +18,15 @@ import { openArtifacts } from './device-artifacts.ts';
 import { openContainers } from './device-containers.ts';
 import { deviceGroups, findAccount, firstUid } from './device-ground.ts';
 import { moduleNameBytesMax } from './device-modules.ts';
-import type { BrokerParts, ControlParts, DataParts, IdentityParts, ModuleParts, Stage } from './device-parts.ts';
+import type {
+  BrokerParts,
+  ControlParts,
+  DataParts,
+  IdentityParts,
+  ModuleParts,
+  RoutingParts,
+  Stage,
+} from './device-parts.ts';
 import { edgeAgentId, edgeHubId, type Identity, sameIdentity } from './model/address.ts';
 import { shortDigest } from './platform/digest.ts';
 import { hostFacts } from './platform/host-facts.ts';
@@ -31,7 +39,7 @@ import type { TwinCache } from './twin/index.ts';
 export async function openRouting(
   stage: Stage,
   parts: IdentityParts & DataParts & ModuleParts & BrokerParts,
-): Promise<void> {
+): Promise<RoutingParts> {
   const { config, clock, log } = stage.ground;
   const { store, memory, twins, router, clients, front, deviceId, access, bridges } = parts;
   const attachInputs = (queues: readonly string[]): void => {
@@ -67,6 +75,7 @@ export async function openRouting(
   });
   await routing.start();
   stage.closing.push(() => routing.close());
+  return { routing };
 }
 
 /** The supervisor, and the agent that tells it what is to run. */

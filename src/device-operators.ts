@@ -6,7 +6,15 @@ import { join } from 'node:path';
 import { type AdminDevice, AdminServer, ModuleLog, OwnLog, type UsageReport } from './admin/index.ts';
 import { AgentMethods, type LogQuestion, supportBundle } from './agent-methods/index.ts';
 import { redactedConfig } from './config/index.ts';
-import type { BrokerParts, ControlParts, DataParts, HubParts, IdentityParts, Stage } from './device-parts.ts';
+import type {
+  BrokerParts,
+  ControlParts,
+  DataParts,
+  HubParts,
+  IdentityParts,
+  RoutingParts,
+  Stage,
+} from './device-parts.ts';
 import { deviceStatus, moduleReports } from './device-status.ts';
 import { agentLogPatternMsMax } from './limits.ts';
 import { errorCode } from './model/errors.ts';
@@ -20,7 +28,7 @@ import { systemWebPut } from './platform/web-put.ts';
 import { OperatorQueues } from './queues/index.ts';
 import { upstreamQueue } from './router/index.ts';
 
-type Parts = IdentityParts & DataParts & HubParts & BrokerParts & ControlParts;
+type Parts = IdentityParts & DataParts & HubParts & BrokerParts & RoutingParts & ControlParts;
 
 /** The runtime's own log, under the names that Azure's two runtime modules have, and under its own. */
 const ownLogNames = ['weir', 'edgeAgent', 'edgeHub'];

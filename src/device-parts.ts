@@ -5,7 +5,7 @@
 
 import type { GatewayAccess } from './access/index.ts';
 import type { ModuleTraffic } from './admin/index.ts';
-import type { Agent, Clients, ModuleRegistry } from './agent/index.ts';
+import type { Agent, Clients, ModuleRegistry, Routing } from './agent/index.ts';
 import type { Bridges } from './bridge/index.ts';
 import type { Broker, IotHubFront } from './broker/index.ts';
 import type { SystemCalls } from './device-calls.ts';
@@ -79,6 +79,10 @@ export interface BrokerParts extends MqttParts {
   /** Whom the hub's calls of `$edgeAgent` go to. */
   readonly systemCalls: SystemCalls;
   readonly traffic: ModuleTraffic;
+}
+
+export interface RoutingParts {
+  readonly routing: Routing;
 }
 
 export interface ControlParts {

@@ -4,7 +4,7 @@
 // which part and nothing else; the shape of the report is admin's (admin/ports.ts).
 
 import { type ModuleReport, neverStarted, type StatusReport } from './admin/index.ts';
-import type { Agent } from './agent/index.ts';
+import type { Agent, Routing } from './agent/index.ts';
 import type { Bridges } from './bridge/index.ts';
 import type { Broker } from './broker/index.ts';
 import type { Ground } from './device-ground.ts';
@@ -22,6 +22,7 @@ export interface StatusParts {
   readonly operator: OperatorQueues;
   readonly wear: FlashWear;
   readonly agent: Agent;
+  readonly routing: Routing;
   readonly broker: Broker;
   readonly bridges: Bridges;
   readonly supervisor: Supervisor;
@@ -32,7 +33,7 @@ export interface StatusParts {
 }
 
 export async function deviceStatus(parts: StatusParts): Promise<StatusReport> {
-  const { ground, store, operator, wear, agent, broker, bridges, supervisor, hub, startedAtMs } = parts;
+  const { ground, store, operator, wear, agent, routing, broker, bridges, supervisor, hub, startedAtMs } = parts;
   const { clock, processes } = ground;
   const [lanes, facts, memoryPssBytes] = await Promise.all([
     store.lanes().then((known) => operator.counted(known)),
@@ -48,6 +49,7 @@ export async function deviceStatus(parts: StatusParts): Promise<StatusReport> {
       ...(hub?.link.status() ?? { state: 'disabled', sinceMs: startedAtMs }),
     },
     deployment: agent.status(),
+    routes: routing.status(),
     clients: broker.connectedClients().length,
     bridges: bridges.status(),
     queues: lanes.map(({ priority, ...rest }) => ({

@@ -77,10 +77,10 @@ class Device {
     const broker = await openBroker(this.#stage, { ...identity, ...data, ...hub, ...modules });
     this.#broker = broker;
     followLeafDevices(this.#stage, { ...data, ...hub, ...modules, ...broker });
-    await openRouting(this.#stage, { ...identity, ...data, ...modules, ...broker });
+    const routing = await openRouting(this.#stage, { ...identity, ...data, ...modules, ...broker });
     const control = await openControl(this.#stage, { ...identity, ...data, ...modules, ...broker });
     await openManagement(this.#stage, { ...identity, ...data, ...modules, ...control });
-    await openOperators(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
+    await openOperators(this.#stage, { ...identity, ...data, ...hub, ...broker, ...routing, ...control });
     await startFlow(this.#stage, { ...identity, ...data, ...hub, ...broker, ...control });
     log.info('weir is ready', { device: identity.deviceId, runDir: config.runDir });
     reportToInit(this.#stage, { ...data, ...hub, ...control });

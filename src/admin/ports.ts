@@ -166,6 +166,8 @@ export interface StatusReport {
   readonly deviceId: string;
   readonly hub: HubReport;
   readonly deployment: DeploymentReport;
+  /** Of `$edgeHub`'s desired properties. Absent from a weir that does not know it. */
+  readonly routes?: DeploymentReport | undefined;
   /** Connected MQTT clients. */
   readonly clients: number;
   /** Other brokers that are configured. Absent from a weir that does not know it. */

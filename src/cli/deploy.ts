@@ -13,7 +13,8 @@ import { isJsonObject, parseJson } from '../model/json.ts';
 import { adminClient, type CliContext, type GlobalOptions, writeJson } from './context.ts';
 import { DeployWatch } from './deploy-watch.ts';
 import { CliError, UsageError } from './errors.ts';
-import { planText, problemsText } from './plan-text.ts';
+import { planText, problemsText, routeFaultsText } from './plan-text.ts';
+import { routeFaults } from './route/given-routes.ts';
 
 export interface DeployOptions extends GlobalOptions {
   readonly manifest: string;
@@ -62,19 +63,22 @@ export async function deploy(context: CliContext, options: DeployOptions): Promi
   const manifest = await readManifest(context, options.manifest);
   const client = await adminClient(context, options);
   const planned = await client.deploy(manifest, { dryRun: true });
+  const wrongRoutes = await routeFaults(manifest);
+  if (!options.json) {
+    await terminal.write(routeFaultsText(terminal, wrongRoutes));
+    await terminal.write(planned.ok ? planText(terminal, planned.plan) : problemsText(terminal, planned.problems));
+  }
   if (!planned.ok || options.dryRun) {
-    if (options.json) await writeJson(context, { ...planned, dryRun: true });
-    else await terminal.write(planned.ok ? planText(terminal, planned.plan) : problemsText(terminal, planned.problems));
+    if (options.json) await writeJson(context, { ...planned, wrongRoutes, dryRun: options.dryRun });
     if (!planned.ok) context.exit.code = 1;
     return;
   }
-  if (!options.json) await terminal.write(planText(terminal, planned.plan));
   if (!(await agreed(context, options))) {
     await terminal.write('Nothing was changed.\n');
     context.exit.code = 1;
     return;
   }
-  await carryOut(context, { client, manifest, options });
+  await carryOut(context, { client, manifest, wrongRoutes, options });
 }
 
 async function carryOut(
@@ -82,11 +86,17 @@ async function carryOut(
   {
     client,
     manifest,
+    wrongRoutes,
     options,
-  }: { readonly client: AdminClient; readonly manifest: string; readonly options: DeployOptions },
+  }: {
+    readonly client: AdminClient;
+    readonly manifest: string;
+    readonly wrongRoutes: readonly string[];
+    readonly options: DeployOptions;
+  },
 ): Promise<void> {
   const { terminal } = context;
-  const report = await client.deploy(manifest, { dryRun: false });
+  const report = { ...(await client.deploy(manifest, { dryRun: false })), wrongRoutes };
   if (!report.ok) {
     if (options.json) await writeJson(context, report);
     else await terminal.write(problemsText(terminal, report.problems));

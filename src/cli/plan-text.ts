@@ -32,6 +32,11 @@ export function planText(terminal: Look, plan: DeployReport['plan']): string {
   return `${formatTable(terminal, ['MODULE', 'WHAT', 'WHY'], rows)}${head}\n`;
 }
 
+/** A wrong route refuses nothing by itself: the good ones hold, or the last good set (`routes.mode`). */
+export function routeFaultsText(terminal: Look, faults: readonly string[]): string {
+  return faults.map((fault) => `${painted(terminal, 'yellow', 'not in force:')} ${fault}\n`).join('');
+}
+
 /** One line a fault, with its place and the mend. */
 export function problemsText(terminal: Look, problems: DeployReport['problems']): string {
   const lines = problems.map(

@@ -17,6 +17,8 @@ type FlashReport = NonNullable<StatusReport['flash']>;
 
 const labelWidth = 12;
 const codeApplied = 200;
+const codeOther = 406;
+const codeEmpty = 417;
 
 export function statusCommand(context: CliContext): CommandModule<GlobalOptions, StatusOptions> {
   return {
@@ -54,6 +56,7 @@ export function statusText(context: CliContext, report: StatusReport): string {
     painted(context.terminal, 'bold', `weir ${report.version}, ${name}, up ${durationText(report.uptimeMs)}`),
     labelled('hub', hubText(context, report)),
     labelled('deployment', deploymentText(context, report)),
+    ...routeLines(context, report),
     labelled('clients', `${report.clients} connected`),
     ...bridgeLines(context, report),
     labelled(
@@ -120,9 +123,22 @@ function hubText(context: CliContext, { hub }: StatusReport): string {
   }
 }
 
-function deploymentText(context: CliContext, { deployment }: StatusReport): string {
-  if (deployment.version === 0) return painted(context.terminal, 'dim', 'none received yet');
-  if (deployment.code === codeApplied)
-    return `version ${deployment.version} ${painted(context.terminal, 'green', 'applied')}`;
-  return `version ${deployment.version} ${painted(context.terminal, 'red', `not applied (${deployment.code})`)}: ${deployment.description}`;
+/** Version 0 is none of the hub's: nothing yet, or one made at this gateway, which the description tells. */
+function deploymentText({ terminal }: CliContext, { deployment }: StatusReport): string {
+  const { version, code, description } = deployment;
+  if (code === codeEmpty || (version === 0 && description === '')) return painted(terminal, 'dim', 'none received yet');
+  if (code === codeApplied && version === 0) return painted(terminal, 'green', description);
+  if (code === codeApplied)
+    return `version ${version} ${painted(terminal, 'green', 'applied')}${description === '' ? '' : `, ${description}`}`;
+  if (code === codeOther && version > 0)
+    return `${painted(terminal, 'yellow', description)}, in place of the hub's version ${version}`;
+  return `${version === 0 ? '' : `version ${version} `}${painted(terminal, 'red', `not applied (${code})`)}: ${description}`;
+}
+
+/** Only when something is wrong: of several routes the others may be in force. */
+function routeLines({ terminal }: CliContext, { routes }: StatusReport): readonly string[] {
+  if (routes === undefined || routes.code === codeApplied || routes.code === codeEmpty) return [];
+  return [
+    labelled('routes', `${painted(terminal, 'red', `not all in force (${routes.code})`)}: ${routes.description}`),
+  ];
 }

@@ -95,7 +95,30 @@ t.test('a dry run changes nothing and asks nothing', async (t) => {
   );
   const json = world(t, { 'POST /deployment?dry-run=true': good });
   t.equal(await runCli(['deploy', json.path, '--dry-run', '--json', ...where], json.context), 0);
-  t.same(JSON.parse(json.context.out()), { ...good, dryRun: true });
+  t.same(JSON.parse(json.context.out()), { ...good, wrongRoutes: [], dryRun: true });
+});
+
+t.test('a wrong route is told before anything is done, and stops nothing', async (t) => {
+  const routes = { up: 'FROM /messages/* INTO $upstream', hot: 'FROM /messages/* WHERE t > 20 INTO $upstream' };
+  const text = JSON.stringify({
+    modulesContent: { $edgeHub: { 'properties.desired': { schemaVersion: '1.1', routes } } },
+  });
+  const answers = {
+    'POST /deployment?dry-run=true': good,
+    'POST /deployment': good,
+    'GET /deployment': progress('settled'),
+  };
+  const made = world(t, answers, { text });
+  t.equal(await finished(made, made.path), 0);
+  t.match(made.context.out(), /^not in force: Route hot, character 26: .*as_number\(t\)\.\nMODULE/);
+  for (const args of [[], ['--dry-run']]) {
+    const json = world(t, answers, { text });
+    t.equal(await finished(json, json.path, '--json', ...args), 0);
+    t.match(JSON.parse(json.context.out()), { ok: true, wrongRoutes: [/^Route hot, character 26/] });
+  }
+  const refused = world(t, { 'POST /deployment?dry-run=true': bad }, { text });
+  t.equal(await runCli(['deploy', refused.path, '--json', ...where], refused.context), 1);
+  t.match(JSON.parse(refused.context.out()), { ok: false, wrongRoutes: [/^Route hot/], dryRun: false });
 });
 
 t.test('all faults are told, one line each, and nothing is changed', async (t) => {

@@ -144,6 +144,18 @@ t.test('each state of hub and deployment has its words', async (t) => {
     [{ hub: { hostname: 'h', state: 'connecting', sinceMs: nowMs } }, /hub +connecting to h for 0s/],
     [{ deployment: { version: 0, code: 406, description: '' } }, /deployment +none received yet/],
     [{ deployment: { version: 3, code: 400, description: 'no modules' } }, /version 3 not applied \(400\): no modules/],
+    [{ deployment: { version: 1, code: 417, description: 'none has been set' } }, /deployment +none received yet/],
+    [{ deployment: { version: 3, code: 200, description: 'being verified' } }, /version 3 applied, being verified\n/],
+    [{ deployment: { version: 0, code: 200, description: 'made at the device' } }, /deployment +made at the device\n/],
+    [
+      { deployment: { version: 3, code: 406, description: 'made here' } },
+      /made here, in place of the hub's version 3\n/,
+    ],
+    [{ deployment: { version: 0, code: 500, description: 'no memory' } }, /deployment +not applied \(500\): no memory/],
+    [
+      { routes: { version: 3, code: 400, description: 'routes.x: bad' } },
+      /routes +not all in force \(400\): routes\.x: bad/,
+    ],
     [{ deviceId: '', memoryPssBytes: null }, /weir 0\.1\.0, no identity/],
   ];
   for (const [change, expected] of rows) {

@@ -5,6 +5,8 @@ import { errorMessage } from '../../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../model/json.ts';
 import { type CliContext, writeJson } from '../context.ts';
 import { CliError } from '../errors.ts';
+import { routeFaultsText } from '../plan-text.ts';
+import { routeFaults } from '../route/given-routes.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
 
 export interface DeployOptions extends HubClientOptions {
@@ -35,10 +37,13 @@ async function deploy(context: CliContext, options: DeployOptions): Promise<void
       cause,
     );
   });
+  const manifest = text.toString('utf8').replace(/^\ufeff/, '');
   const path = `/devices/${encodeURIComponent(options.device)}/applyConfigurationContent?outcome=true`;
-  const outcome = await new HubClient(context, options).object('POST', path, text.toString('utf8'));
-  if (options.json) return await writeJson(context, outcome);
-  await context.terminal.write(outcomeText(options.device, outcome));
+  const outcome = await new HubClient(context, options).object('POST', path, manifest);
+  const wrongRoutes = await routeFaults(manifest);
+  if (options.json) return await writeJson(context, { ...outcome, wrongRoutes });
+  const { terminal } = context;
+  await terminal.write(`${outcomeText(options.device, outcome)}${routeFaultsText(terminal, wrongRoutes)}`);
 }
 
 function outcomeText(device: string, outcome: JsonObject): string {

@@ -40,9 +40,25 @@ async function readManifest(context: CliContext, path: string): Promise<JsonValu
 
 const desiredKey = 'properties.desired';
 
-async function routesOfManifest(document: JsonValue, path: string): Promise<GivenRoutes> {
+/** What a gateway will not take of the routes that a manifest deploys: one line each. Other faults are its own to find. */
+export async function routeFaults(manifest: string): Promise<readonly string[]> {
+  const parsed = parseJson(manifest);
+  const hub = parsed.ok ? hubSection(parsed.value) : undefined;
+  if (!isJsonObject(hub)) return [];
+  const { parseRouting } = await import('../../agent/index.ts');
+  const routing = parseRouting(desiredOf(hub));
+  if (!routing.ok) return [];
+  const { judgeRoutes } = await import('../../router/index.ts');
+  return judgeRoutes(routing.routes).flatMap(({ problem }) => (problem === undefined ? [] : problem.message));
+}
+
+function hubSection(document: JsonValue): JsonValue | undefined {
   const holder = member(document, 'content') ?? document;
-  const hub = member(member(holder, 'modulesContent'), '$edgeHub') ?? member(holder, '$edgeHub');
+  return member(member(holder, 'modulesContent'), '$edgeHub') ?? member(holder, '$edgeHub');
+}
+
+async function routesOfManifest(document: JsonValue, path: string): Promise<GivenRoutes> {
+  const hub = hubSection(document);
   if (!isJsonObject(hub))
     throw new CliError('CLI_CANNOT_READ', `The manifest ${path} has no modulesContent.$edgeHub with routes.`);
   const { parseRouting } = await import('../../agent/index.ts');
