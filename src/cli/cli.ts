@@ -26,6 +26,7 @@ import { statusCommand } from './status.ts';
 import { supportBundleCommand } from './support-bundle.ts';
 import { painted } from './terminal.ts';
 import { topCommand } from './top.ts';
+import { usageText } from './usage-text.ts';
 import { licensesCommand, versionCommand } from './version.ts';
 
 const exitFailed = 1;
@@ -38,6 +39,7 @@ const groupCommands: readonly string[] = [
   'config',
   'hub',
   'hub device',
+  'hub method',
   'hub twin',
   'module',
   'queue',
@@ -180,11 +182,16 @@ async function explainUsage(
 ): Promise<string> {
   const path = commandPath(argv);
   const more = `See: weir ${[...path, '--help'].join(' ')}`;
+  const helpOf = (words: readonly string[]): Promise<string> =>
+    parse([...words, '--help'], { ...context, exit: { code: 0 } }).catch(() => '');
   const unknown = /^Unknown (?:command|argument)s?: ([^,]+)/.exec(message)?.[1]?.trim();
-  if (unknown === undefined) return `${/[.?!]$/.test(message) ? message : `${message}.`} ${more}`;
+  if (unknown === undefined) {
+    const text = usageText(message, (await helpOf(path)).split('\n')[0] ?? '');
+    return `${/[.?!]$/.test(text) ? text : `${text}.`} ${more}`;
+  }
   const isOption = argv.some((word) => word.startsWith('-') && word.replace(/^-+/, '').split('=')[0] === unknown);
   const group = path.filter((word) => word !== unknown);
-  const help = await parse([...group, '--help'], { ...context, exit: { code: 0 } }).catch(() => '');
+  const help = await helpOf(group);
   const known = isOption ? optionsIn(help) : commandsIn(help, group);
   const { nearestName } = await import('../model/nearest.ts');
   const nearest = nearestName(unknown, known);

@@ -3,6 +3,7 @@
 //   durationText  1500 → 1s, 192000 → 3m 12s, 183845000 → 2d 3h      two units at most, never negative
 //   yearsText     0.42 → 0.4 years, 7.6 → 8 years
 //   sizeText      12918456 → 12.3 MiB
+//   countText     1, 'file' → 1 file, 3, 'file' → 3 files
 //   sinceMs       "10m", "1 day", "2 hours ago", "2026-11-21T09:00:00Z" → wall time
 
 import { UsageError } from './errors.ts';
@@ -68,6 +69,11 @@ export function sizeText(bytes: number): string {
     unit++;
   }
   return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit]}`;
+}
+
+/** With the plain plural of English. */
+export function countText(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** Throws UsageError when the text, which `option` brought, is neither a duration nor a point in time. */

@@ -3,6 +3,7 @@
 // The daemon makes it; without one there is `weir check` and the files in the data directory.
 
 import type { Argv, CommandModule } from 'yargs';
+import { errorMessage } from '../model/errors.ts';
 import { adminClient, type CliContext, type GlobalOptions } from './context.ts';
 import { CliError } from './errors.ts';
 import { sinceMs, sizeText } from './quantity-text.ts';
@@ -72,7 +73,7 @@ async function bundle(context: CliContext, options: SupportBundleOptions): Promi
   try {
     await disk.writeFileAtomic('cli:bundle', output, { data: Buffer.concat(pieces) });
   } catch (cause) {
-    throw new CliError('CLI_CANNOT_WRITE', `${output} cannot be written.`, cause);
+    throw new CliError('CLI_CANNOT_WRITE', `${output} cannot be written: ${errorMessage(cause)}.`, cause);
   }
   await terminal.write(`${output}: ${sizeText(bytes)}. Logs may tell of the plant: look at them before you send it.\n`);
 }

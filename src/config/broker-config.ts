@@ -190,7 +190,7 @@ export function describeBrokerSettings(ceilings: Readonly<Record<string, number>
 export async function loadBrokerConfig(source: BrokerConfigSource): Promise<BrokerConfig> {
   const { configPath, disk } = source;
   const path = configPath ?? 'weir broker';
-  const text = configPath === undefined ? '' : await readText(configPath, disk);
+  const text = configPath === undefined ? '' : await readText(configPath, disk, `${page} has an example.`);
   if (looksLikeMosquittoConf(text)) throw mosquittoConf(path, text);
   const vocabulary = { settings: describeBrokerSettings(source.ceilings), foreignKeys: [], page };
   const reader = new SettingsReader({ path, table: parseToml(path, text), positions: keyPositions(text) }, vocabulary);

@@ -126,7 +126,8 @@ export async function locate(source: ConfigSource): Promise<{ readonly dataDir: 
   };
 }
 
-export async function readText(path: string, disk: Disk): Promise<string> {
+/** `mendMissing` says what to do when there is no such file. */
+export async function readText(path: string, disk: Disk, mendMissing = 'Write one: weir config init'): Promise<string> {
   try {
     const facts = await disk.facts('config:facts', path);
     if (facts?.isDirectory === true)
@@ -146,7 +147,7 @@ export async function readText(path: string, disk: Disk): Promise<string> {
     where: path,
     key: '',
     message: 'there is no configuration file.',
-    mend: 'Write one: weir config init',
+    mend: mendMissing,
   };
   throw new ConfigError('CONFIG_MISSING', [note]);
 }

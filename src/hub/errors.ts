@@ -68,8 +68,8 @@ export function alreadyExists(what: { readonly deviceId: string; readonly module
   return new HubError({
     code: isModule ? 'HUB_MODULE_EXISTS' : 'HUB_DEVICE_EXISTS',
     message: isModule
-      ? `Device ${what.deviceId} already has a module ${what.moduleId}. Send If-Match: * to change it.`
-      : `Device ${what.deviceId} exists already. Send If-Match: * to change it, or choose another id.`,
+      ? `Device ${what.deviceId} already has a module ${what.moduleId}. A request that is to change it sends If-Match: *.`
+      : `Device ${what.deviceId} exists already. Choose another id; a request that is to change it sends If-Match: *.`,
     status: 409,
     azureCode: isModule ? 'ModuleAlreadyExistsOnDevice' : 'DeviceAlreadyExists',
     fields: { device: what.deviceId, module: what.moduleId },

@@ -35,7 +35,18 @@ const rows: readonly Row[] = [
     err: /Unknown command: lisst\. Did you mean list\? See: weir hub device --help/,
   },
   { argv: 'list extra', code: 2, err: /Nothing more is expected here: extra/ },
-  { argv: 'restart', code: 2, err: /See: weir restart --help/ },
+  {
+    argv: 'restart',
+    code: 2,
+    err: /^weir: Something is missing: weir restart <modules\.\.>\. See: weir restart --help/,
+  },
+  {
+    argv: 'hub device update d --status gone',
+    code: 2,
+    err: /^weir: --status gone is none of enabled, disabled\. See: weir hub device update --help \[CLI_USAGE\]\n$/,
+  },
+  { argv: 'hub deploy m.json', code: 2, err: /^weir: --device is missing\. See: weir hub deploy --help/ },
+  { argv: 'hub method invoke d m --payload {', code: 2, err: /See: weir hub method invoke --help/ },
   { argv: 'logs m --tail many', code: 2, err: /--tail many is neither/ },
   { argv: 'logs m --since yesterday', code: 2, err: /10m, 2h or "1 day"/ },
   {
@@ -80,27 +91,44 @@ t.test('an error is one line; its stack comes only when asked for', async (t) =>
 });
 
 t.test('every command has an example in its help', async (t) => {
-  const commands = [
-    'run',
-    'status',
-    'list',
-    'logs',
-    'restart',
-    'check',
-    'version',
-    'licenses',
-    'queue status',
-    'module run',
-    'config init',
-    'config show',
-    'config check',
-  ];
-  for (const command of commands) {
-    const context = recordedContext();
-    await runCli([...command.split(' '), '--help'], context);
-    t.match(context.out(), /Examples:/, command);
-  }
+  const commands = await commandsBelow('');
+  t.ok(commands.length > 40, `${commands.length} commands`);
+  for (const command of commands) t.match(await helpOf(command), /Examples:/, command);
 });
+
+t.test('help fits a terminal of 80 columns', async (t) => {
+  for (const command of ['', 'hub', ...(await commandsBelow(''))])
+    for (const line of (await helpOf(command)).split('\n')) t.ok(line.length <= 80, `${command}: ${line}`);
+});
+
+const helps = new Map<string, Promise<string>>();
+
+function helpOf(command: string): Promise<string> {
+  const help = helps.get(command) ?? askedHelp(command);
+  helps.set(command, help);
+  return help;
+}
+
+async function askedHelp(command: string): Promise<string> {
+  const context = recordedContext();
+  const words = command === '' ? [] : command.split(' ');
+  await runCli([...words, '--help'], { ...context, terminal: { ...context.terminal, columns: 80 } });
+  return context.out();
+}
+
+/** All that lead no further; the list of a group stands in its help. */
+async function commandsBelow(group: string): Promise<readonly string[]> {
+  const start = `  weir ${group === '' ? '' : `${group} `}`;
+  const list = /Commands:\n([\s\S]*?)\n\n/.exec(await helpOf(group))?.[1];
+  const words = (list ?? '')
+    .split('\n')
+    .filter((line) => line.startsWith(start))
+    .map((line) => /^[a-z-]+/.exec(line.slice(start.length))?.[0] ?? '');
+  const below = words.filter((word) => word !== '').map((word) => (group === '' ? word : `${group} ${word}`));
+  if (below.length === 0) return [group];
+  // A command that stands in its own list is a group that also does something by itself.
+  return (await Promise.all(below.map((name) => (name === group ? [name] : commandsBelow(name))))).flat();
+}
 
 const binary = process.env['WEIR_BIN'] ?? join(import.meta.dirname, '../../out/weir-linux-x64');
 

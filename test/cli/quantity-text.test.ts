@@ -1,5 +1,5 @@
 import t from 'tap';
-import { durationText, sinceMs, sizeText } from '../../src/cli/quantity-text.ts';
+import { countText, durationText, sinceMs, sizeText } from '../../src/cli/quantity-text.ts';
 
 const nowMs = Date.UTC(2026, 10, 21, 12);
 
@@ -26,6 +26,11 @@ const sizes: readonly (readonly [number, string])[] = [
   [2 ** 41, '2.0 TiB'],
   [2 ** 52, '4096.0 TiB'],
 ];
+t.same(
+  [0, 1, 2].map((count) => countText(count, 'new message')),
+  ['0 new messages', '1 new message', '2 new messages'],
+);
+
 for (const [bytes, text] of sizes) t.equal(sizeText(bytes), text, `${bytes} bytes are shown as ${text}`);
 
 const since: readonly (readonly [string, number])[] = [

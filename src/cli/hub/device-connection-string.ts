@@ -21,7 +21,8 @@ export function deviceConnectionStringCommand(
       yargs
         .positional('device', { type: 'string', demandOption: true, describe: 'its id' })
         .option('secondary', { type: 'boolean', default: false, describe: 'with the secondary key' })
-        .option('json', { type: 'boolean', default: false, describe: 'for programs' }),
+        .option('json', { type: 'boolean', default: false, describe: 'for programs' })
+        .example('weir hub device connection-string gw-7', 'for weir config init --connection-string'),
     handler: async (options) => {
       const client = new HubClient(context, options);
       const device = await client.object('GET', `/devices/${encodeURIComponent(options.device)}`);

@@ -6,7 +6,7 @@ import type { Argv, CommandModule } from 'yargs';
 import { type CliContext, writeJson } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import { scopeOf } from './device-parent.ts';
-import { connectionStringOf, leafConnectionString, leafStep, nextStep } from './device-text.ts';
+import { connectionStringOf, deviceStep, gatewayStep, leafConnectionString, leafStep } from './device-text.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
 
 export interface DeviceCreateOptions extends HubClientOptions {
@@ -78,6 +78,7 @@ async function createDevice(context: CliContext, options: DeviceCreateOptions): 
   const isLeaf = options.parent !== undefined;
   const connectionString = isLeaf ? leafConnectionString(device, address) : connectionStringOf(device, address);
   if (options.json) return await writeJson(context, { device, connectionString, caPath: address.caPath });
-  const step = options.edge || !isLeaf ? nextStep(connectionString, address) : leafStep(options.parent);
+  const direct = options.edge ? gatewayStep(connectionString, address) : deviceStep(address);
+  const step = isLeaf ? leafStep(options.parent) : direct;
   await context.terminal.write(`${connectionString}\n\n${step}`);
 }

@@ -17,7 +17,10 @@ export function deviceListCommand(context: CliContext): CommandModule<HubClientO
   return {
     command: ['list', 'ls'],
     describe: 'all devices and whether they are connected',
-    builder: (yargs) => yargs.option('json', { type: 'boolean', default: false, describe: 'for programs' }),
+    builder: (yargs) =>
+      yargs
+        .option('json', { type: 'boolean', default: false, describe: 'for programs' })
+        .example('weir hub device list', 'gateways and devices, and behind which gateway they are'),
     handler: (options) => listDevices(context, options),
   };
 }

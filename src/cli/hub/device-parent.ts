@@ -48,7 +48,8 @@ export function deviceAddChildrenCommand(context: CliContext): CommandModule<Hub
     builder: (yargs) =>
       yargs
         .positional('parent', { type: 'string', demandOption: true, describe: 'id of the gateway' })
-        .positional('devices', { type: 'string', array: true, demandOption: true, describe: 'ids of the devices' }),
+        .positional('devices', { type: 'string', array: true, demandOption: true, describe: 'ids of the devices' })
+        .example('weir hub device add-children gw-7 sensor-1 sensor-2', 'both connect through gw-7'),
     handler: async ({ parent, devices, ...options }) => {
       const client = new HubClient(context, options);
       const scope = await scopeOf(client, parent);

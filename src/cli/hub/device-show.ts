@@ -18,7 +18,8 @@ export function deviceShowCommand(context: CliContext): CommandModule<HubClientO
     builder: (yargs) =>
       yargs
         .positional('device', { type: 'string', demandOption: true, describe: 'its id' })
-        .option('json', { type: 'boolean', default: false, describe: 'for programs; with the keys' }),
+        .option('json', { type: 'boolean', default: false, describe: 'for programs; with the keys' })
+        .example('weir hub device show gw-7', 'a gateway with its modules'),
     handler: (options) => showDevice(context, options),
   };
 }

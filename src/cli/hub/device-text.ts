@@ -54,8 +54,17 @@ export function authMethodOf(device: JsonObject): string {
   return type === 'certificateAuthority' ? 'x509_ca' : 'shared_private_key';
 }
 
+/** For a device that connects to the hub itself. */
+export function deviceStep({ caPath }: HubAddress): string {
+  return [
+    "Next: give this string to the device's SDK. (--edge makes a gateway, --parent a device behind one.)",
+    `The device trusts the certificate in ${caPath}.`,
+    '',
+  ].join('\n');
+}
+
 /** What to write into the gateway's configuration. */
-export function nextStep(connectionString: string, { caPath }: HubAddress): string {
+export function gatewayStep(connectionString: string, { caPath }: HubAddress): string {
   return [
     'Next: put this into config.toml of the gateway (weir config init writes a commented one), then start weir run there:',
     '',

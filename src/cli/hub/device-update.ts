@@ -33,6 +33,7 @@ function updateOptions(yargs: Argv<HubClientOptions>): Argv<DeviceUpdateOptions>
       demandOption: true,
       describe: 'whether it may connect',
     })
-    .option('status-reason', { type: 'string', requiresArg: true, describe: 'why, for people' });
+    .option('status-reason', { type: 'string', requiresArg: true, describe: 'why, for people' })
+    .example('weir hub device update sensor-1 --status disabled', 'its connection ends, its twin stays');
   return options as unknown as Argv<DeviceUpdateOptions>;
 }

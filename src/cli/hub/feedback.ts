@@ -21,7 +21,8 @@ export function feedbackCommand(context: CliContext): CommandModule<HubClientOpt
       yargs
         .option('from', { type: 'string', requiresArg: true, describe: 'earliest, latest or an offset [earliest]' })
         .option('follow', { alias: 'f', type: 'boolean', default: false, describe: 'go on with what comes' })
-        .option('json', { type: 'boolean', default: false, describe: 'one JSON object a line' }),
+        .option('json', { type: 'boolean', default: false, describe: 'one JSON object a line' })
+        .example('weir hub feedback --from latest --follow', 'what is told from now on, until Ctrl-C'),
     handler: (options) => feedback(context, options),
   };
 }

@@ -6,6 +6,7 @@ import { errorCode, errorMessage } from '../../model/errors.ts';
 import type { JsonObject } from '../../model/json.ts';
 import { type CliContext, writeJson } from '../context.ts';
 import { CliError } from '../errors.ts';
+import { countText } from '../quantity-text.ts';
 import { namesIn, queueFileSuffix, readWhole, receiptSuffix } from '../queue/queue-files.ts';
 import { painted } from '../terminal.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
@@ -88,14 +89,14 @@ async function importFile(
 function outcomeText({ terminal }: CliContext, outcome: Outcome): string {
   if (!outcome.ok) return `${painted(terminal, 'red', outcome.file)}  ${outcome.message} [${outcome.code}]\n`;
   const repeated = outcome.repeated === 0 ? '' : `, ${outcome.repeated} were there already`;
-  return `${painted(terminal, 'green', outcome.file)}  ${outcome.logged} messages of ${outcome.device}${repeated}\n`;
+  return `${painted(terminal, 'green', outcome.file)}  ${countText(outcome.logged, 'message')} of ${outcome.device}${repeated}\n`;
 }
 
 function sumText(directory: string, outcomes: readonly Outcome[]): string {
   const taken = outcomes.filter((outcome) => outcome.ok);
   const messages = taken.reduce((sum, outcome) => sum + outcome.logged, 0);
   const next = taken.length === 0 ? '' : ` Bring the receipts back: weir queue import ${directory}`;
-  return `${taken.length} of ${outcomes.length} files taken, ${messages} new messages.${next}\n`;
+  return `${taken.length} of ${countText(outcomes.length, 'file')} taken, ${countText(messages, 'new message')}.${next}\n`;
 }
 
 function count(object: JsonObject, name: string): number {

@@ -11,7 +11,7 @@ import type { AdminClient } from '../../admin/index.ts';
 import { errorMessage } from '../../model/errors.ts';
 import { adminClient, type CliContext, type GlobalOptions, writeJson } from '../context.ts';
 import { CliError } from '../errors.ts';
-import { sizeText } from '../quantity-text.ts';
+import { countText, sizeText } from '../quantity-text.ts';
 import { wholeFiles } from './queue-files.ts';
 
 interface ExportOptions extends GlobalOptions {
@@ -63,7 +63,7 @@ async function exportQueue(context: CliContext, options: ExportOptions): Promise
   const { files, messages, bytes, isComplete } = written;
   const { directory } = options;
   if (options.json) return await writeJson(context, { directory, files, messages, bytes, complete: isComplete });
-  const sum = `${files.length} files, ${messages} messages, ${sizeText(bytes)} written to ${directory}.`;
+  const sum = `${countText(files.length, 'file')}, ${countText(messages, 'message')}, ${sizeText(bytes)} written to ${directory}.`;
   const rest = isComplete ? '' : ' The stick is full: bring it to the hub, import its receipts here, and export again.';
   const next = `At the hub: weir hub import ${directory}; back here: weir queue import ${directory}`;
   await context.terminal.write(
@@ -177,7 +177,7 @@ class Progress {
     if (nowMs - this.#toldMs < progressEveryMs) return;
     this.#toldMs = nowMs;
     this.#context.terminal.writeError(
-      `${messages} of ${waiting} messages, ${files.length} files, ${sizeText(bytes)}\n`,
+      `${messages} of ${countText(waiting, 'message')}, ${countText(files.length, 'file')}, ${sizeText(bytes)}\n`,
     );
   }
 }

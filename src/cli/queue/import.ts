@@ -6,6 +6,7 @@ import { queueReceiptBytesMax, queueReceiptsMax } from '../../limits.ts';
 import { errorCode, errorMessage } from '../../model/errors.ts';
 import { adminClient, type CliContext, type GlobalOptions, writeJson } from '../context.ts';
 import { CliError } from '../errors.ts';
+import { countText } from '../quantity-text.ts';
 import { namesIn, queueFileSuffix, readWhole, receiptSuffix } from './queue-files.ts';
 
 interface ImportOptions extends GlobalOptions {
@@ -61,7 +62,7 @@ function reportText(directory: string, reports: readonly Report[]): string {
   const freed = of('freed');
   const messages = freed.reduce((sum, report) => sum + (report.messages ?? 0), 0);
   const lines = [
-    `${freed.length} receipts free ${messages} messages.`,
+    `${countText(freed.length, 'receipt')} ${freed.length === 1 ? 'frees' : 'free'} ${countText(messages, 'message')}.`,
     ...(of('gone').length === 0
       ? []
       : [`${of('gone').length} cover nothing that still waits: their files can be deleted.`]),

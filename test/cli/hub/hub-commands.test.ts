@@ -109,6 +109,12 @@ t.test('a device is created, listed, shown and deleted', async (t) => {
     new RegExp(`^HostName=localhost;DeviceId=gw-7;SharedAccessKey=[A-Za-z0-9+/=]+;Port=${hub.mqttPort}\n`),
   );
   t.match(created.out, /\[provisioning\]/);
+  const direct = await weir(root, 'hub device create sensor');
+  t.match(
+    direct.out,
+    /^HostName=localhost;DeviceId=sensor;.*\n\nNext: .*SDK\..*\nThe device trusts .*hub-ca\.pem\.\n$/,
+  );
+  await weir(root, 'hub device delete sensor');
   const [connectionString = ''] = created.out.split('\n');
   t.equal((await weir(root, 'hub device connection-string gw-7')).out, `${connectionString}\n`);
   t.not((await weir(root, 'hub device connection-string gw-7 --secondary')).out, `${connectionString}\n`);
@@ -119,7 +125,10 @@ t.test('a device is created, listed, shown and deleted', async (t) => {
   const shown = await weir(root, 'hub device show gw-7');
   t.match(shown.out, /\$edgeHub/);
   t.notMatch(shown.out, connectionString.slice(60, 90));
-  t.match(await weir(root, 'hub device create gw-7'), { code: 1, err: /exists already.*\[HUB_DEVICE_EXISTS\]/ });
+  t.match(await weir(root, 'hub device create gw-7'), {
+    code: 1,
+    err: /exists already\. Choose another id.*\[HUB_DEVICE_EXISTS\]/,
+  });
   t.match(await weir(root, 'hub device delete gw-7'), { code: 0 });
   t.match(await weir(root, 'hub device show gw-7'), {
     code: 1,
@@ -143,6 +152,15 @@ t.test('a manifest is deployed and its effect shown; a faulty one is refused wit
   t.match(JSON.parse((await weir(root, 'hub twin show --device gw --module SimulatedTemperatureSensor')).out), {
     moduleId: 'SimulatedTemperatureSensor',
   });
+  const hot = edgeManifest();
+  const routes = { hot: 'FROM /messages/* WHERE t > 20 INTO $upstream' };
+  hot.modulesContent['$edgeHub']!['properties.desired'] = { schemaVersion: '1.1', routes };
+  writeFileSync(file, `\ufeff${JSON.stringify(hot)}`);
+  t.match(await weir(root, 'hub deploy --device gw', file), {
+    code: 0,
+    out: /^Applied to gw\.\n.*\nnot in force: Route hot, character 26: .*as_number\(t\)\.\n$/s,
+  });
+  t.match(JSON.parse((await weir(root, 'hub deploy --json --device gw', file)).out), { wrongRoutes: [/^Route hot/] });
   const bad = edgeManifest();
   bad.modulesContent['$edgeHub']!['properties.desired'] = { schemaVersion: '9', routes: { x: 'nonsense' } };
   writeFileSync(file, JSON.stringify(bad));
@@ -242,7 +260,7 @@ t.test('a method is called, and a message sent, told of and forgotten', async (t
 
   await device.end();
   await weir(root, 'hub send plc x');
-  t.match(await weir(root, 'hub device purge-queue plc'), { code: 0, out: /^1 messages for plc are gone/ });
+  t.match(await weir(root, 'hub device purge-queue plc'), { code: 0, out: /^Purged 1 message for plc\.$/m });
   for (const line of [
     'hub send plc x --property novalue',
     'hub send plc x --expiry 0',

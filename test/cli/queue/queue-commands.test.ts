@@ -143,12 +143,12 @@ t.test('what cannot be read on a stick stops nothing of the rest', async (t) => 
   const { stick, weir, fill, store } = await stage(t);
   await fill(1, 20);
   mkdirSync(join(stick, 'a.weirq'));
-  t.match(await weir(`queue export ${stick}`), { code: 0, out: /^1 files, 20 messages/ });
+  t.match(await weir(`queue export ${stick}`), { code: 0, out: /^1 file, 20 messages/ });
   t.match(await weir(`hub import ${stick}`), { code: 1, out: /1 of 2 files taken, 20 new messages/ });
   mkdirSync(join(stick, 'a.weirq.receipt'));
   writeFileSync(join(stick, 'b.weirq.receipt'), ' '.repeat(queueReceiptBytesMax + 1));
   const taken = await weir(`queue import ${stick}`);
-  t.match(taken, { code: 1, out: /^1 receipts free 20 messages/ });
+  t.match(taken, { code: 1, out: /^1 receipt frees 20 messages/ });
   t.match(taken.out, /a\.weirq\.receipt cannot be read.*\[CLI_CANNOT_READ\]/);
   t.match(taken.out, /b\.weirq\.receipt is larger.*\[CLI_CANNOT_READ\]/);
   t.equal(store.waiting(hubQueue), 0);
