@@ -202,7 +202,8 @@ export const settings: readonly SettingDescription[] = [
     key: 'parent_hostname',
     allowed: 'a host name',
     fallback: 'none: the hub is reached directly',
-    meaning: 'The gateway above this one, through which the hub is reached.',
+    meaning:
+      "What is dialled in place of the hub, such as a TCP forwarder; the hub's certificate must have this name, too. Another weir gateway does not pass it on.",
   },
   {
     key: 'trust_bundle_cert',
