@@ -288,7 +288,7 @@ export class Story {
   }
 }
 
-const proofMs = 15_000;
+const proofMs = 60_000;
 
 /** Messages that wait for the hub. */
 function queued(status: Status): number {

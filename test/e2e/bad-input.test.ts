@@ -217,7 +217,10 @@ t.test('garbage and half packets at both brokers disturb nobody', async (t) => {
 
 t.test('a request body without end on the admin socket is refused, the daemon goes on', async (t) => {
   const world = await stage(t);
-  const answer = await world.adminCall('POST', '/modules/sensor/restart', 'x'.repeat(5_000_000));
+  // Who still writes when the connection is closed may miss the answer.
+  const answer = await world.eventually('the answer', () =>
+    world.adminCall('POST', '/modules/sensor/restart', 'x'.repeat(5_000_000)).catch(() => undefined),
+  );
   t.equal(answer.status, 413);
   t.match(answer.body, /over \d+ bytes/);
   t.match(await world.adminCall('GET', '/no/such/thing'), { status: 404 });

@@ -7,14 +7,15 @@ import { join } from 'node:path';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import t from 'tap';
 import type { JsonObject } from '../../src/model/json.ts';
-import { freePort, Mosquitto } from '../support/mosquitto.ts';
+import { freePort } from '../support/free-port.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
 import { manifest } from '../support/world/manifest.ts';
 import { until } from '../support/world/program.ts';
 import { TcpLine } from '../support/world/tcp-line.ts';
 import { World } from '../support/world/world.ts';
 
 const messages = 200;
-const patienceMs = 60_000;
+const patienceMs = 180_000;
 const retryMs = 100;
 
 const policy = [
@@ -37,7 +38,7 @@ class Peer {
   repeated = 0;
 
   constructor(options: IClientOptions) {
-    this.client = mqtt.connect({ reconnectPeriod: retryMs, connectTimeout: 5000, clean: false, ...options });
+    this.client = mqtt.connect({ reconnectPeriod: retryMs, connectTimeout: 30_000, clean: false, ...options });
     this.client.on('error', () => undefined);
     this.client.on('message', (topic, payload, packet) => {
       if (packet.retain) this.retained.push(`${topic} ${payload}`);

@@ -8,10 +8,11 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { wholeTree } from '../support/removal.ts';
 import { Program, type ProgramResult, until } from '../support/world/program.ts';
 import { readyMs, weirBinary } from '../support/world/world.ts';
 
-const waitMs = 20_000;
+const waitMs = readyMs;
 
 interface Ready {
   readonly listeners: readonly string[];
@@ -83,7 +84,7 @@ class Site {
 
   async close(): Promise<void> {
     for (const program of this.#started) await program.end('SIGKILL');
-    rmSync(this.dir, { recursive: true, force: true });
+    rmSync(this.dir, wholeTree);
   }
 }
 
@@ -192,11 +193,9 @@ t.test('ACL rules hold for writers and readers, in 3.1.1 and in 5.0', async (t) 
     }
   await gets(eve, passed.at(-1) ?? '');
   t.same(got(eve), passed, 'eve reads everything that was allowed');
-  t.same(
-    got(anyone),
-    passed.filter((line) => line.startsWith('public/')),
-    'a client without a name reads what is public',
-  );
+  const readable = passed.filter((line) => line.startsWith('public/'));
+  await gets(anyone, readable.at(-1) ?? '');
+  t.same(got(anyone), readable, 'a client without a name reads what is public');
 
   const box = await site.sub('box/c-9', '-i', 'c-9', ...as('ann'));
   t.notMatch(box.stdout, /128|135/, 'its own box is granted');

@@ -94,10 +94,8 @@ t.test("Azure's manifests with images of the registry", async (t) => {
     t.same(lines(podman.run('ps', '--format', '{{.Names}}')), ['filtermodule'], 'its container has its name');
     const labels = JSON.parse(podman.run('inspect', '--format', '{{json .Config.Labels}}', 'filtermodule')) as object;
     t.match(labels, { 'net.azure-devices.edge.owner': 'Microsoft.Azure.Devices.Edge.Agent' });
-    t.match(
-      await log(world, 'filtermodule'),
-      /Z O filtermodule of gw1 25 yes\n/,
-      'its variables, and those of its options',
+    await world.eventually('it tells its variables, and those of its options', async () =>
+      /Z O filtermodule of gw1 25 yes\n/.test(await log(world, 'filtermodule')) ? true : undefined,
     );
     t.equal(podman.run('inspect', '--format', '{{.HostConfig.Memory}}', 'filtermodule').trim(), '67108864');
   });

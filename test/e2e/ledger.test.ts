@@ -15,7 +15,7 @@ import { World } from '../support/world/world.ts';
 
 const seeds = (process.env['LEDGER_SEEDS'] ?? '1,2,3,4').split(',').map(Number);
 const blows = 8;
-const testMs = 240_000;
+const testMs = 600_000;
 const backlogLeast = 60;
 const pauseMsMax = 1200;
 const drainMsMax = 60;

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { Program, type ProgramResult, until } from '../support/world/program.ts';
-import { weirBinary } from '../support/world/world.ts';
+import { readyMs, weirBinary } from '../support/world/world.ts';
 
 /** What a process has for itself alone once it has started; 8.3 MB on x64. */
 const memoryKibMax = 12_000;
@@ -107,7 +107,7 @@ t.test('it ends at SIGTERM, in its own way when it listens', async (t) => {
     ['polite.js', 0],
   ] as const) {
     const program = start(file);
-    await program.line('up', 30_000);
+    await program.line('up', readyMs);
     await program.end('SIGTERM');
     t.match(await program.result(), { code, stdout: code === 0 ? /bye/ : /up/ });
   }
@@ -143,8 +143,8 @@ t.test("Microsoft's module client runs as it was published", async (t) => {
 t.test('a program that does nothing has little memory of its own', async (t) => {
   const { start } = programs(t, { 'app.js': 'setInterval(() => undefined, 1000); console.log("up");' });
   const program = start('app.js');
-  await program.line('up', 30_000);
-  const kib = await until(`less than ${memoryKibMax} KiB of its own`, 10_000, async () => {
+  await program.line('up', readyMs);
+  const kib = await until(`less than ${memoryKibMax} KiB of its own`, readyMs, async () => {
     const rollup = await readFile(`/proc/${program.pid}/smaps_rollup`, 'utf8');
     const found = Number(/^Private_Dirty:\s+(\d+) kB/m.exec(rollup)?.[1] ?? Number.NaN);
     return found < memoryKibMax ? found : undefined;

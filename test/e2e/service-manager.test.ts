@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { DatagramReceiver } from '../support/datagram-receiver.ts';
 import { faultDiskEnv, setRules } from '../support/fault-disk.ts';
+import { wholeTree } from '../support/removal.ts';
 import { manifest, sensor } from '../support/world/manifest.ts';
 import { World } from '../support/world/world.ts';
 
@@ -20,7 +21,7 @@ async function stage(t: Test, more: (world: World) => Record<string, string> = (
   t.teardown(async () => {
     await world.close();
     await receiver.close();
-    rmSync(directory, { recursive: true, force: true });
+    rmSync(directory, wholeTree);
   });
   await receiver.start();
   await world.startHub();
@@ -76,8 +77,9 @@ t.test('a store thread that hangs in the disk is no sign of life', async (t) => 
   await world.messages('sensor', 3);
   const fed = (): number => textsOf(receiver, pid).filter((text) => text === 'WATCHDOG=1').length;
   await world.eventually('it is fed', () => fed() >= 3 || undefined);
+  const from = receiver.received().length;
   setRules(join(world.directory, 'rules'), ['write,sync hold *']);
-  await receiver.next('STATUS=no sign of life of: store');
+  await receiver.next('STATUS=no sign of life of: store', from);
   const before = fed();
   await new Promise((resolve) => setTimeout(resolve, watchdogMs));
   t.equal(fed(), before, 'not for a whole period, after which it would have been ended');

@@ -80,6 +80,7 @@ t.test('two gateways on one machine', { skip: !isRoot && 'needs root' }, async (
       [right, there.ticker],
     ] as const) {
       const mine = join(world.dataDir, 'modules/ticker/data/mine');
+      await world.eventually('its file', () => existsSync(mine) || undefined);
       t.equal(String(statSync(mine).uid), uidOf(pid), 'its directory is its own');
       t.equal(statSync(join(world.dataDir, 'modules/ticker/data')).mode & 0o777, 0o700);
       t.equal(statSync(join(world.dataDir, 'local.key')).mode & 0o077, 0);

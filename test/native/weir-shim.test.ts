@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { wholeTree } from '../support/removal.ts';
 import { shimBinary } from '../support/shim-binary.ts';
 
 const shim = shimBinary();
@@ -67,7 +68,7 @@ interface Options {
 function directory(test: Test): string {
   // Not testdir(): a dropped identity must be able to pass through the parents.
   const dir = mkdtempSync(join(tmpdir(), 'weir-shim-'));
-  test.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  test.teardown(() => rmSync(dir, wholeTree));
   return dir;
 }
 

@@ -21,7 +21,7 @@ while True:
     print(json.dumps({"pid": pid, "text": text.decode()}), flush=True)
 `;
 
-const patienceMs = 30_000;
+const patienceMs = 180_000;
 
 export class DatagramReceiver {
   readonly #program: Program;

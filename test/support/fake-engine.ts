@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { wholeTree } from './removal.ts';
 
 interface Body {
   readonly Image: string;
@@ -103,7 +104,7 @@ export class FakeEngine {
   async close(): Promise<void> {
     for (const container of [...this.containers.values()]) this.#remove(container);
     await this.stop();
-    rmSync(this.directory, { recursive: true, force: true });
+    rmSync(this.directory, wholeTree);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -288,7 +289,7 @@ export class FakeEngine {
     clearInterval(container.checks);
     signalGroup(container, 'SIGKILL');
     this.containers.delete(container.id);
-    whenEnded(container, () => rmSync(container.directory, { recursive: true, force: true }));
+    whenEnded(container, () => rmSync(container.directory, wholeTree));
   }
 
   #inspect({ id, body, status, child, exitCode, startedAt, finishedAt, health }: Container): object {

@@ -1,11 +1,11 @@
 // Debian's mosquitto as somebody else's broker: with its sessions on disk, on a port that stays the same.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { freePort } from './free-port.ts';
 import { Program, until } from './world/program.ts';
 
-const readyMs = 20_000;
+const readyMs = 180_000;
 
 export class Mosquitto {
   readonly #directory: string;
@@ -49,13 +49,4 @@ export class Mosquitto {
   get log(): string {
     return this.#program?.stderr ?? '';
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address !== 'object' || address === null) throw new TypeError('no port');
-  return address.port;
 }

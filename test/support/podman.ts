@@ -7,12 +7,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from './free-port.ts';
+import { wholeTree } from './removal.ts';
 import { until } from './world/program.ts';
 
-const startMs = 30_000;
+const startMs = 180_000;
 const applets = [
   'sh',
   'sleep',
@@ -48,6 +49,8 @@ export class Podman {
   readonly #registriesConf = join(this.directory, 'registries.conf');
   #service: ChildProcess | undefined;
   #registry: ChildProcess | undefined;
+  /** Another engine of a test would take the same subnet until its first container makes it seen. */
+  readonly #net = 64 + (process.pid % 128);
   /** `127.0.0.1:port` once startRegistry() was called. */
   registry = '';
 
@@ -125,6 +128,8 @@ export class Podman {
         '[network]',
         'network_backend = "netavark"',
         `network_config_dir = "${join(this.directory, 'networks')}"`,
+        `default_subnet = "10.${this.#net}.0.0/24"`,
+        `default_subnet_pools = [{ base = "10.${this.#net}.0.0/16", size = 24 }]`,
       ].join('\n'),
     );
     await this.startService();
@@ -206,16 +211,8 @@ export class Podman {
     } catch {
       // Not mounted by this version.
     }
-    rmSync(this.directory, { recursive: true, force: true });
+    rmSync(this.directory, wholeTree);
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 async function ended(child: ChildProcess | undefined, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {

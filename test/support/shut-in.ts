@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
+import { wholeTree } from './removal.ts';
 import { shimBinary } from './shim-binary.ts';
 
 const hostileSource = join(import.meta.dirname, '../native/hostile/hostile.c');
@@ -69,7 +70,7 @@ export class Cells {
     this.#test = test;
     this.root = mkdtempSync(join(tmpdir(), 'weir-cells-'));
     chmodSync(this.root, 0o755);
-    test.teardown(() => rmSync(this.root, { recursive: true, force: true }));
+    test.teardown(() => rmSync(this.root, wholeTree));
     this.hostile = join(this.root, 'hostile');
     copyFileSync(hostileBinary(), this.hostile);
     chmodSync(this.hostile, 0o755);

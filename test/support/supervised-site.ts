@@ -18,6 +18,7 @@ import {
   Supervisor,
   type SupervisorPorts,
 } from '../../src/supervisor/index.ts';
+import { wholeTree } from './removal.ts';
 import { shimBinary } from './shim-binary.ts';
 
 /** A guard against hangs: nothing here is judged by how long it takes. */
@@ -38,7 +39,7 @@ export class Site {
       await last.apply([]);
       await until(last, 'nothing', (all) => all.length === 0);
       await Promise.all([...this.#open].map((one) => one.close({ stopModules: false })));
-      rmSync(this.directory, { recursive: true, force: true });
+      rmSync(this.directory, wholeTree);
     });
   }
 

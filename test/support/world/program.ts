@@ -13,6 +13,8 @@ const outputBytesMax = 4_000_000;
 export class Program {
   readonly #child: ChildProcess;
   readonly #exited: Promise<void>;
+  /** Nothing more comes: it has ended, and all that it said has been read. */
+  #isOver = false;
   stdout = '';
   stderr = '';
 
@@ -26,8 +28,11 @@ export class Program {
       this.stderr = (this.stderr + text).slice(-outputBytesMax);
     });
     this.#exited = new Promise((resolve) => {
-      this.#child.once('close', () => resolve());
-      this.#child.once('error', () => resolve());
+      for (const end of ['close', 'error'])
+        this.#child.once(end, () => {
+          this.#isOver = true;
+          resolve();
+        });
     });
   }
 
@@ -44,11 +49,13 @@ export class Program {
     await this.#exited;
   }
 
-  /** Resolves with the first line of standard output that holds `mark`. Rejects when the program ends first. */
+  /** Resolves with the first whole line of standard output that holds `mark`. Rejects when the program ends first. */
   async line(mark: string, timeoutMs: number): Promise<string> {
     return until(`${mark} in the output of pid ${this.pid}`, timeoutMs, () => {
-      const line = this.stdout.split('\n').find((text) => text.includes(mark));
-      if (line === undefined && !this.running)
+      const isOver = this.#isOver;
+      const lines = this.stdout.split('\n').slice(0, isOver ? undefined : -1);
+      const line = lines.find((text) => text.includes(mark));
+      if (line === undefined && isOver)
         throw new TypeError(
           `the program ended with ${this.#child.exitCode ?? this.#child.signalCode}:\n${this.stdout}${this.stderr}`,
         );

@@ -10,6 +10,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { wholeTree } from '../removal.ts';
 import { Program, until } from './program.ts';
 import { readyMs, weirBinary } from './world.ts';
 
@@ -177,7 +178,7 @@ export class StandaloneBroker {
   async #destroy(): Promise<void> {
     const wasRunning = this.running;
     const code = await this.end();
-    rmSync(this.directory, { recursive: true, force: true });
+    rmSync(this.directory, wholeTree);
     if (wasRunning && code !== 0)
       throw new TypeError(`the broker ended with ${code}:\n${this.log.slice(-bytesPerKiB)}`);
   }

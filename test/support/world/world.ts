@@ -5,10 +5,11 @@
 // Every part is the executable under test (WEIR_BIN, else out/weir-linux-x64). Parts are killed and restarted as
 // the test says; close() ends whatever was started here, by pid, modules and their shims included.
 
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { JsonObject } from '../../../src/model/json.ts';
+import { wholeTree } from '../removal.ts';
 import { Program, type ProgramResult, until } from './program.ts';
 import { TcpLine } from './tcp-line.ts';
 import { type SocketAnswer, socketCall, socketLines } from './unix-http.ts';
@@ -296,8 +297,12 @@ export class World {
 
   /** Pid of a module as its shim wrote it down; 0 when it does not run. */
   modulePid(name: string): number {
-    const path = join(this.directory, 'gw', 'run', 'modules', name, 'state.json');
-    return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as { readonly pid: number }).pid : 0;
+    try {
+      const text = readFileSync(join(this.directory, 'gw', 'run', 'modules', name, 'state.json'), 'utf8');
+      return (JSON.parse(text) as { readonly pid: number }).pid;
+    } catch {
+      return 0;
+    }
   }
 
   /** SIGKILL for the module's process; false when there is none just now. */
@@ -325,7 +330,7 @@ export class World {
   /** While no gateway runs: ends every module and empties the volatile directory, as a power cut does. */
   clearRunDir(): void {
     killShims(this.runDir);
-    rmSync(this.runDir, { recursive: true, force: true });
+    rmSync(this.runDir, wholeTree);
     mkdirSync(this.runDir);
   }
 
@@ -333,7 +338,7 @@ export class World {
     for (const started of this.#started) await started.end('SIGKILL');
     await this.line.close();
     this.clearRunDir();
-    rmSync(this.directory, { recursive: true, force: true });
+    rmSync(this.directory, wholeTree);
   }
 }
 
