@@ -224,7 +224,7 @@ class MemoryStage extends LinkStage<MemoryLink> {
   }
 }
 
-const deadlineMs = 5000;
+const deadlineMs = 60_000;
 
 /** Sockets on the loopback interface: bare, or with a WebSocket on each. */
 class SocketStage extends LinkStage<TcpLink> {

@@ -66,7 +66,7 @@ export function containersContract(t: Test, { engine, gateway }: ContractSubject
     );
     t.same(await own.containers.known(), ['alpha']);
     await until('it ticks', waitMs, () => ticks(read(own, 'alpha'), 'tick').length >= 3 || undefined);
-    module.runner.terminate(5_000);
+    module.runner.terminate(60_000);
     t.match(await module.ended(), { code: 0, signal: null, reason: 'exit', pid: null, oomKilled: false });
     const log = read(own, 'alpha');
     t.match(log, /Z O bye\n$/, 'its last word is in the log when its end is told');
@@ -146,7 +146,7 @@ export function containersContract(t: Test, { engine, gateway }: ContractSubject
         await next.containers.close();
         continue;
       }
-      adopted.runner.terminate(5_000);
+      adopted.runner.terminate(60_000);
       t.match(await adopted.ended(), { code: 0 });
       await adopted.runner.erase();
       await adopted.runner.detach();
@@ -217,7 +217,7 @@ export function containersContract(t: Test, { engine, gateway }: ContractSubject
     await until('that it is known again is told', waitMs, () => module.told.at(-1) === '' || undefined);
     await until('the log goes on', waitMs, () => ticks(read(own, 'zeta'), 'tick').length > known + 3 || undefined);
     t.equal(module.ends.length, 0);
-    module.runner.terminate(5_000);
+    module.runner.terminate(60_000);
     t.match(await module.ended(), { code: 0 });
     const seen = ticks(read(own, 'zeta'), 'tick');
     t.same(
@@ -283,7 +283,7 @@ export function containersContract(t: Test, { engine, gateway }: ContractSubject
       module.healths.some(({ ready, text }) => ready && text.startsWith('healthy: check ')),
       `then ready: ${JSON.stringify(module.healths)}`,
     );
-    module.runner.terminate(5_000);
+    module.runner.terminate(60_000);
     await module.ended();
     await module.runner.erase();
     await module.runner.detach();
@@ -304,12 +304,12 @@ export function containersContract(t: Test, { engine, gateway }: ContractSubject
     t.equal((await engine.containers()).length, 2);
     const [first, second] = modules;
     await until('both tick', waitMs, () => gateways.every((own) => read(own, 'nu').includes(' O tick ')) || undefined);
-    second?.runner.terminate(5_000);
+    second?.runner.terminate(60_000);
     await second?.ended();
     await second?.runner.erase();
     t.equal(first?.ends.length, 0);
     t.equal((await engine.containers()).length, 1);
-    first?.runner.terminate(5_000);
+    first?.runner.terminate(60_000);
     await first?.ended();
     await first?.runner.erase();
     for (const module of modules) await module.runner.detach();

@@ -5,8 +5,9 @@ import { Podman, registryUser } from '../support/podman.ts';
 import { containersContract } from './contract.ts';
 import { Gateway, type TestEngine } from './stage.ts';
 
-const settleMs = 1_000;
 const watchedMs = 3_000;
+/** What a start leaves to be done takes a busy machine some time. */
+const looksMax = 20;
 /** A call that looks without pause takes more than half a processor; what is right, less than a hundredth. */
 const shareMax = 0.1;
 
@@ -45,10 +46,12 @@ t.test('a container that runs costs the engine next to nothing', async (t) => {
     container: { pullPolicy: 'never' } as never,
   });
   await module.up();
-  await new Promise((resolve) => setTimeout(resolve, settleMs));
-  const before = podman.serviceCpuMs();
-  await new Promise((resolve) => setTimeout(resolve, watchedMs));
-  const taken = podman.serviceCpuMs() - before;
+  let taken = Number.POSITIVE_INFINITY;
+  for (let look = 1; look <= looksMax && taken >= watchedMs * shareMax; look++) {
+    const before = podman.serviceCpuMs();
+    await new Promise((resolve) => setTimeout(resolve, watchedMs));
+    taken = podman.serviceCpuMs() - before;
+  }
   t.ok(taken < watchedMs * shareMax, `${taken} ms of processor in ${watchedMs} ms`);
   module.runner.terminate(2_000);
   t.match(await module.ended(), { code: 0 }, 'and its end is learnt');

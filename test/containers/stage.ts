@@ -32,9 +32,9 @@ export const fastTimes: Partial<ContainerTimes> = {
   awayMsMax: 100,
   pullRetryMsMin: 50,
   pullRetryMsMax: 100,
-  pullFirstMsMax: 10_000,
+  pullFirstMsMax: 120_000,
   healthMsMin: 100,
-  eraseMsMax: 20_000,
+  eraseMsMax: 120_000,
 };
 
 export class Gateway {
@@ -151,4 +151,4 @@ export class Module {
   }
 }
 
-export const waitMs = 60_000;
+export const waitMs = 180_000;

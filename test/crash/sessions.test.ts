@@ -24,7 +24,7 @@ const kills = 4;
 const jobs = 3;
 const window = 16;
 const retainedTopics = 4;
-const waitMs = 60_000;
+const waitMs = 180_000;
 const testMs = 120_000;
 
 async function bundle(directory: string): Promise<string> {

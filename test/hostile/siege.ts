@@ -15,7 +15,7 @@ export const mebibyte = 1_048_576;
 /** Exchanges that show that the witness is served. */
 export const enough = 20;
 const pauseMs = 2;
-const waitMs = 60_000;
+const waitMs = 180_000;
 const sysPrefix = '$SYS/broker/';
 
 /**

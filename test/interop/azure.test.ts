@@ -10,7 +10,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
 import { StandaloneBroker } from '../support/world/standalone.ts';
 
-const address = '127.0.0.78';
+const address = '127.0.0.79';
 const ways = [
   { name: 'TLS', transport: Mqtt, port: 8883, listen: `tls://${address}:8883` },
   { name: 'WebSocket', transport: MqttWs, port: 443, listen: `wss://${address}:443` },

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Program, type ProgramResult, until } from '../support/world/program.ts';
 import { StandaloneBroker, type Transport } from '../support/world/standalone.ts';
+import { readyMs } from '../support/world/world.ts';
 
-const waitMs = 20_000;
+const waitMs = readyMs;
 const transports = ['tcp', 'tls', 'unix'] as const;
 const versions = ['mqttv31', 'mqttv311', 'mqttv5'] as const;
 const largeBytes = 262_144;

@@ -3,9 +3,10 @@ import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import t, { type Test } from 'tap';
 import { createAuthority, issueServerCertificate } from '../../src/identity/index.ts';
 import { systemMachine } from '../../src/platform/machine.ts';
+import { freePort } from '../support/free-port.ts';
 
 const machine = systemMachine();
-const timeoutMs = 5_000;
+const timeoutMs = 120_000;
 
 type Listening = {
   listen(port: number, host: string, done: () => void): unknown;
@@ -24,13 +25,7 @@ t.test('a port that accepts is reached, one that does not is told with its errno
   const server = createServer((socket) => socket.destroy());
   const open = await port(t, server);
   await machine.reachTcp({ host: '127.0.0.1', port: open, timeoutMs });
-  const closed = createServer();
-  const gone = await new Promise<number>((resolve) => {
-    closed.listen(0, '127.0.0.1', () => {
-      const address = closed.address() as { readonly port: number };
-      closed.close(() => resolve(address.port));
-    });
-  });
+  const gone = await freePort();
   await t.rejects(machine.reachTcp({ host: '127.0.0.1', port: gone, timeoutMs }), {
     code: 'PLATFORM_UNREACHABLE',
     fields: { errno: 'ECONNREFUSED' },

@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Program, until } from '../support/world/program.ts';
+import { readyMs } from '../support/world/world.ts';
 
 export interface PuppetEvent {
   readonly event: string;
@@ -30,7 +31,7 @@ export class Puppet {
   }
 
   /** The next event of the kind, also one that came before the question. */
-  next(kind: string, timeoutMs = 30_000): Promise<PuppetEvent> {
+  next(kind: string, timeoutMs = readyMs): Promise<PuppetEvent> {
     return until(`an event '${kind}'`, timeoutMs, () => {
       const index = this.#events.findIndex(({ event }) => event === kind);
       return index === -1 ? undefined : this.#events.splice(index, 1)[0];
@@ -103,7 +104,7 @@ export class Puppets {
 
   /** The program of that name, once it is here. */
   here(name: string): Promise<Puppet> {
-    return until(`${name} is here`, 60_000, () => this.#byName.get(name));
+    return until(`${name} is here`, readyMs, () => this.#byName.get(name));
   }
 
   async close(): Promise<void> {

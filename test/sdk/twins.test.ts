@@ -9,7 +9,7 @@ import { readyMs, World } from '../support/world/world.ts';
 import { type Puppet, Puppets, puppetProgram } from './puppets.ts';
 import { mqttPort, portsTaken } from './sdk-place.ts';
 
-const hubAddress = '127.0.0.84';
+const hubAddress = '127.0.0.89';
 const gatewayAddress = '127.0.0.85';
 const skip = (await portsTaken(hubAddress, [mqttPort])) || (await portsTaken(gatewayAddress, [mqttPort]));
 
@@ -23,7 +23,7 @@ const twinOf = async (client: Puppet): Promise<SdkTwin> => (await client.do('twi
 /** Waits until the client was told a patch that holds this; a client also tells what was there when it began. */
 async function told(client: Puppet, name: string, value: unknown): Promise<JsonObject> {
   for (;;) {
-    const patch = (await client.next('desired', 60_000))['patch'] as JsonObject;
+    const patch = (await client.next('desired'))['patch'] as JsonObject;
     if (JSON.stringify(patch[name]) === JSON.stringify(value)) return patch;
   }
 }

@@ -204,7 +204,7 @@ function makeCertificates(cwd: string, { clientName }: CertificateFiles): void {
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test authority', '-days', '2');
   const names = {
-    localhost: 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.78',
+    localhost: 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.79',
     [clientName]: 'extendedKeyUsage=clientAuth',
   };
   for (const [name, extension] of Object.entries(names)) {
