@@ -15,7 +15,7 @@
 
 import { packetType } from '../protocol/mqtt/frame.ts';
 import { type PublishView, publishBytes } from '../protocol/mqtt/publish.ts';
-import { type Delivery, noSubscriptionIds, type Outgoing } from './delivery.ts';
+import { type Delivery, noSubscriptionIds } from './delivery.ts';
 import { DuePackets } from './due-packets.ts';
 import { clientGone } from './errors.ts';
 import { InflightWindow } from './inflight.ts';
@@ -85,7 +85,7 @@ export class AcknowledgedFlow {
   /** The connection ended. */
   detach(): void {
     this.#pressure?.release();
-    this.#replays = undefined;
+    if (this.#session.clean) this.#replays = undefined;
     this.#due?.end();
     for (const packetId of this.#inflight?.ids() ?? []) {
       const message = this.#inflight?.get(packetId);
@@ -155,9 +155,13 @@ export class AcknowledgedFlow {
 
   /** Starts sending the retained messages of a new subscription. */
   replay(filter: string, replay: Replay): void {
-    this.#replays ??= new Replays();
+    this.#replays ??= new Replays(this.#session, this.#share);
     this.#replays.add(filter, replay);
     this.pump();
+  }
+
+  isReplaying(filter: string): boolean {
+    return this.#replays?.has(filter) === true;
   }
 
   forgetReplay(filter: string): void {
@@ -214,7 +218,7 @@ export class AcknowledgedFlow {
         }
       }
     }
-    this.#replays?.send((view, outgoing) => this.#sendRetained(view, outgoing));
+    this.#replays?.send((message) => this.#takeRetained(message));
   }
 
   hasQueueRoom(bytes: number): boolean {
@@ -411,16 +415,8 @@ export class AcknowledgedFlow {
     return true;
   }
 
-  /** A retained message for a new subscription. False while there is no room: nobody is acknowledged for it, it can wait. */
-  #sendRetained(view: PublishView, outgoing: Outgoing): boolean {
-    const { qos } = outgoing;
-    if (qos === 0) {
-      const result = this.#session.sendPlain(view, outgoing);
-      if (result === 'packet-too-large') this.#share.traffic.dropped(result, 1);
-      return result === 'sent' || result === 'packet-too-large';
-    }
-    if (this.#session.isStored && this.#share.store?.full === true) return false;
-    const message = new PendingMessage({ ...outgoing, qos, view });
+  /** A retained message, as soon as it can go out: it does not wait in the queue. */
+  #takeRetained(message: PendingMessage): boolean {
     if (!this.#mayTransmit(message as QueuedMessage) || !this.#mayKeep(message)) return false;
     this.#take(message);
     return true;

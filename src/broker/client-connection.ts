@@ -283,7 +283,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     const { session, client } = conversation;
     const { wire, cleanStart: clean } = request;
     const answer = acceptance(request, granted);
-    const { service, traffic } = this.#share;
+    const { service, traffic, exchange } = this.#share;
     if (answer.length > wire.packetBytesMax) {
       this.end('packet-too-large', 'the client takes no packet as large as its CONNACK'); // [MQTT-3.1.2-24]
       return;
@@ -294,6 +294,7 @@ export class ClientConnection implements ConnectionSink, PacketSink {
     traffic.connected();
     this.send(answer);
     session.attach(this.outbox, wire);
+    if (granted.present) exchange.resume(session);
     this.#logStart(conversation, { clean, present: granted.present });
     if (service !== undefined) {
       const owned = [...session.subscriptions].filter(([, grant]) => grant.owned).map(([filter]) => filter);

@@ -26,7 +26,7 @@ import { noSubscriptionIds, type SubscriptionOptions } from './delivery.ts';
 import type { FanOutShare } from './fan-out.ts';
 import type { Authoriser, MessageTap, SessionStore, StoredState, TopicProtocol } from './ports.ts';
 import { Replay } from './replay.ts';
-import { RetainedMessages } from './retained.ts';
+import { type RetainedMessage, RetainedMessages } from './retained.ts';
 import { type PacketRun, packetsOf, RunForms } from './run-forms.ts';
 import type { Session } from './session.ts';
 import { type SharedMember, SharedSubscription } from './shared-subscription.ts';
@@ -270,7 +270,7 @@ export class Exchange {
       if (!this.#hasRoom(session, filter)) return 'full';
       this.#filterCharacters += filter.length;
     }
-    session.grant(filter, { ...options, owned: false });
+    session.grant(filter, { ...options, owned: false, replaying: before?.replaying === true });
     this.#enter(session, filter, options);
     return before === undefined ? 'added' : 'changed';
   }
@@ -282,19 +282,36 @@ export class Exchange {
     return true;
   }
 
-  /** Starts the retained messages of a granted subscription [MQTT-3.3.1-9]; a shared one gets none. */
+  /**
+   * Whether there are retained messages for a granted subscription [MQTT-3.3.1-9]; a shared one gets none. Then they are
+   * owed from now on, whatever happens until replay(): to the connection, or at QoS 1 and 2 to the broker.
+   */
+  owesRetained(session: Session, filter: string): boolean {
+    const granted = session.subscriptions.get(filter);
+    if (granted === undefined || parseShare(filter) !== undefined || !this.retained.has(filter)) return false;
+    if (granted.qos > 0) session.grant(filter, { ...granted, replaying: true });
+    return true;
+  }
+
+  /** Starts the retained messages of a granted subscription. */
   replay(session: Session, filter: string): void {
     const granted = session.subscriptions.get(filter);
-    if (granted === undefined || this.retained.count === 0 || parseShare(filter) !== undefined) return;
-    const { authoriser } = this.#ports;
+    if (granted === undefined) return;
     const mayReceive =
-      authoriser.mayReceive === undefined
+      this.#ports.authoriser.mayReceive === undefined
         ? undefined
-        : (view: PublishView) => authoriser.mayReceive?.(session.principal, view.topic() ?? '') !== false;
+        : ({ view }: RetainedMessage) => this.#mayReceive(session, view.topic() ?? '');
     const { qos, subscriptionId } = granted;
     const subscriptionIds = subscriptionId === 0 ? noSubscriptionIds : [subscriptionId];
     const subscription = { qos, subscriptionIds, upTo: this.retained.sequence };
-    session.replay(filter, new Replay(this.retained.match(filter), subscription, mayReceive));
+    session.replay(filter, new Replay(() => this.retained.match(filter), subscription, mayReceive));
+  }
+
+  /** The client of the session is back: what was owed to it and never began does now. */
+  resume(session: Session): void {
+    for (const [filter, { replaying }] of session.subscriptions) {
+      if (replaying && !session.isReplaying(filter)) this.replay(session, filter);
+    }
   }
 
   /** The session is gone: so are its subscriptions. */
@@ -315,6 +332,7 @@ export class Exchange {
       if (grant.owned) continue;
       this.#filterCharacters += filter.length;
       this.#enter(session, filter, grant);
+      if (grant.replaying) this.replay(session, filter);
     }
   }
 

@@ -155,6 +155,8 @@ export interface StoredSubscription {
   readonly subscriptionId: number;
   /** The topic service's filter: it is not in the subscription tree. */
   readonly owned: boolean;
+  /** Retained messages of it are still to be sent: after a restart they are, from the first. */
+  readonly replaying: boolean;
 }
 
 export interface StoredWill {

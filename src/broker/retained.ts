@@ -5,7 +5,7 @@
 // holds for each client's share, so that one cannot take all the room: a message counts against who sent it last, and
 // against nobody after a restart of the broker. Replay
 // to a new subscriber is lazy, at the subscriber's pace: match() walks the living tree, and `sequence` tells what is
-// younger than the walk.
+// younger than the walk. A walk that stands still costs the tree nothing (retained-level.ts).
 //
 // A message lives as its canonical bytes: short ones as a string of one byte a character, which V8 keeps without
 // the four hundred bytes that a buffer of its own costs. Its view is made when somebody reads it. One whose expiry
@@ -14,22 +14,20 @@
 import { Buffer } from 'node:buffer';
 import { brokerRetainedLevelsMax, topicLevelsMax } from '../limits.ts';
 import { PublishView, type Qos } from '../protocol/mqtt/publish.ts';
+import { Level } from './retained-level.ts';
 
 export interface RetainedMessage {
   readonly view: PublishView;
   /** Grows with every message retained. */
   readonly sequence: number;
+  /** It is still the message of its topic. */
+  readonly isCurrent: boolean;
 }
 
 /** What one client has retained. */
 interface Share {
   messages: number;
   bytes: number;
-}
-
-interface Level {
-  children: Map<string, Level> | undefined;
-  message: Kept | undefined;
 }
 
 /** Longer messages stay in a buffer outside V8's heap. */
@@ -44,6 +42,7 @@ interface KeptFacts {
 
 class Kept implements RetainedMessage {
   readonly sequence: number;
+  isCurrent = true;
   readonly bytes: number;
   readonly expiresAtMs: number;
   /** Client id of who sent it, if that counts. */
@@ -75,7 +74,7 @@ export interface RetainedLimits {
 }
 
 export class RetainedMessages {
-  readonly #root: Level = { children: undefined, message: undefined };
+  readonly #root = new Level<Kept>();
   readonly #limits: RetainedLimits;
   readonly #monotonicMs: () => number;
   /** Topics whose message has an expiry, the one looked at longest ago first. */
@@ -135,11 +134,16 @@ export class RetainedMessages {
     this.#put(topic, new Kept(canonical, { ...facts, sequence: ++this.#sequence }));
   }
 
-  /** The messages of all topics that `filter` matches, as they are when the walk reaches them. */
+  /** The messages of all topics that `filter` matches, as they are when the walk reaches them; it may take its time. */
   *match(filter: string): Generator<RetainedMessage, void, void> {
     for (const message of walk(this.#root, filter.split('/'), 0)) {
       if (message.expiresAtMs === 0 || message.expiresAtMs > this.#monotonicMs()) yield message;
     }
+  }
+
+  /** Whether match() finds something. */
+  has(filter: string): boolean {
+    return this.#count > 0 && this.match(filter).next().done !== true;
   }
 
   /** The message of `topic`. */
@@ -170,12 +174,12 @@ export class RetainedMessages {
   /** Forgets the message of `topic`. False when there was none. */
   remove(topic: string): boolean {
     this.#expiring.delete(topic);
-    const path: { readonly parent: Level; readonly name: string }[] = [];
+    const path: { readonly parent: Level<Kept>; readonly child: Level<Kept> }[] = [];
     let level = this.#root;
     for (const name of topic.split('/')) {
-      const child = level.children?.get(name);
+      const child = level.child(name);
       if (child === undefined) return false;
-      path.push({ parent: level, name });
+      path.push({ parent: level, child });
       level = child;
     }
     if (level.message === undefined) return false;
@@ -183,12 +187,10 @@ export class RetainedMessages {
     this.#bytes -= level.message.bytes;
     this.#uncount(level.message);
     level.message = undefined;
-    for (const { parent, name } of path.reverse()) {
-      const child = parent.children?.get(name);
-      if (child === undefined || child.message !== undefined || child.children !== undefined) break;
-      parent.children?.delete(name);
+    for (const { parent, child } of path.reverse()) {
+      if (child.message !== undefined || !child.isLeaf) break;
+      parent.remove(child);
       this.#levels--;
-      if (parent.children?.size === 0) parent.children = undefined;
     }
     return true;
   }
@@ -201,7 +203,10 @@ export class RetainedMessages {
     return bytes - (own?.bytes ?? 0) + canonicalBytes <= retainedBytesPerClientMax;
   }
 
-  #uncount({ owner, bytes }: Kept): void {
+  /** `message` is not the one of its topic any more. */
+  #uncount(message: Kept): void {
+    const { owner, bytes } = message;
+    message.isCurrent = false;
     const share = owner === undefined ? undefined : this.#shares.get(owner);
     if (owner === undefined || share === undefined) return;
     share.messages--;
@@ -220,11 +225,9 @@ export class RetainedMessages {
   #put(topic: string, message: Kept): void {
     let level = this.#root;
     for (const name of topic.split('/')) {
-      level.children ??= new Map();
-      let child = level.children.get(name);
+      let child = level.child(name);
       if (child === undefined) {
-        child = { children: undefined, message: undefined };
-        level.children.set(name, child);
+        child = level.add(name);
         this.#levels++;
       }
       level = child;
@@ -239,39 +242,37 @@ export class RetainedMessages {
   }
 
   #find(topic: string): Kept | undefined {
-    let level: Level | undefined = this.#root;
+    let level: Level<Kept> | undefined = this.#root;
     for (const name of topic.split('/')) {
-      level = level.children?.get(name);
+      level = level.child(name);
       if (level === undefined) return undefined;
     }
     return level.message;
   }
 }
 
-function* walk(level: Level, filter: readonly string[], at: number): Generator<Kept, void, void> {
+function* walk(level: Level<Kept>, filter: readonly string[], at: number): Generator<Kept, void, void> {
   const name = filter[at];
   if (name === undefined) {
     if (level.message !== undefined) yield level.message;
     return;
   }
   if (name !== '#' && name !== '+') {
-    const child = level.children?.get(name);
+    const child = level.child(name);
     if (child !== undefined) yield* walk(child, filter, at + 1);
     return;
   }
   // `sport/#` includes `sport` itself.
   if (name === '#' && level.message !== undefined) yield level.message;
-  if (level.children === undefined) return;
-  for (const [childName, child] of level.children) {
+  for (let child = level.after(0); child !== undefined; child = level.after(child.ordinal)) {
     // [MQTT-4.7.2-1]
-    if (at === 0 && childName.startsWith('$')) continue;
+    if (at === 0 && child.name.startsWith('$')) continue;
     if (name === '#') yield* below(child);
     else yield* walk(child, filter, at + 1);
   }
 }
 
-function* below(level: Level): Generator<Kept, void, void> {
+function* below(level: Level<Kept>): Generator<Kept, void, void> {
   if (level.message !== undefined) yield level.message;
-  if (level.children === undefined) return;
-  for (const child of level.children.values()) yield* below(child);
+  for (let child = level.after(0); child !== undefined; child = level.after(child.ordinal)) yield* below(child);
 }

@@ -45,6 +45,8 @@ export type { SubscriptionOptions } from './delivery.ts';
 export interface Grant extends SubscriptionOptions {
   /** The topic service's filter: it is not in the subscription tree. */
   readonly owned: boolean;
+  /** Retained messages of it are still to come, at QoS 1 or 2. */
+  readonly replaying: boolean;
 }
 
 export interface SessionShare extends QueueShare {
@@ -292,9 +294,19 @@ export class Session {
     return this.#flowOf().deliver(view, settlement);
   }
 
-  /** Starts sending the retained messages of a new subscription. */
+  /** Starts sending the retained messages of a new subscription, or has them wait for the client. */
   replay(filter: string, replay: Replay): void {
     this.#flowOf().replay(filter, replay);
+  }
+
+  isReplaying(filter: string): boolean {
+    return this.#flow?.isReplaying(filter) === true;
+  }
+
+  /** All retained messages of the subscription were sent, or are kept until they are acknowledged. */
+  replayed(filter: string): void {
+    const grant = this.#subscriptions?.get(filter);
+    if (grant?.replaying === true) this.grant(filter, { ...grant, replaying: false });
   }
 
   /**

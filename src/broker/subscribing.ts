@@ -139,8 +139,7 @@ function grant({ filter, options }: Wanted, { subscriber, share, replays }: Gran
   if (subscribed === 'full') return reasonCode.quotaExceeded;
   const { retainHandling } = options;
   const replays5 = retainHandling === alwaysReplay || (retainHandling === replayIfNew && subscribed === 'added');
-  // A shared subscription gets no retained messages (MQTT 5 §4.8.2).
-  if (shared === undefined && replays5) replays.push(filter);
+  if (replays5 && exchange.owesRetained(session, filter)) replays.push(filter);
   return options.qos;
 }
 
@@ -155,6 +154,6 @@ function grantOwned(
   }
   const granted = service?.subscribe(client, filter, options.qos);
   if (granted === undefined) return reasonCode.topicFilterInvalid;
-  session.grant(filter, { ...options, qos: granted, owned: true });
+  session.grant(filter, { ...options, qos: granted, owned: true, replaying: false });
   return granted;
 }

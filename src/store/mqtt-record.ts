@@ -20,7 +20,8 @@
 //
 // Ordinals and ids of messages are written as `long`: two varints, high and low 28 bits. A message comes before
 // whatever speaks of it. `facts`: bits 0-1 QoS, bit 2 retain. `options`: as on the wire (MQTT 5 §3.8.3.1), bit 6:
-// the filter belongs to the topic service. `whole`: the checksum fits.
+// the filter belongs to the topic service, bit 7: retained messages of it are still to be sent. `whole`: the checksum
+// fits.
 
 import type { Buffer } from 'node:buffer';
 import { ByteReader, type ByteWriter, unreadable } from './byte-buffer.ts';
@@ -54,6 +55,7 @@ const noLocalBit = 0x04;
 const asPublishedBit = 0x08;
 const handlingShift = 4;
 const ownedBit = 0x40;
+const replayingBit = 0x80;
 
 export function writeLong(writer: ByteWriter, value: number): void {
   const high = Math.floor(value / 2 ** longLowBits);
@@ -80,7 +82,8 @@ export function optionsOf(subscription: SubscriptionRecord): number {
     (subscription.noLocal ? noLocalBit : 0) |
     (subscription.retainAsPublished ? asPublishedBit : 0) |
     (subscription.retainHandling << handlingShift) |
-    (subscription.owned ? ownedBit : 0)
+    (subscription.owned ? ownedBit : 0) |
+    (subscription.replaying ? replayingBit : 0)
   );
 }
 
@@ -93,6 +96,7 @@ export function readOptions(filter: string, options: number, subscriptionId: num
     retainHandling: qosOf((options >> handlingShift) & qosMask),
     subscriptionId,
     owned: (options & ownedBit) !== 0,
+    replaying: (options & replayingBit) !== 0,
   };
 }
 

@@ -40,6 +40,7 @@ export interface SubscriptionRecord {
   readonly retainHandling: 0 | 1 | 2;
   readonly subscriptionId: number;
   readonly owned: boolean;
+  readonly replaying: boolean;
 }
 
 export interface MessageRecord {

@@ -85,6 +85,7 @@ const subscription = (filter: string, over: Partial<StoredSubscription> = {}): S
   retainHandling: 0,
   subscriptionId: 0,
   owned: false,
+  replaying: false,
   ...over,
 });
 
@@ -167,6 +168,7 @@ for (const [name, open] of suites) {
       retainHandling: 2,
       subscriptionId: 268_435_455,
       owned: true,
+      replaying: true,
     });
     const { sessions } = await nextLife(open(t), ({ sessions: store }) => {
       store.putSession(session('a'));

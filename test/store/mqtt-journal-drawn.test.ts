@@ -173,7 +173,7 @@ function operate(journal: MqttJournal, model: Model, { draw, ordinal }: { draw: 
   } else if (kind === 14) {
     const options = { qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0 } as const;
     if (client.filters.has(filter)) journal.deleteSubscription(id, filter);
-    else journal.putSubscription(id, { ...options, filter, subscriptionId: 0, owned: false });
+    else journal.putSubscription(id, { ...options, filter, subscriptionId: 0, owned: false, replaying: false });
     if (!client.filters.delete(filter)) client.filters.add(filter);
   } else if (draw(4) === 0) {
     journal.deleteSession(id);

@@ -257,6 +257,7 @@ t.test('a failed commit rejects who waited; what it held is tried again with wha
     retainHandling: 0,
     subscriptionId: 0,
     owned: false,
+    replaying: false,
   });
   sessions.putRetained('r', view('kept'));
   faults = 3;

@@ -242,7 +242,7 @@ function isFacts(value: SqliteValue | undefined): boolean {
 }
 
 function isOptions(filter: string, options: number): boolean {
-  const optionsMax = 0x7f;
+  const optionsMax = 0xff;
   return fits(() => readOptions(filter, options, 0)) && options <= optionsMax;
 }
 
