@@ -2,10 +2,11 @@
 // through broker, SQLite and TLS to its own hub. WEIR_BIN_ARM64 and WEIR_BIN_ARMV7 tell where they are.
 //
 // A weir that starts others (modules, shims) needs the kernel to start ARM programs by itself (native/pack/binfmt.sh);
-// where it does not, that part is skipped and says so. Everything is an order of magnitude slower than on a board.
+// where it does not, that part is skipped and says so. Everything is an order of magnitude slower than on a board:
+// each target is a test file of its own, with the time of one.
 
 import { existsSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import t from 'tap';
 import { judge } from '../support/world/ledger.ts';
 import { manifest, sensor } from '../support/world/manifest.ts';
@@ -13,26 +14,18 @@ import { World } from '../support/world/world.ts';
 
 const messagesLeast = 3;
 
-const boards = [
-  {
-    target: 'linux-arm64',
-    binary: resolve(process.env['WEIR_BIN_ARM64'] ?? 'out/weir-linux-arm64'),
-    sysroot: '/usr/aarch64-linux-gnu',
-    emulator: 'qemu-aarch64-static',
-    binfmt: '/proc/sys/fs/binfmt_misc/qemu-aarch64',
-    architecture: 'aarch64',
-  },
-  {
-    target: 'linux-armv7',
-    binary: resolve(process.env['WEIR_BIN_ARMV7'] ?? 'out/weir-linux-armv7'),
-    sysroot: '/usr/arm-linux-gnueabihf',
-    emulator: 'qemu-arm-static',
-    binfmt: '/proc/sys/fs/binfmt_misc/qemu-arm',
-    architecture: /^armv/,
-  },
-];
+export interface Board {
+  readonly target: string;
+  readonly binary: string;
+  readonly sysroot: string;
+  readonly emulator: string;
+  /** The kernel's entry that starts programs of this architecture. */
+  readonly binfmt: string;
+  /** As the agent reports it, which is what uname says. */
+  readonly architecture: string | RegExp;
+}
 
-for (const { target, binary, sysroot, emulator, binfmt, architecture } of boards) {
+export function testBoard({ target, binary, sysroot, emulator, binfmt, architecture }: Board): void {
   const env = { QEMU_LD_PREFIX: sysroot };
   const missing = existsSync(binary) ? false : `${binary} is not built`;
 
