@@ -13,7 +13,7 @@ import { documentKeys, type Found, type Inventory, Ledger, parseMarks } from './
 const seeds = (process.env['BIT_SEEDS'] ?? Array.from({ length: 100 }, (_, index) => index + 1).join())
   .split(',')
   .map(Number);
-const testMs = 300_000;
+const testMs = 1_200_000;
 const messages = 200;
 /** One commit holds so many, so that one flip costs few. */
 const windowMax = 3;

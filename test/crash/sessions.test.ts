@@ -25,7 +25,8 @@ const jobs = 3;
 const window = 16;
 const retainedTopics = 4;
 const waitMs = 180_000;
-const testMs = 120_000;
+const messagesLeast = 20;
+const testMs = 600_000;
 
 async function bundle(directory: string): Promise<string> {
   const outfile = join(directory, 'broker-process.cjs');
@@ -151,10 +152,14 @@ for (const seed of seeds) {
         source.fill();
         if (draw() < 0.6) t.equal(await comeBack(subscriber, life), true, "the subscriber's session is there");
       }
+      const isData = (text: string): boolean => source.qosOf.has(text);
+      await until('the publisher is at work', waitMs, () =>
+        source.client.acknowledged.filter(isData).length > messagesLeast ? true : undefined,
+      );
       source.running = false;
       if (!subscriber.connected) t.equal(await comeBack(subscriber, life), true, 'and at the end');
       await until('everything is acknowledged', waitMs, () => (source.client.inflight === 0 ? true : undefined));
-      const data = source.client.acknowledged.filter((text) => source.qosOf.has(text));
+      const data = source.client.acknowledged.filter(isData);
       const arrived = (): Set<string> => new Set(subscriber.received.map(({ text }) => text));
       // One set a look: the clients live in this process, and a costly look would keep them from receiving.
       await until('everything arrives', waitMs, () => {
@@ -180,7 +185,7 @@ for (const seed of seeds) {
       );
       t.same([...subscriber.faults, ...source.client.faults], []);
       await checkRetained(t, source, life);
-      t.ok(data.length > 20, `${data.length} messages acknowledged`);
+      t.comment(`${data.length} messages acknowledged`);
     },
   );
 }

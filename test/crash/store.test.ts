@@ -23,7 +23,7 @@ const lives = 25;
 /** Chains at a time. */
 const jobs = 2;
 const testMs = 600_000;
-const lifeMs = 60_000;
+const lifeMs = 300_000;
 const changes = 'create,write,sync,truncate,rename,unlink,mkdir';
 /** System calls that change something in a long life; the first of them are those of the opening. */
 const callsMax = 100;

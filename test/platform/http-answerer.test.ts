@@ -24,7 +24,7 @@ async function stage(
     status: 200,
     body: JSON.stringify({ method, segments, bytes: body.length }),
   });
-  const { handler = echo, connectionsMax = 8, requestMsMax = 5000, fastPath = true } = options;
+  const { handler = echo, connectionsMax = 8, requestMsMax = 120_000, fastPath = true } = options;
   const answerer = new HttpAnswerer({ handler, bodyBytesMax, connectionsMax, requestMsMax });
   const upgraded: Connection[] = [];
   const listener = await systemNetwork({ fastPath }).listen(
@@ -113,7 +113,7 @@ t.test('a request that does not become whole in time is ended, one that is being
     finish = resolve;
   });
   const { port } = await stage(t, {
-    requestMsMax: 100,
+    requestMsMax: 2000,
     handler: async () => {
       await asked;
       return { status: 200, body: '{}' };

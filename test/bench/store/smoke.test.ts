@@ -27,10 +27,10 @@ function positive(result: Result, path: string): boolean {
 }
 
 t.test('the store takes messages, SQLite alone takes rows', async (t) => {
-  const taken = await child(children, 'direct-store', { mode: 'accept', data: fresh(), seconds: 0.2, warmup: 0.1 });
+  const taken = await child(children, 'direct-store', { mode: 'accept', data: fresh(), seconds: 2, warmup: 0.1 });
   t.ok(positive(taken, 'perSecond'));
   t.ok((figure(taken, 'batch') ?? 0) > 1, 'commits are shared');
-  const order = { data: fresh(), bytes: 250, batch: 100, seconds: 0.1, warmup: 0 };
+  const order = { data: fresh(), bytes: 250, batch: 100, seconds: 1, warmup: 0 };
   t.ok(positive(await child(children, 'sqlite-alone', order), 'perSecond'));
 });
 

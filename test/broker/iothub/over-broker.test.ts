@@ -326,9 +326,11 @@ function report(twin: Twin, patch: JsonObject): Promise<void> {
   });
 }
 
+const attemptsMax = 12_000;
+
 /** Asks again until it is so: the client's subscriptions come when they come, and nothing tells. */
 async function until(t: Test, ask: () => unknown): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt += 1) {
+  for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
     if ((await ask()) === true) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -17,7 +17,7 @@ const seeds = Number(process.env['OUTBOX_SEEDS'] ?? 150);
 const firstSeed = Number(process.env['OUTBOX_SEED'] ?? 1);
 const steps = 60;
 /** Generous: a life takes some ten milliseconds on a machine with nothing else to do. */
-const lifeMsMax = 1000;
+const lifeMsMax = 10_000;
 const directory = '/data/outbox';
 
 const lanes: readonly Lane[] = [
