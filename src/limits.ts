@@ -810,6 +810,8 @@ export const enginePullLineBytesMax = 65_536;
 export const containerLogLineBytesMax = 65_536;
 /** Lines of a container's log that go to the file in one write. */
 export const containerLogBatchBytesMax = 262_144;
+/** Last lines of a container's log by which the place in it is found again when stamps do not ascend. */
+export const containerLogRecentLines = 64;
 /** Bytes at the end of a log in which the place is looked for where an earlier life of the runtime stopped. */
 export const containerLogTailBytesMax = 1_048_576;
 /** Least time between two looks for unused images, and least and most time they are kept, milliseconds. */

@@ -7,9 +7,9 @@
 // FILE grows to bytesMax, becomes FILE.1, and so on; the oldest goes. What a failing disk does not take is counted and
 // remarked on later.
 //
-// Invariant: the file itself is the record of how far the engine's log was read. The second of its last stamp is the
-// engine's, so { second, lines of that second } since the container's remark is a place in the engine's log that the
-// next life of the runtime finds again: no line twice, none missing, and no further record to keep in step.
+// Invariant: the file itself is the record of how far the engine's log was read. Seconds of its stamps are the engine's,
+// so the last lines since the container's remark are a place in the engine's log (log-place.ts) that the next life of
+// the runtime finds again: no line twice, none missing, and no further record to keep in step.
 
 import { containerLogBatchBytesMax, containerLogTailBytesMax } from '../limits.ts';
 import { errorMessage } from '../model/errors.ts';
@@ -18,6 +18,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Disk } from '../platform/disk.ts';
 import type { Log } from '../platform/log.ts';
 import type { LogLine } from './log-frames.ts';
+import { type LogPlace, LogProgress, type PlacedLine, placedLine } from './log-place.ts';
 
 export interface ContainerLogPorts {
   readonly files: AppendFiles;
@@ -31,16 +32,10 @@ export interface LogBounds {
   readonly files: number;
 }
 
-/** A place in the engine's log: everything before this second, and so many lines of it, are in the file. */
-export interface LogPlace {
-  readonly second: number;
-  readonly lines: number;
-}
-
 const msPerSecond = 1000;
 const filesMax = 99;
 const shortIdLength = 12;
-const linePattern = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d{3}Z ([OES]) ?(.*)$/;
+const linePattern = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d{3}Z ([OES]) ?([\s\S]*)$/;
 const remarkPattern = /^container ([0-9a-f]+)$/;
 
 export class ContainerLog {
@@ -48,7 +43,7 @@ export class ContainerLog {
   readonly #path: string;
   #bounds: LogBounds;
   #file: AppendFile | undefined;
-  #place: LogPlace | undefined;
+  #progress = new LogProgress();
   #lastStampMs = 0;
   #droppedUntold = 0;
   #lastFailure = '';
@@ -67,7 +62,7 @@ export class ContainerLog {
 
   /** Undefined: nothing of this container was written yet. */
   get place(): LogPlace | undefined {
-    return this.#place;
+    return this.#progress.place;
   }
 
   /** Goes on where the file says this container's log was left; with a remark when it is another container's. */
@@ -75,7 +70,8 @@ export class ContainerLog {
     const id = containerId.slice(0, shortIdLength);
     this.droppedBytes = 0;
     const found = await this.#look(id).catch(() => undefined);
-    this.#place = found?.place;
+    this.#progress = new LogProgress();
+    for (const line of found?.lines ?? []) this.#progress.add(line);
     if (found?.isOurs === true) return;
     await this.#write([this.#format(this.#ports.clock.wallMs(), 'S', Buffer.from(`container ${id}`))]);
   }
@@ -85,8 +81,7 @@ export class ContainerLog {
     let bytes = 0;
     for (const line of lines) {
       const stampMs = this.#stamp(line);
-      const second = Math.floor(stampMs / msPerSecond);
-      this.#place = { second, lines: this.#place?.second === second ? this.#place.lines + 1 : 1 };
+      this.#progress.add(placedLine(Math.floor(stampMs / msPerSecond), line.stream, line.text));
       const formatted = this.#format(stampMs, line.stream, line.text);
       batch.push(formatted);
       bytes += formatted.length;
@@ -195,7 +190,7 @@ export class ContainerLog {
   }
 
   /** From the end of the log backwards to the container's remark. Without any remark in sight the log is taken as its. */
-  async #look(id: string): Promise<{ readonly isOurs: boolean; readonly place: LogPlace | undefined }> {
+  async #look(id: string): Promise<{ readonly isOurs: boolean; readonly lines: readonly PlacedLine[] }> {
     const { disk } = this.#ports;
     let text = '';
     for (const number of [1, 0]) {
@@ -208,18 +203,16 @@ export class ContainerLog {
       });
       text += slice.toString('latin1');
     }
-    if (text === '') return { isOurs: false, place: undefined };
-    let place: LogPlace | undefined;
+    if (text === '') return { isOurs: false, lines: [] };
+    const lines: PlacedLine[] = [];
     for (const line of text.split('\n').reverse()) {
-      const [, time, kind, rest] = linePattern.exec(line) ?? [];
+      const [, time, kind = '', rest = ''] = linePattern.exec(line) ?? [];
       if (time === undefined) continue;
-      const remark = kind === 'S' ? remarkPattern.exec(rest ?? '') : null;
-      if (remark !== null) return remark[1] === id ? { isOurs: true, place } : { isOurs: false, place: undefined };
-      if (kind === 'S') continue;
-      const second = Date.parse(`${time}Z`) / msPerSecond;
-      if (place === undefined) place = { second, lines: 1 };
-      else if (place.second === second) place = { second, lines: place.lines + 1 };
+      const remark = kind === 'S' ? remarkPattern.exec(rest) : null;
+      if (remark !== null)
+        return remark[1] === id ? { isOurs: true, lines: lines.reverse() } : { isOurs: false, lines: [] };
+      if (kind !== 'S') lines.push(placedLine(Date.parse(`${time}Z`) / msPerSecond, kind, rest));
     }
-    return { isOurs: true, place };
+    return { isOurs: true, lines: lines.reverse() };
   }
 }

@@ -1,19 +1,20 @@
 // Keeps a container's log file in step with the engine's log: follows it, and reads what is left once it has ended.
 //
-// The place reached is the file's (container-log.ts), so a follower may be cut off at any instant, by a runtime that is
+// The place reached is the file's (container-log.ts, log-place.ts), so a follower may be cut off at any instant, by a runtime that is
 // killed or an engine that is restarted, and the next one goes on with the following line.
 
 import { pause } from '../model/pause.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
-import type { ContainerLog, LogPlace } from './container-log.ts';
+import type { ContainerLog } from './container-log.ts';
 import type { Engine } from './engine.ts';
 import { isEngineAway } from './errors.ts';
 import { LogFrames, type LogLine } from './log-frames.ts';
+import { AfterPlace, PlaceSearch, skipping } from './log-place.ts';
 import type { ContainerTimes } from './ports.ts';
 import { linkedSignal } from './waiting.ts';
 
 export interface FollowerParts {
-  readonly engine: Engine;
+  readonly engine: Pick<Engine, 'open' | 'untilBack'>;
   readonly clock: Clock;
   readonly log: ContainerLog;
   readonly times: Pick<ContainerTimes, 'logSilentMsMin' | 'logSilentMsMax'>;
@@ -24,7 +25,6 @@ export interface Followed {
   readonly tty: boolean;
 }
 
-const msPerSecond = 1000;
 /** Between two readings when the engine ends one although the container runs. */
 const againMs = 1000;
 
@@ -71,43 +71,75 @@ export function catchUp(parts: FollowerParts, followed: Followed, signal: AbortS
   return read(parts, followed, { follow: false, signal, heard: () => undefined });
 }
 
-async function read(
-  { engine, log }: FollowerParts,
-  { id, tty }: Followed,
-  { follow, signal, heard }: { readonly follow: boolean; readonly signal: AbortSignal; readonly heard: () => void },
-): Promise<void> {
-  const from = log.place;
-  const answer = await engine.open('the log of a container', {
-    method: 'GET',
-    path: `/containers/${id}/logs`,
-    query: {
-      follow: follow ? '1' : '0',
-      stdout: '1',
-      stderr: '1',
-      timestamps: '1',
-      ...(from === undefined ? {} : { since: String(from.second) }),
-    },
-    signal,
-    // Podman sends the head of its answer with the first line.
-    limitMs: 'none',
-  });
-  const frames = new LogFrames({ tty });
-  const isNew = newLines(from);
-  for await (const chunk of answer.body) {
-    await log.add(frames.take(chunk).filter(isNew));
-    heard();
-  }
+interface Reading {
+  readonly follow: boolean;
+  readonly signal: AbortSignal;
+  readonly heard: () => void;
 }
 
-/** Leaves out what the file has: lines of earlier seconds, and the first ones of the place's own second. */
-function newLines(from: LogPlace | undefined): (line: LogLine) => boolean {
-  let known = from?.lines ?? 0;
-  return ({ stampMs }) => {
-    if (from === undefined || stampMs === undefined) return true;
-    const second = Math.floor(stampMs / msPerSecond);
-    if (second < from.second) return false;
-    if (second > from.second || known === 0) return true;
-    known--;
-    return false;
+async function read(parts: FollowerParts, followed: Followed, how: Reading): Promise<void> {
+  const { log } = parts;
+  const { place } = log;
+  const add = async (lines: readonly LogLine[] | undefined): Promise<boolean> => {
+    if (lines !== undefined) await log.add(lines);
+    return lines !== undefined;
   };
+  const answer = { ...followed, since: place?.second };
+  const after = place === undefined ? undefined : new AfterPlace(place);
+  const isWhole = await pour(parts, answer, {
+    ...how,
+    take: (lines) => add(after === undefined ? lines : after.take(lines)),
+  });
+  if (isWhole || place === undefined) return;
+  const search = new PlaceSearch(place);
+  let known: number | undefined;
+  const look = async (lines: readonly LogLine[]): Promise<boolean> => {
+    known = search.look(lines);
+    return known === undefined;
+  };
+  await pour(parts, answer, { ...how, follow: false, take: look });
+  const rest = skipping(place, known ?? 0);
+  await pour(parts, answer, { ...how, take: (lines) => add(rest(lines)) });
+}
+
+/** To its end, or until `take` answers that it wants no more: then false. */
+async function pour(
+  { engine }: FollowerParts,
+  { id, tty, since }: Followed & { readonly since: number | undefined },
+  {
+    follow,
+    signal,
+    heard,
+    take,
+  }: Reading & {
+    readonly take: (lines: readonly LogLine[]) => Promise<boolean>;
+  },
+): Promise<boolean> {
+  const linked = linkedSignal(signal);
+  try {
+    const answer = await engine.open('the log of a container', {
+      method: 'GET',
+      path: `/containers/${id}/logs`,
+      query: {
+        follow: follow ? '1' : '0',
+        stdout: '1',
+        stderr: '1',
+        timestamps: '1',
+        ...(since === undefined ? {} : { since: String(since) }),
+      },
+      signal: linked.signal,
+      // Podman sends the head of its answer with the first line.
+      limitMs: 'none',
+    });
+    const frames = new LogFrames({ tty });
+    for await (const chunk of answer.body) {
+      const goOn = await take(frames.take(chunk));
+      heard();
+      if (!goOn) return false;
+    }
+    return true;
+  } finally {
+    linked.abort();
+    linked.unlink();
+  }
 }
