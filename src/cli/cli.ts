@@ -2,8 +2,8 @@
 //
 //   0 fine · 1 failed · 2 wrong usage
 //
-// An error is one clear line with its code on standard error; the stack only with WEIR_DEBUG=1. A wrong command
-// or option gets the nearest right one. Each command is a file beside this one; `hub` is loaded only when asked
+// An error is one clear line with its code on standard error, with --json, too; the stack only with WEIR_DEBUG=1. What
+// is wrong with a command line is said by wrong-usage.ts. Each command is a file beside this one; `hub` is loaded only when asked
 // for, since its commands are many.
 
 import { resolve } from 'node:path';
@@ -26,25 +26,12 @@ import { statusCommand } from './status.ts';
 import { supportBundleCommand } from './support-bundle.ts';
 import { painted } from './terminal.ts';
 import { topCommand } from './top.ts';
-import { usageText } from './usage-text.ts';
 import { licensesCommand, versionCommand } from './version.ts';
+import { explainUsage } from './wrong-usage.ts';
 
 const exitFailed = 1;
 const exitUsage = 2;
 const helpColumnsMax = 100;
-
-/** Commands whose next word is a command, too. */
-const groupCommands: readonly string[] = [
-  'broker',
-  'config',
-  'hub',
-  'hub device',
-  'hub method',
-  'hub twin',
-  'module',
-  'queue',
-  'route',
-];
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
@@ -164,7 +151,9 @@ async function report(
   const isUsage = error instanceof UsageError || (error instanceof Error && error.name === 'YError');
   context.exit.code = isUsage ? exitUsage : exitFailed;
   const text = error instanceof Error ? error.message : String(error);
-  const message = isUsage ? await explainUsage(argv, { message: text, context }) : text;
+  const help = (path: readonly string[]): Promise<string> =>
+    parse([...path, '--help'], { ...context, exit: { code: 0 } }).catch(() => '');
+  const message = isUsage ? await explainUsage({ argv, message: text, help }) : text;
   const code = isUsage ? 'CLI_USAGE' : isOperatingError(error) ? error.code : 'INTERNAL';
   terminal.writeError(`${painted(terminal, 'red', 'weir:')} ${message} [${code}]\n`);
   if (context.env['WEIR_DEBUG'] === '1' && error instanceof Error) terminal.writeError(`${error.stack ?? ''}\n`);
@@ -173,51 +162,4 @@ async function report(
 /** By its fields: the gateway and the hub are parts of the program with a class of that name of their own. */
 function isOperatingError(error: unknown): error is WeirError {
   return error instanceof Error && 'code' in error && 'retryable' in error && 'fields' in error;
-}
-
-/** What is wrong, the nearest right word, and where to read on. */
-async function explainUsage(
-  argv: readonly string[],
-  { message, context }: { readonly message: string; readonly context: CliContext },
-): Promise<string> {
-  const path = commandPath(argv);
-  const more = `See: weir ${[...path, '--help'].join(' ')}`;
-  const helpOf = (words: readonly string[]): Promise<string> =>
-    parse([...words, '--help'], { ...context, exit: { code: 0 } }).catch(() => '');
-  const unknown = /^Unknown (?:command|argument)s?: ([^,]+)/.exec(message)?.[1]?.trim();
-  if (unknown === undefined) {
-    const text = usageText(message, (await helpOf(path)).split('\n')[0] ?? '');
-    return `${/[.?!]$/.test(text) ? text : `${text}.`} ${more}`;
-  }
-  const isOption = argv.some((word) => word.startsWith('-') && word.replace(/^-+/, '').split('=')[0] === unknown);
-  const group = path.filter((word) => word !== unknown);
-  const help = await helpOf(group);
-  const known = isOption ? optionsIn(help) : commandsIn(help, group);
-  const { nearestName } = await import('../model/nearest.ts');
-  const nearest = nearestName(unknown, known);
-  const noun = isOption ? 'Unknown option' : known.length > 0 ? 'Unknown command' : 'Nothing more is expected here';
-  const meant = nearest === undefined ? '' : ` Did you mean ${isOption ? '--' : ''}${nearest}?`;
-  return `${noun}: ${isOption ? (unknown.length > 1 ? '--' : '-') : ''}${unknown}.${meant} See: weir ${[...group, '--help'].join(' ')}`;
-}
-
-/** The words of the command line that name a command. */
-function commandPath(argv: readonly string[]): readonly string[] {
-  const end = argv.findIndex((word) => word.startsWith('-'));
-  const words = end < 0 ? argv : argv.slice(0, end);
-  let length = Math.min(1, words.length);
-  while (length < words.length && groupCommands.includes(words.slice(0, length).join(' '))) length++;
-  return words.slice(0, length);
-}
-
-function optionsIn(help: string): string[] {
-  return [...help.matchAll(/--([a-z][a-z-]*)/g)].map((match) => match[1] ?? '');
-}
-
-/** Commands stand as `  weir config init   what it does`. */
-function commandsIn(help: string, group: readonly string[]): string[] {
-  const start = `  ${['weir', ...group].join(' ')} `;
-  const list = /Commands:\n([\s\S]*?)\n\n/.exec(help)?.[1] ?? '';
-  return list
-    .split('\n')
-    .flatMap((line) => (line.startsWith(start) ? (line.slice(start.length).split(' ')[0] ?? '') : []));
 }
