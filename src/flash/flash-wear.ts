@@ -6,6 +6,10 @@
 // Looking writes nothing. The ledger is noted as a state document of the store once an hour, when something was written
 // since, and at the end: some pages a time. After a power cut up to an hour of the account is missing.
 //
+// Where files are cached in large pieces (large folios: XFS, and ext4 from Linux 6.16) the kernel counts a whole piece for
+// each byte changed in it: up to 256 KiB for a message. Written back is what changed. So no more counts than what the
+// device got, of which others have their part; what was counted a look before its way to the device is carried over.
+//
 // Nothing here fails: what the kernel does not tell is unknown, and a store that takes no note is asked an hour later.
 
 import { flashCommitDelayMsMax } from '../limits.ts';
@@ -84,6 +88,8 @@ export class FlashWear {
   #registers = noRegisters;
   #ledger = new WearLedger('');
   #last: Readings;
+  #reachedBytes = 0;
+  #carriedBytes = 0;
   #notedAtMs: number;
   #notedWritten = 0;
   #sparing: number | undefined;
@@ -117,7 +123,7 @@ export class FlashWear {
     });
     this.#ledger = new WearLedger(this.#registers.identity, text);
     await this.#look();
-    if (this.#last.isTold) metrics.gauge('weir_flash_written_bytes_total', () => this.#last.written);
+    if (this.#last.isTold) metrics.gauge('weir_flash_written_bytes_total', () => this.#reachedBytes);
     this.#lookLater();
   }
 
@@ -199,15 +205,29 @@ export class FlashWear {
       accepted: store.acceptedBytes,
     };
     this.#last = now;
+    const isWatched = now.deviceWritten !== undefined && before.deviceWritten !== undefined;
+    const byDevice = isWatched ? Math.max(0, now.deviceWritten - before.deviceWritten) : undefined;
+    const reached = this.#reached(now.written - before.written, byDevice);
+    this.#reachedBytes += reached;
     this.#ledger.add({
       elapsedMs: Math.max(0, now.atMs - before.atMs),
-      written: now.written - before.written,
-      deviceWritten: Math.max(0, (now.deviceWritten ?? 0) - (before.deviceWritten ?? now.deviceWritten ?? 0)),
+      written: reached,
+      deviceWritten: byDevice,
       accepted: now.accepted - before.accepted,
     });
     if (this.#registers.lifeStep !== undefined) this.#ledger.sawStep(this.#registers.lifeStep);
     this.#tell();
     this.#spare();
+  }
+
+  /** Of what the kernel counted for this process, what can have come to the device. */
+  #reached(counted: number, byDevice: number | undefined): number {
+    if (byDevice === undefined) return counted;
+    const due = counted + this.#carriedBytes;
+    const reached = Math.min(due, byDevice);
+    // Dirty pages leave within half a minute: what is older was never on its way.
+    this.#carriedBytes = Math.min(counted, due - reached);
+    return reached;
   }
 
   /** A figure becomes a metric when it is known. */

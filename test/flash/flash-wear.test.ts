@@ -85,7 +85,7 @@ function world(kernel: Kernel, documents = new Map<string, string>(), over: Part
     }
   };
   const value = (name: string): number | undefined => metrics.snapshot().find((sample) => sample.name === name)?.value;
-  return { wear, run, value, lines, delays, documents, saves: () => saves };
+  return { wear, clock, run, value, lines, delays, documents, saves: () => saves };
 }
 
 t.test('the disk is found below partitions and one device mapper, and is unknown below several', async (t) => {
@@ -134,6 +134,25 @@ t.test('what is written is told by day, in figures and by the register', async (
   t.equal(value('weir_flash_bytes_per_day'), 1440 * 512_000);
   t.equal(value('weir_flash_written_bytes_total'), 120 * 512_000);
   t.equal(value('weir_flash_life_used_percent'), 20);
+  await wear.close();
+});
+
+t.test('no more counts as written than the device got, also what it got a look later', async (t) => {
+  const kernel = emmc();
+  const { wear, clock, value } = world(kernel);
+  await wear.start();
+  const pass = async (written: number, sectors: number): Promise<number> => {
+    kernel.files['/proc/self/io'] = `write_bytes: ${written}\ncancelled_write_bytes: 0\n`;
+    kernel.files['/sys/class/block/mmcblk0/stat'] = ` 1 1 1 1 1 1 ${sectors} 1 0 1 1\n`;
+    await clock.advance(minuteMs);
+    for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+    return wear.facts().writtenBytes ?? -1;
+  };
+  t.equal(await pass(1_048_576, 1_008), 8 * 512, 'counted in pieces of 256 KiB');
+  t.equal(await pass(1_048_576, 1_018), 18 * 512, 'what was on its way arrives');
+  t.equal(await pass(1_048_576, 5_000_000), 18 * 512, 'later than a minute it is of others');
+  t.equal(await pass(1_052_672, 6_000_000), 18 * 512 + 4_096);
+  t.equal(value('weir_flash_written_bytes_total'), 18 * 512 + 4_096);
   await wear.close();
 });
 
