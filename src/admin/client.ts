@@ -5,6 +5,7 @@
 
 import { WeirError } from '../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../model/json.ts';
+import { linesOf, wholeLines } from '../model/whole-lines.ts';
 import type { Http, HttpCall } from '../platform/http.ts';
 import type { MetricSample } from '../platform/metrics.ts';
 import { AdminError, AnsweredError } from './errors.ts';
@@ -96,12 +97,8 @@ export class AdminClient {
   async *supportBundle(request: BundleRequest): AsyncIterable<Buffer> {
     const query = new URLSearchParams(windowQuery(request));
     if (request.runtimeOnly === true) query.set('runtime-only', 'true');
-    let rest = '';
-    for await (const piece of this.#stream(`/support-bundle?${query}`, request.signal)) {
-      const lines = `${rest}${piece}`.split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) yield Buffer.from(line, 'base64');
-    }
+    const pieces = this.#stream(`/support-bundle?${query}`, request.signal);
+    for await (const line of linesOf(pieces)) yield Buffer.from(line, 'base64');
   }
 
   metrics(): Promise<readonly MetricSample[]> {
@@ -130,7 +127,7 @@ export class AdminClient {
       ...(request.follow === true ? { follow: 'true' } : {}),
     });
     try {
-      yield* this.#stream(`/modules/${encodeURIComponent(request.name)}/logs?${query}`, request.signal);
+      yield* wholeLines(this.#stream(`/modules/${encodeURIComponent(request.name)}/logs?${query}`, request.signal));
     } catch (error) {
       if (!request.signal.aborted) throw error;
     }

@@ -2,6 +2,9 @@
 //
 // Of several modules each line begins with the name of its own; without any name it is all of them. `weir` is the
 // runtime's own log, as far as the daemon remembers it. Containers' logs lie where those of processes do.
+//
+//   2026-11-21T09:12:44.123Z O hot          →  {"module":"pump","atMs":1795252364123,"stream":"stdout","text":"hot"}
+//   2026-11-21T09:12:44.123Z warn  a: text  →  {"module":"weir","atMs":…,"level":"warn","text":"a: text"}
 
 import type { Argv, CommandModule } from 'yargs';
 import type { AdminClient, LogRequest } from '../admin/index.ts';
@@ -16,7 +19,10 @@ export interface LogsOptions extends GlobalOptions {
   readonly tail: string | undefined;
   readonly since: string | undefined;
   readonly until: string | undefined;
+  readonly json: boolean;
 }
+
+const streams: Readonly<Record<string, string>> = { O: 'stdout', E: 'stderr', S: 'shim' };
 
 interface Source {
   readonly name: string;
@@ -44,6 +50,7 @@ function logsOptions(yargs: Argv<GlobalOptions>): Argv<LogsOptions> {
     })
     .option('since', { type: 'string', requiresArg: true, describe: 'only lines since then: 10m, "1 day", a time' })
     .option('until', { type: 'string', requiresArg: true, describe: 'only lines before then' })
+    .option('json', { type: 'boolean', default: false, describe: 'one JSON object a line' })
     .example('weir logs modbus --tail 50 -f', 'the last lines, and what comes')
     .example('weir logs modbus filter -f', 'both, each line with its module')
     .example('weir logs --since 2h --until 1h', 'all modules, one hour')
@@ -66,12 +73,12 @@ export async function logs(context: CliContext, options: LogsOptions): Promise<v
   const client = await adminClient(context, options);
   const names = options.modules ?? [];
   try {
-    await show(context, await daemonSources(client, { names, wish }), wish);
+    await show(context, await daemonSources(client, { names, wish }), options);
   } catch (error) {
     const code = errorCode(error);
     if (code !== 'ADMIN_NOT_RUNNING' && code !== 'ADMIN_FORBIDDEN') throw error;
     const { dataDir } = await locateDirectories(context, options);
-    await show(context, await fileSources(context, { names, wish, logDir: `${dataDir}/logs` }), wish);
+    await show(context, await fileSources(context, { names, wish, logDir: `${dataDir}/logs` }), options);
   }
 }
 
@@ -111,20 +118,37 @@ function forgiving({ name, pieces }: Source): Source {
 }
 
 /** One module as it is; several with their names: followed all at a time, else one after the other. */
-async function show(context: CliContext, sources: readonly Source[], wish: Omit<LogRequest, 'name'>): Promise<void> {
-  const [only] = sources;
-  if (sources.length === 1 && only !== undefined) return await pour(context, only, '');
-  const width = Math.max(0, ...sources.map(({ name }) => name.length));
-  const pours = sources.map((source) => () => pour(context, source, `${source.name.padEnd(width)} | `));
-  if (wish.follow === true) await Promise.all(pours.map((run) => run()));
+async function show(
+  context: CliContext,
+  sources: readonly Source[],
+  { follow, json }: Pick<LogsOptions, 'follow' | 'json'>,
+): Promise<void> {
+  const width = sources.length === 1 ? 0 : Math.max(0, ...sources.map(({ name }) => name.length));
+  const pours = sources.map(({ name, pieces }) => async (): Promise<void> => {
+    for await (const piece of pieces)
+      await context.terminal.write(json ? jsonLines(name, piece) : named(piece, { name, width }));
+  });
+  if (follow) await Promise.all(pours.map((run) => run()));
   else for (const run of pours) await run();
 }
 
-async function pour(context: CliContext, { pieces }: Source, prefix: string): Promise<void> {
-  for await (const piece of pieces) {
-    const text = prefix === '' ? piece : piece.replace(/^(?=[\s\S])/gm, prefix);
-    await context.terminal.write(text);
-  }
+/** Whole lines, each behind the name in `width` characters; 0: as they are. */
+function named(piece: string, { name, width }: { readonly name: string; readonly width: number }): string {
+  return width === 0 ? piece : piece.replace(/^(?=[\s\S])/gm, `${name.padEnd(width)} | `);
+}
+
+function jsonLines(module: string, piece: string): string {
+  const lines = piece.split('\n').filter((line) => line !== '');
+  return lines.map((line) => `${JSON.stringify({ module, ...partsOf(line) })}\n`).join('');
+}
+
+/** What does not look like a line of a log is text alone. */
+function partsOf(line: string): object {
+  const [, at = '', mark = '', text] = /^(\S+) ([OES]|debug|info|warn|error) +?(.*)$/s.exec(line) ?? [];
+  const atMs = Date.parse(at);
+  if (text === undefined || Number.isNaN(atMs)) return { text: line };
+  const stream = streams[mark];
+  return stream === undefined ? { atMs, level: mark, text: text.trimStart() } : { atMs, stream, text };
 }
 
 function tailLines(text: string | undefined): number | undefined {

@@ -129,23 +129,46 @@ t.test('an interval of nothing is refused', async (t) => {
 t.test('logs of several modules have their names, without names they are all modules', async (t) => {
   const answers = {
     'GET /modules': [{ name: 'a' }, { name: 'long' }, { name: 'silent' }],
-    'GET /modules/a/logs?': '1\n2\n',
+    'GET /modules/a/logs?': '1\n2\n a line in pieces\n',
     'GET /modules/long/logs?': '3\n',
     'GET /modules/a/logs?tail=1': '2\n',
     'GET /modules/long/logs?tail=1': '3\n',
   };
   const named = recordedContext({ answers });
   t.equal(await runCli(['logs', 'a', 'long', ...where], named), 0);
-  t.equal(named.out(), 'a    | 1\na    | 2\nlong | 3\n');
+  t.equal(named.out(), 'a    | 1\na    | 2\na    |  a line in pieces\nlong | 3\n');
   const one = recordedContext({ answers });
   t.equal(await runCli(['logs', 'a', ...where], one), 0);
-  t.equal(one.out(), '1\n2\n');
+  t.equal(one.out(), '1\n2\n a line in pieces\n');
   const followed = recordedContext({
     answers: { 'GET /modules/a/logs?follow=true': 'x\n', 'GET /modules/b/logs?follow=true': 'y\n' },
   });
   t.equal(await runCli(['logs', 'a', 'b', '-f', ...where], followed), 0);
   t.match(followed.out(), /^a \| x$/m);
   t.match(followed.out(), /^b \| y$/m);
+});
+
+t.test('logs for programs are an object a line', async (t) => {
+  const answers = {
+    'GET /modules/a/logs?': `2026-11-21T09:12:44.123Z O  {"hot":1}\n2026-11-21T09:12:44.124Z E \ntorn\n`,
+    'GET /modules/weir/logs?': '2026-11-21T09:12:44.125Z warn  broker: full n=1\n',
+  };
+  const context = recordedContext({ answers });
+  t.equal(await runCli(['logs', 'a', 'weir', '--json', ...where], context), 0);
+  const atMs = Date.UTC(2026, 10, 21, 9, 12, 44, 123);
+  t.same(
+    context
+      .out()
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+    [
+      { module: 'a', atMs, stream: 'stdout', text: ' {"hot":1}' },
+      { module: 'a', atMs: atMs + 1, stream: 'stderr', text: '' },
+      { module: 'a', text: 'torn' },
+      { module: 'weir', atMs: atMs + 2, level: 'warn', text: 'broker: full n=1' },
+    ],
+  );
 });
 
 t.test('logs until a time, and not followed then', async (t) => {

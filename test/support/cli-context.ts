@@ -88,6 +88,8 @@ export class Sequence {
   }
 }
 
+const pieceCharacters = 5;
+
 function tableHttp(answers: Readonly<Record<string, unknown>> | undefined, calls: HttpCall[]): Http {
   const answer = (call: HttpCall): { readonly status: number; readonly body: string } => {
     calls.push(call);
@@ -108,8 +110,9 @@ function tableHttp(answers: Readonly<Record<string, unknown>> | undefined, calls
       const { status, body } = answer(call);
       return {
         status,
+        // As a socket does: in pieces that know nothing of lines.
         body: (async function* () {
-          yield body;
+          for (let at = 0; at < body.length; at += pieceCharacters) yield body.slice(at, at + pieceCharacters);
         })(),
       };
     },

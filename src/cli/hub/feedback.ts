@@ -4,6 +4,7 @@
 
 import type { CommandModule } from 'yargs';
 import { isJsonObject, type JsonObject, parseJson } from '../../model/json.ts';
+import { linesOf } from '../../model/whole-lines.ts';
 import type { CliContext } from '../context.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
 
@@ -35,13 +36,8 @@ async function feedback(context: CliContext, options: FeedbackOptions): Promise<
     ...(options.follow ? { follow: 'true' } : {}),
   });
   const body = await new HubClient(context, options).stream(`/feedback?${query.toString()}`, stop.signal);
-  let rest = '';
   try {
-    for await (const piece of body) {
-      const lines = (rest + piece).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) await show(context, options, line);
-    }
+    for await (const line of linesOf(body)) await show(context, options, line);
   } catch (error) {
     if (!stop.signal.aborted) throw error;
   }

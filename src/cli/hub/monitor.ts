@@ -10,6 +10,7 @@ import type { CommandModule } from 'yargs';
 import { errorCode, errorMessage } from '../../model/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../model/json.ts';
 import { pause } from '../../model/pause.ts';
+import { linesOf } from '../../model/whole-lines.ts';
 import type { CliContext } from '../context.ts';
 import { painted, type Terminal } from '../terminal.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
@@ -101,12 +102,7 @@ class LogReader {
     });
     const body = await this.#client.stream(`/events?${query.toString()}`, this.#signal);
     try {
-      let rest = '';
-      for await (const piece of body) {
-        const lines = (rest + piece).split('\n');
-        rest = lines.pop() ?? '';
-        for (const line of lines) await this.#show(line);
-      }
+      for await (const line of linesOf(body)) await this.#show(line);
     } catch (error) {
       if (!follow) throw error;
       if (!this.#signal.aborted)
