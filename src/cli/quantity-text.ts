@@ -6,32 +6,17 @@
 //   countText     1, 'file' → 1 file, 3, 'file' → 3 files
 //   sinceMs       "10m", "1 day", "2 hours ago", "2026-11-21T09:00:00Z" → wall time
 
+import { readMoment } from '../model/moment.ts';
 import { UsageError } from './errors.ts';
 
 const secondMs = 1_000;
 const minuteMs = 60_000;
 const hourMs = 3_600_000;
 const dayMs = 86_400_000;
-const weekMs = 604_800_000;
 const kibi = 1_024;
 /** A projection beyond is no more than a large number. */
 const shownYearsMax = 100;
 const fewYears = 5;
-
-const sinceUnits: Readonly<Record<string, number>> = {
-  s: secondMs,
-  sec: secondMs,
-  second: secondMs,
-  m: minuteMs,
-  min: minuteMs,
-  minute: minuteMs,
-  h: hourMs,
-  hour: hourMs,
-  d: dayMs,
-  day: dayMs,
-  w: weekMs,
-  week: weekMs,
-};
 
 const shownUnits: readonly (readonly [string, number])[] = [
   ['d', dayMs],
@@ -78,13 +63,8 @@ export function countText(count: number, noun: string): string {
 
 /** Throws UsageError when the text, which `option` brought, is neither a duration nor a point in time. */
 export function sinceMs(text: string, nowMs: number, option = '--since'): number {
-  const match = /^(\d{1,9})\s*([a-z]+)(\s+ago)?$/i.exec(text.trim());
-  const word = (match?.[2] ?? '').toLowerCase();
-  const unit = word.length > 2 ? word.replace(/s$/, '') : word;
-  const unitMs = Object.hasOwn(sinceUnits, unit) ? sinceUnits[unit] : undefined;
-  if (match !== null && unitMs !== undefined) return Math.max(0, nowMs - Number(match[1]) * unitMs);
-  const at = /^\d{4}-\d\d-\d\d/.test(text.trim()) ? Date.parse(text.trim()) : Number.NaN;
-  if (!Number.isNaN(at)) return Math.max(0, at);
+  const moment = readMoment(text, nowMs);
+  if (moment !== undefined) return moment;
   throw new UsageError(
     `${option} "${text}" is not understood. Write a duration such as 10m, 2h or "1 day", or a time such as 2026-01-31T12:00:00Z.`,
   );

@@ -4,6 +4,7 @@
 //   since, until    seconds since 1970, RFC 3339, or how long ago: `10m`, `1h`, `1 day`, `1h 30min`
 
 import { managementTailLinesMax } from '../limits.ts';
+import { readMoment } from '../model/moment.ts';
 import { badRequestError } from './errors.ts';
 
 export interface LogQuery {
@@ -15,25 +16,6 @@ export interface LogQuery {
 }
 
 const msPerSecond = 1000;
-const secondsOf: Readonly<Record<string, number>> = {
-  s: 1,
-  sec: 1,
-  second: 1,
-  m: 60,
-  min: 60,
-  minute: 60,
-  h: 3600,
-  hr: 3600,
-  hour: 3600,
-  d: 86_400,
-  day: 86_400,
-  w: 604_800,
-  week: 604_800,
-};
-/** Date.parse() takes much else for a date. */
-const datePattern = /^\d{4}-\d\d-\d\d[T ]/;
-const agoPattern = /^(?:\d+ ?[a-z]+ ?)+$/;
-const agoPartPattern = /(\d+) ?([a-z]+)/g;
 /** The last moment that JavaScript has a date for. */
 const dateMsMax = 8.64e15;
 
@@ -44,8 +26,8 @@ export function readLogQuery(query: URLSearchParams, nowMs: number): LogQuery {
   const until = query.get('until');
   return {
     ...(tail === null || tail === 'all' ? {} : { tail: readTail(tail) }),
-    ...(since === null ? {} : { sinceMs: readMoment(since, { name: 'since', nowMs }) }),
-    ...(until === null ? {} : { untilMs: readMoment(until, { name: 'until', nowMs }) }),
+    ...(since === null ? {} : { sinceMs: readTime(since, { name: 'since', nowMs }) }),
+    ...(until === null ? {} : { untilMs: readTime(until, { name: 'until', nowMs }) }),
     follow: readFlag(query, 'follow'),
     timestamps: readFlag(query, 'timestamps'),
   };
@@ -64,26 +46,10 @@ function readFlag(query: URLSearchParams, name: string): boolean {
   return text === 'true';
 }
 
-function readMoment(text: string, { name, nowMs }: { readonly name: string; readonly nowMs: number }): number {
-  const moment = /^\d+$/.test(text)
-    ? Number(text) * msPerSecond
-    : agoPattern.test(text)
-      ? nowMs - agoMs(text)
-      : datePattern.test(text)
-        ? Date.parse(text)
-        : Number.NaN;
-  if (!(moment >= 0 && moment <= dateMsMax)) {
-    throw badRequestError(
-      `invalid parameter: ${name} is RFC 3339, seconds since 1970, or how long ago, such as 1h or '1 day'`,
-    );
-  }
-  return moment;
-}
-
-function agoMs(text: string): number {
-  let seconds = 0;
-  for (const [, count, unit = ''] of text.matchAll(agoPartPattern)) {
-    seconds += Number(count) * (secondsOf[unit] ?? secondsOf[unit.replace(/s$/, '')] ?? Number.NaN);
-  }
-  return seconds * msPerSecond;
+function readTime(text: string, { name, nowMs }: { readonly name: string; readonly nowMs: number }): number {
+  const moment = /^\d+$/.test(text) ? Number(text) * msPerSecond : readMoment(text, nowMs);
+  if (moment !== undefined && moment <= dateMsMax) return moment;
+  throw badRequestError(
+    `invalid parameter: ${name} is RFC 3339, seconds since 1970, or how long ago, such as 1h or '1 day'`,
+  );
 }
