@@ -6,6 +6,9 @@
 #define NAPI_VERSION 8
 #include <node_api.h>
 
+/* Throws an Error with this code, and with `errno` when the number is not 0. Always NULL, for the caller to return. */
+napi_value throw_error(napi_env env, const char *code, const char *text, int number);
+
 /* peerCredentials(fd) -> {pid, uid, gid} */
 napi_value peer_credentials(napi_env env, napi_callback_info info);
 

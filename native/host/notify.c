@@ -22,18 +22,6 @@
 
 enum { TEXT_BYTES_MAX = 4096 };
 
-static napi_value refuse(napi_env env, const char *code, const char *text, int number) {
-  napi_value code_value, message, error, errno_value;
-  if (napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &code_value) != napi_ok ||
-      napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message) != napi_ok ||
-      napi_create_error(env, code_value, message, &error) != napi_ok)
-    return NULL;
-  if (number != 0 && napi_create_int32(env, number, &errno_value) == napi_ok)
-    (void)napi_set_named_property(env, error, "errno", errno_value);
-  (void)napi_throw(env, error);
-  return NULL;
-}
-
 /* The bytes of a text argument; -1 when it is none or has more than `room` of them. `bytes` has room for one more. */
 static int text_of(napi_env env, napi_value value, char *bytes, size_t room) {
   size_t length;
@@ -51,13 +39,13 @@ napi_value notify_send(napi_env env, napi_callback_info info) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   char text[TEXT_BYTES_MAX + 1];
   if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count < 2)
-    return refuse(env, "PLATFORM_NOTIFY_ARGUMENT", "notifySend needs a socket's path and a text", 0);
+    return throw_error(env, "PLATFORM_NOTIFY_ARGUMENT", "notifySend needs a socket's path and a text", 0);
   int path_bytes = text_of(env, arguments[0], address.sun_path, sizeof address.sun_path - 1);
   if (path_bytes < 1)
-    return refuse(env, "PLATFORM_NOTIFY_ARGUMENT", "notifySend needs a socket's path of 1 to 107 bytes", 0);
+    return throw_error(env, "PLATFORM_NOTIFY_ARGUMENT", "notifySend needs a socket's path of 1 to 107 bytes", 0);
   int text_bytes = text_of(env, arguments[1], text, TEXT_BYTES_MAX);
   if (text_bytes < 0)
-    return refuse(env, "PLATFORM_NOTIFY_ARGUMENT", "notifySend needs a text of at most 4096 bytes", 0);
+    return throw_error(env, "PLATFORM_NOTIFY_ARGUMENT", "notifySend needs a text of at most 4096 bytes", 0);
 
   /* An abstract name has no NUL at its end: its length says where it ends. */
   bool abstract = address.sun_path[0] == '@' || address.sun_path[0] == '\0';
@@ -74,7 +62,7 @@ napi_value notify_send(napi_env env, napi_callback_info info) {
   if (sent < 0) {
     char message[160];
     snprintf(message, sizeof message, "cannot tell the service manager: %s", strerror(number));
-    return refuse(env, "PLATFORM_NOTIFY_FAILED", message, number);
+    return throw_error(env, "PLATFORM_NOTIFY_FAILED", message, number);
   }
   return NULL;
 }

@@ -18,18 +18,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static napi_value throw_code(napi_env env, const char *code, const char *text, int number) {
-  napi_value code_value, message, error, errno_value;
-  if (napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &code_value) != napi_ok ||
-      napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message) != napi_ok ||
-      napi_create_error(env, code_value, message, &error) != napi_ok)
-    return NULL;
-  if (number != 0 && napi_create_int32(env, number, &errno_value) == napi_ok)
-    (void)napi_set_named_property(env, error, "errno", errno_value);
-  (void)napi_throw(env, error);
-  return NULL;
-}
-
 static int set_number(napi_env env, napi_value object, const char *name, double number) {
   napi_value value;
   return napi_create_double(env, number, &value) == napi_ok &&
@@ -45,7 +33,7 @@ napi_value peer_credentials(napi_env env, napi_callback_info info) {
       napi_typeof(env, argument, &type) != napi_ok || type != napi_number ||
       napi_get_value_double(env, argument, &fd) != napi_ok || !(fd >= 0 && fd <= 2147483647.0) ||
       fd != floor(fd))
-    return throw_code(env, "PLATFORM_PEERCRED_ARGUMENT",
+    return throw_error(env, "PLATFORM_PEERCRED_ARGUMENT",
                       "peerCredentials needs a file descriptor: a whole number, zero or above", 0);
 
   struct ucred peer;
@@ -56,15 +44,15 @@ napi_value peer_credentials(napi_env env, napi_callback_info info) {
     char text[160];
     snprintf(text, sizeof text, "cannot read the peer credentials of file descriptor %d: %s", (int)fd,
              strerror(number));
-    return throw_code(env, "PLATFORM_PEERCRED_FAILED", text, number);
+    return throw_error(env, "PLATFORM_PEERCRED_FAILED", text, number);
   }
   /* A TCP socket answers too, with pid 0 and ids of -1: that is no answer to act on. */
   if (length != sizeof peer || peer.uid == (uid_t)-1)
-    return throw_code(env, "PLATFORM_PEERCRED_FAILED",
+    return throw_error(env, "PLATFORM_PEERCRED_FAILED",
                       "the file descriptor is not a connected unix socket, so its peer has no credentials", 0);
 
   if (napi_create_object(env, &result) != napi_ok || !set_number(env, result, "pid", (double)peer.pid) ||
       !set_number(env, result, "uid", (double)peer.uid) || !set_number(env, result, "gid", (double)peer.gid))
-    return throw_code(env, "PLATFORM_PEERCRED_FAILED", "out of memory while reporting peer credentials", 0);
+    return throw_error(env, "PLATFORM_PEERCRED_FAILED", "out of memory while reporting peer credentials", 0);
   return result;
 }

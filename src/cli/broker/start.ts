@@ -133,39 +133,31 @@ async function serve(
   }
 }
 
-function settingsOf(options: BrokerStartOptions) {
-  const {
-    listen,
-    proxyProtocol,
-    trustedProxies,
-    allowAnonymous,
-    passwordFile,
-    aclFile,
-    dataDir,
-    tlsCert,
-    tlsKey,
-    tlsCa,
-  } = options;
-  const { requireCertificate, useIdentityAsUsername, deniedPublish, logLevel } = options;
-  const given = {
-    listen,
-    proxyProtocol,
-    trustedProxies,
-    allowAnonymous,
-    passwordFile,
-    aclFile,
-    dataDir,
-    tlsCert,
-    tlsKey,
-    tlsCa,
-    requireCertificate,
-    useIdentityAsUsername,
-    deniedPublish,
-    logLevel,
-  };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as {
-    [Name in keyof typeof given]?: Exclude<(typeof given)[Name], undefined>;
-  };
+const settingNames = [
+  'listen',
+  'proxyProtocol',
+  'trustedProxies',
+  'allowAnonymous',
+  'passwordFile',
+  'aclFile',
+  'dataDir',
+  'tlsCert',
+  'tlsKey',
+  'tlsCa',
+  'requireCertificate',
+  'useIdentityAsUsername',
+  'deniedPublish',
+  'logLevel',
+] as const;
+
+type GivenSettings = {
+  [Name in (typeof settingNames)[number]]?: Exclude<BrokerStartOptions[Name], undefined>;
+};
+
+/** What the command line says; the file says the rest. */
+function settingsOf(options: BrokerStartOptions): GivenSettings {
+  const all = settingNames.map((name) => [name, options[name]] as const);
+  return Object.fromEntries(all.filter(([, value]) => value !== undefined)) as GivenSettings;
 }
 
 function readyLine({ listeners, anonymous, config }: RunningBroker, json: boolean): string {
