@@ -53,9 +53,20 @@ async function monitor(context: CliContext, options: MonitorOptions): Promise<vo
   context.onStop(() => stop.abort());
   const reader = new LogReader(context, options, stop.signal);
   try {
+    if (options.device !== undefined) await tellUnknown(context, options, options.device);
     await reader.read(options.from ?? (options.follow ? 'latest' : 'earliest'));
   } catch (error) {
     if (!stop.signal.aborted) throw error;
+  }
+}
+
+/** Messages of a deleted device are there all the same; of a mistyped one nothing will ever come. */
+async function tellUnknown(context: CliContext, options: MonitorOptions, device: string): Promise<void> {
+  try {
+    await new HubClient(context, options).object('GET', `/devices/${encodeURIComponent(device)}`);
+  } catch (error) {
+    if (errorCode(error) !== 'HUB_DEVICE_NOT_FOUND') throw error;
+    context.terminal.writeError(`weir: there is no device ${device} now; shown is what it sent before.\n`);
   }
 }
 
