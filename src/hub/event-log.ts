@@ -59,6 +59,8 @@ interface EventRow {
   readonly bytes: number;
 }
 
+type FrontRow = Pick<EventRow, 'offset' | 'bytes' | 'enqueued_ms'>;
+
 interface StateRow {
   readonly bytes: number;
   readonly events: number;
@@ -127,18 +129,33 @@ export class EventLog {
   /** Drops events over the age limit, a bounded number; true when there may be more. None by a clock that nobody vouches for. */
   dropExpired(): boolean {
     if (!this.#clock.wallTrusted()) return false;
-    const before = this.#clock.wallMs() - this.#options.retentionMs;
+    const nowMs = this.#clock.wallMs();
+    const before = nowMs - this.#options.retentionMs;
     return this.#database.transaction(() => {
       // Only the front of the log goes: an offset older than a younger one stays until that one goes too.
-      const rows = this.#database.all<Pick<EventRow, 'offset' | 'bytes' | 'enqueued_ms'>>(
+      const rows = this.#database.all<FrontRow>(
         'SELECT "offset", bytes, enqueued_ms FROM event ORDER BY "offset" LIMIT ?',
         hubExpireEventsMax,
       );
-      const young = rows.findIndex((row) => row.enqueued_ms >= before);
-      const expired = young === -1 ? rows : rows.slice(0, young);
+      const young = rows.findIndex((row) => row.enqueued_ms >= before && row.enqueued_ms <= nowMs);
+      const last = young === -1 ? this.#lastExpired(rows, before) : lastBefore(rows.slice(0, young), before);
+      const expired = rows.filter(({ offset }) => offset <= last);
       this.#dropFront(expired, 'dropped_age_limit');
-      return young === -1 && rows.length === hubExpireEventsMax;
+      return expired.length === hubExpireEventsMax;
     });
+  }
+
+  /**
+   * The last that has expired, at a front of which none is young. Events dated ahead of now were logged while this clock
+   * was wrong: they are older than whatever lies behind them, and must not keep that.
+   */
+  #lastExpired(front: readonly FrontRow[], before: number): number {
+    if ((front.at(-1)?.enqueued_ms ?? 0) < before) return front.at(-1)?.offset ?? 0;
+    const row = this.#database.get<{ readonly last: number | null }>(
+      'SELECT max("offset") AS last FROM event WHERE enqueued_ms < ?',
+      before,
+    );
+    return row?.last ?? 0;
   }
 
   /**
@@ -273,6 +290,10 @@ export class EventLog {
     assert(state !== undefined, 'log_state has its one row from the first migration on');
     return state;
   }
+}
+
+function lastBefore(rows: readonly FrontRow[], timeMs: number): number {
+  return rows.findLast((row) => row.enqueued_ms < timeMs)?.offset ?? 0;
 }
 
 function toEvent(row: EventRow): LoggedEvent {

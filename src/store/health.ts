@@ -2,8 +2,9 @@
 //
 // Owns the words: each change is told once, the refusals between "nothing can be stored" and "storing again" are
 // counted. A disk that is full by turns, because what arrives at the hub gives its room back, is told of once a minute.
-// While the file cannot be used, commits are refused here until their time has come, because each of them opens the
-// file again and a dying card is not helped by a thousand tries a second.
+// While the disk cannot be used, commits are refused here until their time has come, because a dying card is not helped by
+// a thousand tries a second. While a copy in memory stands in for the database, that holds for what has to be written
+// there: each try opens the file again. Messages and confirmations lie elsewhere and do not wait for it.
 
 import { errorCode, errorMessage } from '../model/errors.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -34,8 +35,9 @@ export class StoreHealth {
   /** The log has it that nothing can be stored. */
   #isTold = false;
   #toldMs = Number.NEGATIVE_INFINITY;
-  #failures = 0;
-  #notBeforeMs = 0;
+  readonly #tries = new Tries();
+  /** Of commits for the database, while a copy in memory stands in for it. */
+  readonly #databaseTries = new Tries();
   #lastError: unknown;
   #readOnly: string | undefined;
   #low = false;
@@ -96,19 +98,27 @@ export class StoreHealth {
     else this.#ports.log.info('the disk has its reserve back', fields);
   }
 
-  /** One commit; refused without asking the disk while that would be too soon after it refused. */
-  async commit(work: () => Promise<CommitResult>): Promise<CommitResult> {
-    if (this.#ports.clock.monotonicMs() < this.#notBeforeMs) {
+  /**
+   * One commit; refused without asking the disk while that would be too soon after it refused. `needsDatabase`: it has
+   * documents or MQTT state.
+   */
+  async commit(
+    work: () => Promise<CommitResult>,
+    { needsDatabase }: { readonly needsDatabase: boolean },
+  ): Promise<CommitResult> {
+    const nowMs = this.#ports.clock.monotonicMs();
+    if (nowMs < this.#tries.notBeforeMs || (needsDatabase && nowMs < this.#databaseTries.notBeforeMs)) {
       this.#refused.add();
       throw this.#lastError;
     }
     try {
       const result = await work();
+      if (needsDatabase) this.#databaseTries.succeeded();
       if (result.outboxFailure === undefined) this.#succeeded(result);
-      else this.#failed(new StoreError(result.outboxFailure));
+      else this.#failed(new StoreError(result.outboxFailure), { needsDatabase: false });
       return result;
     } catch (error) {
-      this.#failed(error);
+      this.#failed(error, { needsDatabase });
       throw error;
     }
   }
@@ -129,9 +139,8 @@ export class StoreHealth {
     // A full disk takes what says that messages have left, and still none.
     const isProof = appended.length > 0 || documentOutcomes.length > 0 || !space.low;
     if (sinceMs !== undefined && errorCode(this.#lastError) === 'STORE_DISK_FULL' && !isProof) return;
-    this.#failures = 0;
+    this.#tries.succeeded();
     this.#failingSinceMs = undefined;
-    this.#readOnly = undefined;
     if (sinceMs === undefined || !this.#isTold) return;
     const nowMs = this.#ports.clock.monotonicMs();
     const afterMs = Math.round(nowMs - sinceMs);
@@ -140,15 +149,14 @@ export class StoreHealth {
     this.#ports.log.info('the store takes messages again', { file: this.#file, afterMs });
   }
 
-  #failed(error: unknown): void {
+  #failed(error: unknown, { needsDatabase }: { readonly needsDatabase: boolean }): void {
     if (!(error instanceof StoreError) || (error.code !== 'STORE_UNAVAILABLE' && error.code !== 'STORE_DISK_FULL'))
       return;
     const nowMs = this.#ports.clock.monotonicMs();
     this.#refused.add();
     this.#lastError = error;
-    if (error.code === 'STORE_UNAVAILABLE' || this.#readOnly !== undefined)
-      this.#notBeforeMs = nowMs + Math.min(retryDelayMsMax, retryDelayMsMin * 2 ** this.#failures);
-    this.#failures++;
+    if (needsDatabase && this.#readOnly !== undefined) this.#databaseTries.failed(nowMs);
+    else if (error.code === 'STORE_UNAVAILABLE') this.#tries.failed(nowMs);
     this.#failingSinceMs ??= nowMs;
     if (this.#isTold || nowMs - this.#toldMs < quietMs) return;
     this.#isTold = true;
@@ -156,5 +164,20 @@ export class StoreHealth {
       code: error.code,
       reason: errorMessage(error),
     });
+  }
+}
+
+/** After each failure in a row a longer pause. */
+class Tries {
+  #failures = 0;
+  notBeforeMs = 0;
+
+  failed(nowMs: number): void {
+    this.notBeforeMs = nowMs + Math.min(retryDelayMsMax, retryDelayMsMin * 2 ** this.#failures);
+    this.#failures++;
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
   }
 }

@@ -159,7 +159,10 @@ export class Store {
         clock,
         journal: this.sessions,
         epochs: () => this.#openEpochs,
-        send: (spec) => this.#health.commit(() => this.#link.request('commit', spec, buffersOf(spec))),
+        send: (spec) =>
+          this.#health.commit(() => this.#link.request('commit', spec, buffersOf(spec)), {
+            needsDatabase: spec.documents.length > 0 || spec.journal !== undefined,
+          }),
         onCommitted: (result, appended, bytes) => this.#onCommitted(result, appended, bytes),
       },
       {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { hubReadEventsMax } from '../../src/limits.ts';
+import { hubExpireEventsMax, hubReadEventsMax } from '../../src/limits.ts';
 import { appendAll, type HubState, hubState, roomyRetention, sample } from '../support/hub-state.ts';
 
 function readAll({ eventLog }: HubState, deviceId?: string): string[] {
@@ -111,6 +111,43 @@ t.test('over the age limit the oldest go, and only those', async (t) => {
   t.equal(hub.eventLog.dropExpired(), false);
   t.same(readAll(hub), ['young']);
   t.same(hub.eventLog.facts().dropped, { bytes_limit: 0, age_limit: 1 });
+  hub.database.close();
+});
+
+t.test('what was logged while the clock was ahead goes with the first that has expired behind it', async (t) => {
+  const hub = hubState(t.testdir(), { ...roomyRetention, retentionMs: 1000 });
+  const now = hub.clock.wallMs();
+  const at = (enqueuedMs: number, count = 1) =>
+    Array.from({ length: count }, () => sample(String(enqueuedMs - now), { enqueuedMs }));
+  const year = 365 * 86_400_000;
+  // More of them than one step takes.
+  appendAll(hub, at(now + year, hubExpireEventsMax + 10));
+  t.equal(hub.eventLog.dropExpired(), false);
+  t.equal(hub.eventLog.facts().dropped.age_limit, 0, 'nothing says how old they are');
+  appendAll(hub, [...at(now - 500), ...at(now + year), ...at(now - 100)]);
+  t.equal(hub.eventLog.dropExpired(), false);
+  t.equal(hub.eventLog.facts().dropped.age_limit, 0, 'they are older than a young one');
+  await hub.clock.advance(501);
+  t.equal(hub.eventLog.dropExpired(), true);
+  t.equal(hub.eventLog.dropExpired(), false);
+  t.same(readAll(hub), [String(year), '-100'], 'one that lies between is older than a young one');
+  await hub.clock.advance(400);
+  t.equal(hub.eventLog.dropExpired(), false);
+  t.same(readAll(hub), []);
+  t.equal(hub.eventLog.facts().dropped.age_limit, hubExpireEventsMax + 13);
+  hub.database.close();
+});
+
+t.test('an expired event behind a young one does not take it along', async (t) => {
+  const hub = hubState(t.testdir(), { ...roomyRetention, retentionMs: 1000 });
+  const now = hub.clock.wallMs();
+  const texts = ['ahead', 'young', 'old'];
+  appendAll(
+    hub,
+    [now + 5000, now - 10, now - 5000].map((enqueuedMs, index) => sample(texts[index] ?? '', { enqueuedMs })),
+  );
+  t.equal(hub.eventLog.dropExpired(), false);
+  t.same(readAll(hub), texts);
   hub.database.close();
 });
 
