@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { priorityUnset } from '../../src/model/lane.ts';
@@ -99,6 +100,38 @@ const append = (store: Store, from: number, to: number): Promise<string[]> =>
   Promise.all(
     Array.from({ length: to - from + 1 }, (_, index) => store.append(numberedMessage(from + index), [never])),
   );
+
+const offsetsOf = async (store: Store): Promise<number[]> =>
+  (await store.read(upstream, all)).map(({ offset }) => offset);
+
+t.test('what was confirmed is not read again, also while that waits for a commit', async (t: Test) => {
+  const { clock, store, count } = world(t.testdir());
+  await store.start();
+  await within(clock, append(store, 1, 3));
+  const before = count('commit');
+  const confirmed = store.confirm(upstream, 2);
+  t.same(await offsetsOf(store), [3]);
+  t.equal(count('commit'), before);
+  await within(clock, confirmed);
+  await within(clock, store.close());
+});
+
+t.test('an outbox that began afresh is read from its beginning', async (t: Test) => {
+  const directory = t.testdir();
+  const { clock, store, threads } = world(directory);
+  await store.start();
+  await within(clock, append(store, 1, 3));
+  await within(clock, store.confirm(upstream, 3));
+  const { epoch } = store;
+  threads[0]?.die(new Error('planted'));
+  rmSync(join(directory, 'outbox'), { recursive: true });
+  await within(clock, append(store, 4, 4)).catch(() => undefined);
+  await clock.advance(20_000);
+  await within(clock, append(store, 5, 6));
+  t.not(store.epoch, epoch);
+  t.equal((await offsetsOf(store))[0], 1, 'an offset that was confirmed in another life');
+  await within(clock, store.close());
+});
 
 t.test('a full batch does not wait', async (t: Test) => {
   const { clock, store, count } = world(t.testdir(), { commitMessages: 8 });

@@ -362,22 +362,31 @@ t.test('a disk that became read-only is still read', async (t) => {
   t.equal(bench.texts(first).at(-1), 'yes');
 });
 
-t.test('after a failed sync the segment is left, and what was in it is written anew', async (t) => {
-  const bench = opened();
-  bench.fill(first, 10);
-  bench.files.fault = (_operation, call) => (call === 'syncData' ? 'EIO' : undefined);
-  bench.append([first], 'no');
-  t.throws(() => bench.commit(), { name: 'OutboxFault', code: 'EIO' });
-  bench.files.fault = undefined;
-  bench.append([first], 'yes');
-  bench.commit();
-  const names = bench.files.list('test', directory);
-  t.notOk(names.includes('0000000000000001.seg'), 'the old file is gone');
-  t.ok(names.includes('0000000000000001-0000000000000001.1.seg'), 'its messages are in another');
-  bench.files.powerCut();
-  bench.reopen();
-  t.same(bench.texts(first), ['1', '2', '3', '4', '5', '6', '7', '8', '9', '10', 'yes']);
-});
+for (const sync of ['now', 'later'] as const)
+  t.test(`after a failed sync the segment is left, and what was in it is written anew: ${sync}`, async (t) => {
+    const bench = opened();
+    bench.fill(first, 10);
+    if (sync === 'later') bench.files.later = (end) => end();
+    const faults: unknown[] = [];
+    const commit = (): void =>
+      bench.outbox.commitLater(bench.stamp(), (fault) => {
+        if (fault !== undefined) faults.push(fault);
+      });
+    bench.files.fault = (_operation, call) => (call === 'syncData' ? 'EIO' : undefined);
+    bench.append([first], 'no');
+    commit();
+    t.match(faults, [{ name: 'OutboxFault', code: 'EIO' }]);
+    bench.files.fault = undefined;
+    bench.append([first], 'yes');
+    commit();
+    t.equal(faults.length, 1);
+    const names = bench.files.list('test', directory);
+    t.notOk(names.includes('0000000000000001.seg'), 'the old file is gone');
+    t.ok(names.includes('0000000000000001-0000000000000001.1.seg'), 'its messages are in another');
+    bench.files.powerCut();
+    bench.reopen();
+    t.same(bench.texts(first), ['1', '2', '3', '4', '5', '6', '7', '8', '9', '10', 'yes']);
+  });
 
 t.test('a bad place on the disk costs a retry first, and then only what lies there', async (t) => {
   const bench = opened();
