@@ -383,7 +383,7 @@ class Recovery {
   }
 }
 
-export function lostIn(lane: LaneState): number {
+function lostIn(lane: LaneState): number {
   return lane.before === undefined ? 0 : lane.dropped.damaged - lane.before.dropped.damaged;
 }
 

@@ -38,7 +38,7 @@
 import { Buffer } from 'node:buffer';
 import { crc, type WordMemory } from './crc.ts';
 
-export const formatNewest = 1;
+const formatNewest = 1;
 export const headerBytes = 512;
 export const headBytes = 64;
 export const frameAlignment = 8;
