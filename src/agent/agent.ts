@@ -453,6 +453,7 @@ export class Agent {
       failure: this.#failure,
       isApplied: inForce !== undefined && this.#applied === inForce,
       isReturnable: this.#book.hasModules(this.#record.good),
+      isSigned: this.deployment()?.integrity !== undefined,
       judgement: this.#judgement,
       heldBack: this.#heldBack(inForce),
       preparation: this.#preparation,

@@ -30,6 +30,8 @@ export interface Picture {
   readonly failure: string | undefined;
   readonly isApplied: boolean;
   readonly isReturnable: boolean;
+  /** What is in force has a signature: nobody looks at it, and that is said. */
+  readonly isSigned: boolean;
   readonly judgement: Judgement;
   readonly heldBack: readonly HeldBack[];
   readonly preparation: Pick<Preparation, 'task' | 'state' | 'faults' | 'texts'> | undefined;
@@ -55,18 +57,22 @@ export function deploymentStatusOf(picture: Picture): DesiredStatus {
   return inForceStatus(picture, inForce);
 }
 
-function inForceStatus({ record, judgement, isReturnable }: Picture, inForce: Source): DesiredStatus {
+function inForceStatus({ record, judgement, isReturnable, isSigned }: Picture, inForce: Source): DesiredStatus {
   const { version, origin } = inForce;
   if (record.trial !== undefined && judgement.verdict === 'bad' && !isReturnable) {
     const description = `there is no earlier deployment to go back to, so the modules stay: ${trouble(judgement)}`;
     return { version, code: deploymentStatus.failed, description };
   }
-  const proof = record.trial !== undefined && isReturnable ? 'its modules are being verified' : '';
-  if (origin === 'hub') return { version, code: deploymentStatus.ok, description: proof };
+  const notes = [
+    ...(origin === 'hub' ? [] : ['a deployment made at the device is in force']),
+    ...(record.trial !== undefined && isReturnable ? ['its modules are being verified'] : []),
+    ...(isSigned ? ['its signature (integrity) is not verified'] : []),
+  ];
+  const description = notes.join('; ');
+  if (origin === 'hub') return { version, code: deploymentStatus.ok, description };
   // The hub's own version is not what runs: it must not be told that it were.
   const code = version === 0 ? deploymentStatus.ok : deploymentStatus.unknown;
-  const description = 'a deployment made at the device is in force';
-  return { version, code, description: proof === '' ? description : `${description}; ${proof}` };
+  return { version, code, description };
 }
 
 export function rolloutOf(picture: Picture): Omit<Rollout, 'since'> {

@@ -69,6 +69,8 @@ export class Wishes {
       this.#target = source;
       this.#unreadable = undefined;
       this.#log.info('deployment taken', { version, modules: parsed.deployment.modules.length });
+      if (parsed.deployment.integrity !== undefined)
+        this.#log.warn('the deployment is signed (integrity); the signature is not verified', { version });
       return;
     }
     this.#target = undefined;

@@ -235,3 +235,21 @@ t.test('a change that starts nothing needs no proof', async (t) => {
   t.equal(site.orders[0]?.restartPolicy, 'never');
   await site.agent.close();
 });
+
+t.test('of a signed deployment it is told that its signature is not verified', async (t) => {
+  const site = new AgentSite();
+  await site.agent.start();
+  site.twin.set({
+    ...deployment({ meter: meter('1') }),
+    integrity: { header: { signercert: ['MII'] }, signature: { bytes: 'AA==', algorithm: 'ES256' } },
+  });
+  await settle();
+  t.match(site.twin.reportedNow, {
+    lastDesiredStatus: { code: 200, description: 'its signature (integrity) is not verified' },
+  });
+  t.match(site.kept.lines.join('\n'), /signed \(integrity\); the signature is not verified/);
+  site.twin.set(deployment({ meter: meter('1') }));
+  await settle();
+  t.match(site.twin.reportedNow, { lastDesiredStatus: { code: 200, description: '' } });
+  await site.agent.close();
+});
