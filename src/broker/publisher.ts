@@ -1,7 +1,7 @@
 // What one client publishes: from its packets to the exchange or the topic service, and back its acknowledgements.
 //
 //   PUBLISH ──topic, or its alias──► exchange            ack in its turn; when it is durable, after the commit
-//                    ├─ tapped ────► exchange, tap       ack when the tap has it safe, too
+//                    ├─ tapped ────► exchange, tap       ack when the tap has it safe, too; QoS 2: tap first
 //                    └─ owned ─────► service.publish()   ack when its promise resolved, in its turn
 //   PUBREL  ────────────────────────────────────────────► PUBCOMP, after the commit that frees the packet id
 //
@@ -41,6 +41,7 @@ import type { PacketRange } from './packet-reader.ts';
 import type { Authoriser, BrokerClient, InboundPublish, Principal, TopicProtocol } from './ports.ts';
 import type { PublishConnection } from './publish-connection.ts';
 import { type PublishScan, startsWith } from './publish-scan.ts';
+import { keepServed, type Safekeeping, tapFirst } from './safekeeping.ts';
 import type { Session } from './session.ts';
 import type { StoreRoom } from './store-room.ts';
 import { StoreWait } from './store-wait.ts';
@@ -206,12 +207,9 @@ export class Publisher {
       this.#refuse(view, reasonCode.payloadFormatInvalid, notText); // §3.3.2.3.2
       return;
     }
-    if (qos === 2 && !session.receive(packetId)) {
-      // What it repeats may have been put just before its connection broke: it is promised when it is safe.
-      if (session.isStored) this.#ackWhenSafe(this.#acks.reserve(packetType.pubrec, packetId), reasonCode.success);
-      else this.#acks.pass(packetType.pubrec, packetId);
+    if (qos === 2 && session.hasReceived(packetId)) {
+      this.#repeated(view, topic);
     } else if (qos > 0 && this.#isOverQuota()) {
-      if (qos === 2) session.release(packetId);
       this.#connection.end('receive-maximum-exceeded', `more than ${this.#share.limits.inflightInboundMax}`);
       return;
     } else {
@@ -237,7 +235,6 @@ export class Publisher {
   /** The connection ended. */
   close(): void {
     this.#storeWait?.close();
-    this.#care.close((packetId) => this.#source.session.release(packetId));
   }
 
   /** How many packets of `qos` may come in one run: those of QoS 1 are acknowledged one after the other. */
@@ -401,11 +398,17 @@ export class Publisher {
         return;
       }
     }
+    if (qos === 2 && exchange.isTapped(route)) {
+      const press = (receiver: Session): void => this.#waitFor(receiver);
+      this.#answerWhen(view, route.topic, tapFirst(view, route, { exchange, session, press }));
+      return;
+    }
+    if (qos === 2) session.receive(packetId);
     const { receivers, durable, pressing } = exchange.publish(view, route, session);
     const tapped = exchange.tap(view, route);
     if (qos > 0 && pressing !== undefined) this.#waitFor(pressing);
     if (tapped !== undefined) {
-      this.#answerWhen(tapped, { view, topic: route.topic, durable });
+      this.#answerWhen(view, route.topic, { work: tapped, durable });
       return;
     }
     if (qos === 0) return;
@@ -429,7 +432,6 @@ export class Publisher {
   /** A message that cannot be kept where it has to be: its publisher is told, and nobody gets it. */
   #full({ qos, packetId }: PublishView, full: 'store-full' | 'retained-full'): void {
     this.#share.traffic.dropped(full, 1);
-    if (qos === 2) this.#source.session.release(packetId);
     this.#answerRefused(packetId, {
       type: qos === 1 ? packetType.puback : packetType.pubrec,
       reason: reasonCode.quotaExceeded,
@@ -448,33 +450,37 @@ export class Publisher {
   }
 
   #serve(view: PublishView, topic: string): void {
-    const { service } = this.#share;
-    const { qos, retain, duplicate } = view;
+    const { client, session } = this.#source;
+    const { qos, retain, duplicate, packetId } = view;
     const publish: InboundPublish = { topic, payload: view.payload(), qos, retain, duplicate };
-    const served = service?.publish(this.#source.client, publish) ?? Promise.resolve();
-    this.#answerWhen(served, { view, topic, durable: false });
+    const work = this.#share.service?.publish(client, publish) ?? Promise.resolve();
+    this.#answerWhen(view, topic, qos === 2 ? keepServed(packetId, work, session) : { work, durable: false });
+  }
+
+  /** A QoS 2 message that came before, maybe just before its connection broke: it is promised when it is safe. */
+  #repeated(view: PublishView, { route }: KnownTopic): void {
+    const { session } = this.#source;
+    const work = session.settling(view.packetId);
+    if (work !== undefined) this.#answerWhen(view, route.topic, { work, durable: session.isStored });
+    else if (!session.isStored) this.#acks.pass(packetType.pubrec, view.packetId);
+    else this.#ackWhenSafe(this.#acks.reserve(packetType.pubrec, view.packetId), reasonCode.success);
   }
 
   /** Acknowledges when somebody inside has the message safe; ends the connection when it cannot be. */
-  #answerWhen(
-    work: Promise<void>,
-    { view, topic, durable }: { readonly view: PublishView; readonly topic: string; readonly durable: boolean },
-  ): void {
-    const { qos, packetId, payloadBytes: bytes } = view;
-    const publish = { qos, packetId, bytes };
+  #answerWhen({ qos, packetId, payloadBytes }: PublishView, topic: string, keeping: Safekeeping): void {
     const type = qos === 1 ? packetType.puback : packetType.pubrec;
     const place = qos === 0 ? undefined : this.#acks.reserve(type, packetId);
-    this.#care.take(publish);
-    void work.then(
+    this.#care.take(payloadBytes);
+    void keeping.work.then(
       () => {
-        this.#care.give(publish, 'settled');
+        this.#care.give(payloadBytes);
         if (!this.#connection.isOpen) return;
-        if (place !== undefined && durable) this.#ackWhenSafe(place, reasonCode.success);
+        if (place !== undefined && keeping.durable) this.#ackWhenSafe(place, reasonCode.success);
         else if (place !== undefined) this.#acks.settle(place);
         this.#goOn();
       },
       (error: unknown) => {
-        this.#care.give(publish, 'rejected');
+        this.#care.give(payloadBytes);
         this.#connection.end('service-rejected', `${topic}: ${errorMessage(error)}`);
       },
     );

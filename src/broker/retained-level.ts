@@ -1,8 +1,8 @@
 // One level of the tree of retained topics, and those below it in the order in which they came.
 //
-// Whoever walks the tree remembers the level it stands at and the ordinal of the child it saw last, and nothing that the
-// tree would have to keep for it: a subscriber may take days to read what is retained. The iterator of a Map would hold
-// every table the Map has outgrown since, without end where topics come and go.
+// Whoever walks the tree remembers the level it stands at and the ordinal of the child it saw last, and nothing that
+// the tree would have to keep for it: a subscriber may take days to read what is retained. The iterator of a Map would
+// hold every table the Map has outgrown since, without end where topics come and go.
 //
 //   order   [1 a] [2 gone] [5 b] [6 c]     after(2) ──► 5
 //

@@ -83,6 +83,8 @@ export class Session {
   #subscriptions: Map<string, Grant> | undefined;
   #shared: Set<SharedSubscription> | undefined;
   #receiving: PacketIdSet | undefined;
+  /** Inbound QoS 2 messages that somebody inside makes safe, by packet id. */
+  #settling: Map<number, Promise<void>> | undefined;
   #flow: AcknowledgedFlow | undefined;
   #aliases: OutboundAliases | undefined;
   #outbox: Outbox | undefined;
@@ -200,6 +202,7 @@ export class Session {
     this.#outbox = undefined;
     this.#flow?.discard();
     this.#flow = undefined;
+    this.#settling = undefined;
     if (this.isStored) this.#share.store?.deleteSession(this.clientId);
   }
 
@@ -358,18 +361,40 @@ export class Session {
     return this.isStored && this.hasQueueRoom(bytes);
   }
 
-  /** An inbound QoS 2 message of this id was taken and is not released yet. */
+  /** An inbound QoS 2 message of this id was taken, or is being made safe, and is not released yet. */
   hasReceived(packetId: number): boolean {
-    return this.#receiving?.has(packetId) === true;
+    return this.#receiving?.has(packetId) === true || this.#settling?.has(packetId) === true;
   }
 
   /** An inbound QoS 2 message of this id was taken; false when it was before. */
   receive(packetId: number): boolean {
+    if (this.hasReceived(packetId)) return false;
     this.#receiving ??= new PacketIdSet();
-    if (this.#receiving.has(packetId)) return false;
     this.#receiving.add(packetId);
     if (this.isStored) this.#share.store?.putReceiving(this.clientId, packetId);
     return true;
+  }
+
+  /**
+   * `work` makes an inbound QoS 2 message safe, whatever becomes of its connection: it calls settled() when it is. When
+   * it fails the id is free again. Nothing of it is stored until then.
+   */
+  settle(packetId: number, work: Promise<void>): void {
+    this.#settling ??= new Map();
+    this.#settling.set(packetId, work);
+    const failed = (): void => {
+      if (this.#settling?.get(packetId) === work) this.#settling.delete(packetId);
+    };
+    work.catch(failed);
+  }
+
+  /** What makes the message of this id safe, as long as it does. */
+  settling(packetId: number): Promise<void> | undefined {
+    return this.#settling?.get(packetId);
+  }
+
+  settled(packetId: number): void {
+    if (this.#settling?.delete(packetId) === true) this.receive(packetId);
   }
 
   /** PUBREL: the id is free again. False when it was not in use. */

@@ -4,27 +4,17 @@
 //   take() ─► work ─ resolved ─► give(): the acknowledgement leaves in its turn
 //                  └ rejected ─► give(): the connection ends, and the client sends it again
 //
-// The broker's close() waits for this client once, however many there are.
-//
-// A QoS 2 publish that is not settled when its connection ends is forgotten, so that its repetition is served again
-// instead of acknowledged: rather twice than never.
+// The broker's close() waits for this client once, however many there are. What is not settled when the connection ends
+// goes on; of QoS 2 the session knows it (Session.settle), so that a repetition waits for the same work.
 
 interface CareShare {
   track(work: Promise<void>): void;
-}
-
-export interface PublishInCare {
-  readonly qos: number;
-  readonly packetId: number;
-  /** Of its payload. */
-  readonly bytes: number;
 }
 
 export class UnderCare {
   readonly #share: CareShare;
   #count = 0;
   #bytes = 0;
-  #ids: Set<number> | undefined;
   #allGiven: () => void = () => undefined;
 
   constructor(share: CareShare) {
@@ -41,7 +31,8 @@ export class UnderCare {
     return this.#bytes;
   }
 
-  take({ qos, packetId, bytes }: PublishInCare): void {
+  /** A publish with `bytes` of payload. */
+  take(bytes: number): void {
     if (this.#count === 0) {
       const all = new Promise<void>((resolve) => {
         this.#allGiven = resolve;
@@ -50,21 +41,11 @@ export class UnderCare {
     }
     this.#count++;
     this.#bytes += bytes;
-    if (qos !== 2) return;
-    this.#ids ??= new Set();
-    this.#ids.add(packetId);
   }
 
-  give({ packetId, bytes }: PublishInCare, outcome: 'settled' | 'rejected'): void {
+  give(bytes: number): void {
     this.#count--;
     this.#bytes -= bytes;
-    if (outcome === 'settled') this.#ids?.delete(packetId);
     if (this.#count === 0) this.#allGiven();
-  }
-
-  /** The connection ended: `forget` gets the QoS 2 packet ids of what is not settled. */
-  close(forget: (packetId: number) => void): void {
-    for (const packetId of this.#ids ?? []) forget(packetId);
-    this.#ids?.clear();
   }
 }

@@ -279,6 +279,18 @@ t.test('more unanswered publishes than our receive maximum end the connection', 
   t.equal(h.ended('receive-maximum-exceeded'), 1);
 });
 
+t.test('what is released, one by one or many at once, counts against our receive maximum no longer', async (t) => {
+  const h = await new Harness(t, { limits: { inflightInboundMax: 4 } }).start();
+  const wire = await h.client('p', { version: 5 });
+  for (let round = 0; round < 4; round++) {
+    wire.send(...[1, 2, 3, 4].map((id) => publish('t', 'x', { qos: 2, id })));
+    t.equal((await looked(wire)).length, 4);
+    wire.send(round % 2 === 0 ? '62020001 62020002 62020003 62020004' : '6203000100 62020002 6203000300 62020004');
+    t.same(await looked(wire), ['pubcomp 1', 'pubcomp 2', 'pubcomp 3', 'pubcomp 4']);
+  }
+  t.notOk(wire.ended);
+});
+
 t.test('each filter of a SUBSCRIBE has an answer of its own', async (t) => {
   const authoriser = { ...everybody, maySubscribe: (_: unknown, filter: string) => filter !== 'closed/#' };
   const service = new StubService();
