@@ -3,7 +3,7 @@
 //   node run-tests.mjs FILE...
 //
 // Some run at a time (package.json "tap": jobs), in the order given. One line for each file when it is through, the
-// whole diagnosis of each failure, and the last line
+// diagnosis of each failure where it happens, its beginning once more at the end, and the last line
 //   N passed, N failed[, N skipped]
 // which counts tap's own results. A file fails as well that ends with an exit code, without a plan, or not in time.
 // Ends with 1 when a test failed or when nothing ran. All that the files said is in out/log/tests.tap.
@@ -13,9 +13,12 @@ import { Parser } from 'tap-parser';
 import { transpile } from './typescript.mjs';
 
 const SIGN_OF_LIFE_MS = 30_000;
-const EXCERPT_LINES_MAX = 60;
+const EXCERPT_LINES_MAX = 120;
+/** Of each failure once more at the end, where everybody looks. */
+const CLOSING_LINES_MAX = 15;
+const REMARKS_MAX = 40;
 const TITLE_CHARACTERS_MAX = 200;
-const DETAIL_CHARACTERS_MAX = 6000;
+const DETAIL_CHARACTERS_MAX = 10_000;
 const SAID_CHARACTERS_MAX = 20_000;
 // tap ends a test that is late by itself, with a diagnosis; this is for a process that does not listen any more.
 const GRACE_MS = 30_000;
@@ -42,16 +45,24 @@ function count(result) {
   else counts.fail += 1;
 }
 
-function indent(text) {
+function indent(text, linesMax = EXCERPT_LINES_MAX) {
   const lines = text.trimEnd().split('\n');
-  const kept = lines.slice(0, EXCERPT_LINES_MAX).map((line) => `         | ${line}`);
-  if (lines.length > EXCERPT_LINES_MAX) kept.push(`         | ... ${lines.length - EXCERPT_LINES_MAX} lines more`);
+  const kept = lines.slice(0, linesMax).map((line) => `         | ${line}`);
+  if (lines.length > linesMax) kept.push(`         | ... ${lines.length - linesMax} lines more`);
   return kept.join('\n');
 }
 
+/** What tap knows of a failure, the place first, texts of several lines as they are. */
 function diagnosis(diag) {
   if (diag === null || diag === undefined) return '';
-  return typeof diag === 'string' ? diag : JSON.stringify(diag, null, 2);
+  if (typeof diag === 'string') return diag;
+  const { at, ...others } = diag;
+  const told = Object.entries(others).map(([name, value]) => {
+    if (typeof value !== 'string') return `${name}: ${JSON.stringify(value)}`;
+    return value.trimEnd().includes('\n') ? `${name}:\n${value.trimEnd()}` : `${name}: ${value.trimEnd()}`;
+  });
+  if (at?.fileName !== undefined) told.unshift(`at ${at.fileName}:${at.lineNumber}:${at.columnNumber}`);
+  return told.join('\n');
 }
 
 /** A message of many lines is a title in a list by its beginning; the whole of it is told once, below. */
@@ -63,11 +74,23 @@ function title(text) {
 function tellFailure(file, result) {
   const where = [file, result.fullname ?? ''].filter((part) => part !== '').join(' > ');
   const what = where.endsWith(result.name) ? where : `${where} > ${result.name}`;
-  failures.push(title(what));
   say(`  FAILED ${title(what)}`);
   const long = result.name.length > TITLE_CHARACTERS_MAX ? `${result.name}\n` : '';
-  const text = long + diagnosis(result.diag);
-  if (text !== '') say(indent(text.slice(-DETAIL_CHARACTERS_MAX)));
+  const text = shortened(diagnosis(result.diag) + (long === '' ? '' : `\n${long}`));
+  failures.push(text === '' ? `  ${title(what)}` : `  ${title(what)}\n${indent(text, CLOSING_LINES_MAX)}`);
+  if (text !== '') say(indent(text));
+}
+
+/** Its beginning says what and where, its end what the programs said last. */
+function shortened(text) {
+  const half = DETAIL_CHARACTERS_MAX / 2;
+  return text.length <= 2 * half ? text : `${text.slice(0, half)}\n ...\n${text.slice(-half)}`;
+}
+
+/** What a test remarked (`t.comment`): seeds, figures, what it drew. */
+function remarks(output) {
+  const lines = output.split('\n').filter((line) => /^ *# (?!Subtest|time=|\{ total)/.test(line));
+  return lines.slice(-REMARKS_MAX).join('\n');
 }
 
 /** Counts and tells the results of one file as they come; resolves to tap's final ones. */
@@ -122,7 +145,8 @@ async function run(file) {
     listen(file, child.stdout),
     new Promise((resolve) => child.on('close', (...ended) => resolve(ended))),
   ]);
-  fs.appendFileSync('out/log/tests.tap', Buffer.concat([Buffer.from(`# Subtest: ${file}\n`), ...raw]));
+  const output = Buffer.concat(raw);
+  fs.appendFileSync('out/log/tests.tap', Buffer.concat([Buffer.from(`# Subtest: ${file}\n`), output]));
   const isEmpty = results.count === 0 && [undefined, '', 'no tests found'].includes(results.plan.skipReason);
   const isWhole = results.ok && code === 0 && !isEmpty;
   if (!isWhole && !hasFailed) {
@@ -132,6 +156,8 @@ async function run(file) {
   } else if (said.trim() !== '') {
     say(`  ${file} said on its error output:\n${indent(said)}`);
   }
+  const remarked = isWhole ? '' : remarks(output.toString());
+  if (remarked !== '') say(`  ${file} remarked:\n${indent(remarked)}`);
   const isSkipped = results.plan.skipAll || (results.count > 0 && results.count === results.skip);
   const verdict = !isWhole ? 'FAILED' : isSkipped ? 'skip  ' : 'ok    ';
   say(`  ${verdict} ${file} (${seconds(since)} s)`);
@@ -159,9 +185,9 @@ clearInterval(alive);
 
 if (process.env.WEIR_CHECK_FAILED === '1') {
   counts.fail += 1;
-  failures.push('make check found something to mend: that counts as one failure');
+  failures.push('  make check found something to mend: that counts as one failure');
 }
-if (failures.length > 0) say(`\n${failures.length} failed:\n${failures.map((name) => `  ${name}`).join('\n')}`);
+if (failures.length > 0) say(`\n${failures.length} failed:\n${failures.join('\n')}`);
 if (counts.pass + counts.fail === 0) {
   say('no test ran');
   counts.fail = 1;

@@ -58,6 +58,8 @@ export interface WorldTwin {
 
 export const weirBinary = resolve(process.env['WEIR_BIN'] ?? 'out/weir-linux-x64');
 export const readyMs = 180_000;
+/** Of each program's output, for the report of a failure. */
+const saidCharactersMax = 2000;
 
 export class World {
   readonly directory: string;
@@ -321,9 +323,10 @@ export class World {
     timeoutMs = readyMs,
   ): Promise<T> {
     return until(what, timeoutMs, look).catch((error: unknown) => {
-      throw new TypeError(
-        `${String(error)}\n--- gateway ---\n${this.gateway?.stdout.slice(-4000) ?? ''}${this.gateway?.stderr.slice(-2000) ?? ''}\n--- hub ---\n${this.hub?.stdout.slice(-2000) ?? ''}${this.hub?.stderr.slice(-2000) ?? ''}`,
-      );
+      const said = (program: Program | undefined): string =>
+        `${program?.stdout.slice(-saidCharactersMax) ?? ''}${program?.stderr.slice(-saidCharactersMax) ?? ''}`;
+      // As fields: in a message the test runner joins the lines.
+      throw Object.assign(new TypeError(String(error)), { gateway: said(this.gateway), hub: said(this.hub) });
     });
   }
 
