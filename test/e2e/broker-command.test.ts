@@ -293,7 +293,10 @@ t.test('every mistake in the configuration is told with its place, and nothing s
     stderr:
       /this is a mosquitto\.conf[\s\S]*listen = \["tcp:\/\/0\.0\.0\.0:1883"\]\n +allow_anonymous = true[\s\S]*\[CONFIG_MOSQUITTO\]/,
   });
-  t.match(await site.fails('--config', site.file('none.toml')), { code: 1, stderr: /docs\/broker\.md has an example\. \[CONFIG_MISSING\]/ });
+  t.match(await site.fails('--config', site.file('none.toml')), {
+    code: 1,
+    stderr: /docs\/broker\.md has an example\. \[CONFIG_MISSING\]/,
+  });
   t.match(await site.fails('--lisen', 'tcp://127.0.0.1:0'), { code: 2, stderr: /Did you mean --listen\?/ });
   t.match(await site.fails('--listen', 'tls://127.0.0.1:0'), { code: 1, stderr: /needs a certificate and its key/ });
   t.match(await site.fails('--listen', 'tls://127.0.0.1:0', '--tls-cert', toml, '--tls-key', toml), {
