@@ -43,7 +43,7 @@ for (const seed of seeds) {
       const rules = join(world.directory, 'disk.rules');
       const ledger = join(world.directory, 'ledger.txt');
       const path = await bundleModule('ledger-module', world.directory);
-      const env = { ...moduleEnv, LEDGER_FILE: ledger, LEDGER_EVERY_MS: '5' };
+      const env = { ...moduleEnv, LEDGER_FILE: ledger, LEDGER_EVERY_MS: '5', LEDGER_OPEN: '1000' };
       await world.startHub();
       await world.provision();
       await world.startGateway();

@@ -83,7 +83,7 @@ for (const seed of seeds) {
     t.teardown(() => world.close());
     const ledgerFile = join(world.directory, 'ledger.txt');
     const path = await bundleModule('ledger-module', world.directory);
-    const env = { ...moduleEnv, LEDGER_FILE: ledgerFile, LEDGER_EVERY_MS: '10' };
+    const env = { ...moduleEnv, LEDGER_FILE: ledgerFile, LEDGER_EVERY_MS: '10', LEDGER_OPEN: '1000' };
     await world.startHub();
     await world.provision();
     await world.startGateway();

@@ -107,7 +107,7 @@ t.test(`a backlog of ${backlog} messages arrives in order, each once`, async (t)
   const world = await stage(t);
   const ledgerFile = join(world.directory, 'ledger.txt');
   const path = await bundleModule('ledger-module', world.directory);
-  const env = { ...moduleEnv, LEDGER_FILE: ledgerFile, LEDGER_EVERY_MS: '1' };
+  const env = { ...moduleEnv, LEDGER_FILE: ledgerFile, LEDGER_EVERY_MS: '1', LEDGER_OPEN: '1000' };
   await world.deploy(manifest({ modules: { ledger: program(process.execPath, [path], { env }) } }));
   await world.messages('ledger', 1);
   world.line.cut();
