@@ -353,6 +353,7 @@ export class Agent {
 
   async #restore(good: Source, trial: Source): Promise<void> {
     const reason = this.#record.trial?.verdict ?? '';
+    // While there is a trial in the record, its failures excuse nobody; a newer one may be tried as soon as there is none.
     await this.#give(good, undefined);
     const { trial: _, ...record } = this.#record;
     await this.#remember({ ...record, refused: { source: trial, reason, atMs: this.#ports.clock.wallMs() } });

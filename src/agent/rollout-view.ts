@@ -44,7 +44,8 @@ export function deploymentStatusOf(picture: Picture): DesiredStatus {
   const failed = (description: string): DesiredStatus => ({ version, code: deploymentStatus.failed, description });
   if (failure !== undefined) return failed(failure);
   if (unreadable !== undefined) return unreadable;
-  if (isRefused(picture)) return failed(`rolled back to the deployment before it: ${record.refused?.reason ?? ''}`);
+  if (isRefused(picture) && !isLocalAffair(picture, inForce))
+    return failed(`rolled back to the deployment before it: ${record.refused?.reason ?? ''}`);
   if (wanted !== undefined && preparation?.state === 'failed' && sameSource(preparation.task.source, wanted))
     return failed(`not applied yet, and tried again: ${reasons(preparation.faults)}`);
   if (inForce === undefined)
@@ -57,7 +58,8 @@ export function deploymentStatusOf(picture: Picture): DesiredStatus {
   return inForceStatus(picture, inForce);
 }
 
-function inForceStatus({ record, judgement, isReturnable, isSigned }: Picture, inForce: Source): DesiredStatus {
+function inForceStatus(picture: Picture, inForce: Source): DesiredStatus {
+  const { record, judgement, isReturnable, isSigned } = picture;
   const { version, origin } = inForce;
   if (record.trial !== undefined && judgement.verdict === 'bad' && !isReturnable) {
     const description = `there is no earlier deployment to go back to, so the modules stay: ${trouble(judgement)}`;
@@ -67,6 +69,9 @@ function inForceStatus({ record, judgement, isReturnable, isSigned }: Picture, i
     ...(origin === 'hub' ? [] : ['a deployment made at the device is in force']),
     ...(record.trial !== undefined && isReturnable ? ['its modules are being verified'] : []),
     ...(isSigned ? ['its signature (integrity) is not verified'] : []),
+    ...(isRefused(picture)
+      ? [`a later one, made at the device, was rolled back: ${record.refused?.reason ?? ''}`]
+      : []),
   ];
   const description = notes.join('; ');
   if (origin === 'hub') return { version, code: deploymentStatus.ok, description };
@@ -111,6 +116,11 @@ export function isFine({ judgement: { checks }, heldBack }: Picture): boolean {
 
 function isRefused({ record, target }: Picture): boolean {
   return record.trial === undefined && target !== undefined && sameSource(record.refused?.source, target);
+}
+
+/** A deployment made at the device failed, and what it stood over is in force again: no version of the hub's did. */
+function isLocalAffair({ record: { refused } }: Picture, inForce: Source | undefined): boolean {
+  return refused?.source.origin === 'local' && refused.source.version === inForce?.version;
 }
 
 function reasons(faults: ReadonlyMap<string, string>): string {

@@ -138,6 +138,48 @@ t.test('a local deployment that fails is rolled back with its twins, and may be 
   await site.agent.close();
 });
 
+t.test("a failure of the site's own deployment is not laid at the door of the hub's version", async (t) => {
+  const site = new AgentSite();
+  await site.agent.start();
+  const reported = (): unknown => [
+    site.twin.reportedNow['lastDesiredVersion'],
+    (site.twin.reportedNow['lastDesiredStatus'] as { readonly code: number } | undefined)?.code,
+  ];
+  const fails = async (version: string): Promise<void> => {
+    site.overrides.set(`meter/${version}`, { runtimeStatus: 'failed', statusDescription: 'no' });
+    await site.agent.applyLocal(manifest({ meter: meter(version) }), run);
+    await settle();
+    site.notify();
+    await site.clock.advance(1000);
+    t.match(site.agent.rollout(), { phase: 'rolled-back', detail: 'meter: no' });
+  };
+  site.twin.set(deployment({ meter: meter('hub1') }));
+  await settle();
+  await site.clock.advance(60_000);
+  await fails('site1');
+  t.same(site.running, ['meterhub1']);
+  t.same(reported(), [1, 200], 'its own is in force again');
+  t.match(site.agent.status().description, /^a later one, made at the device, was rolled back: meter: no$/);
+  await site.agent.applyLocal(manifest({ meter: meter('site2') }), run);
+  await settle();
+  await site.clock.advance(61_000);
+  await fails('site3');
+  t.same(site.running, ['metersite2']);
+  t.same(reported(), [1, 406], 'another of the site is in force');
+  t.match(site.agent.status().description, /is in force; a later one, made at the device, was rolled back: meter: no$/);
+  site.overrides.set('meter/hub2', { runtimeStatus: 'failed', statusDescription: 'neither' });
+  site.twin.set(deployment({ meter: meter('hub2') }));
+  await settle();
+  site.notify();
+  await site.clock.advance(1000);
+  t.same(site.running, ['metersite2']);
+  t.same(reported(), [2, 500], 'this one is its own');
+  await fails('site4');
+  t.same(site.running, ['metersite2']);
+  t.same(reported(), [2, 500], 'the version that it asks for is still not in force');
+  await site.agent.close();
+});
+
 t.test('every fault of a manifest is named with its path, and nothing happens', async (t) => {
   const site = new AgentSite();
   await site.agent.start();

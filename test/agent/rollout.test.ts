@@ -136,21 +136,25 @@ t.test('modules that end well prove nothing bad', async (t) => {
   await site.agent.close();
 });
 
-t.test('the very first deployment has nothing to go back to: its modules stay, and the status says so', async (t) => {
-  const site = new AgentSite();
-  await site.agent.start();
-  site.twin.set(deployment({ meter: meter('1') }));
-  site.overrides.set('meter', { ...crashing });
-  await settle();
-  await site.clock.advance(360_000);
-  t.same(site.running, ['meter1']);
-  t.match(site.agent.status(), { code: 500, description: /no earlier deployment.*meter: ended with code 1/ });
-  site.overrides.clear();
-  await site.clock.advance(120_000);
-  t.match(site.agent.status(), { code: 200, description: '' });
-  t.equal(site.agent.rollout().phase, 'settled');
-  await site.agent.close();
-});
+for (const before of ['', ', an empty one before it'])
+  t.test(`the very first deployment${before}: its modules stay when they fail, and the status says so`, async (t) => {
+    const site = new AgentSite();
+    await site.agent.start();
+    if (before !== '') site.twin.set(deployment({}));
+    await settle();
+    site.twin.set(deployment({ meter: meter('1') }));
+    site.overrides.set('meter', { ...crashing });
+    await settle();
+    await site.clock.advance(360_000);
+    t.same(site.running, ['meter1'], 'there is nothing to go back to');
+    t.match(site.agent.status(), { code: 500, description: /no earlier deployment.*meter: ended with code 1/ });
+    t.notMatch(site.kept.lines.join('\n'), /is restored/);
+    site.overrides.clear();
+    await site.clock.advance(120_000);
+    t.match(site.agent.status(), { code: 200, description: '' });
+    t.equal(site.agent.rollout().phase, 'settled');
+    await site.agent.close();
+  });
 
 t.test('the first deployment, as long as all its modules run, is one to go back to', async (t) => {
   for (const isWell of [true, false]) {
@@ -180,6 +184,25 @@ t.test('a newer deployment takes the place of one on trial, measured by what was
   site.notify();
   await site.clock.advance(1000);
   t.same(site.running, ['meter1'], 'the failure of the second does not excuse the third');
+  await site.agent.close();
+});
+
+t.test('a newer one found after a death in the middle of a rollback is measured by the good one, too', async (t) => {
+  const site = await siteWith('1');
+  site.twin.set(deployment({ meter: meter('2') }));
+  await settle();
+  const gone = { runtimeStatus: 'failed', statusDescription: 'gone' };
+  site.overrides.set('meter/2', gone).set('meter/3', gone);
+  site.killAt(2, false);
+  site.notify();
+  await site.clock.advance(1000);
+  t.ok(site.isKilled);
+  t.same(site.running, ['meter2'], 'what is to be restored is not restored yet');
+  site.twin.set(deployment({ meter: meter('3') }));
+  await site.reborn().start();
+  await site.clock.advance(61_000);
+  t.same(site.running, ['meter1'], 'the failure of the second does not excuse the third');
+  t.match(site.agent.status(), { version: 3, code: 500, description: /rolled back.*meter: gone/ });
   await site.agent.close();
 });
 
