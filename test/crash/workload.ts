@@ -97,7 +97,7 @@ export class Ledger {
   readonly #saved = new Map<string, number>();
   readonly #hops = new Map<string, string>();
   #epoch: string | undefined;
-  /** A message or document was acknowledged. */
+  /** A message was acknowledged: from then on the epoch is on the disk. Until then the outbox need not have a file. */
   #promised = false;
   #quarantined = 0;
 
@@ -123,7 +123,6 @@ export class Ledger {
         return;
       case 'saved':
         this.#saved.set(mark[1], mark[2]);
-        this.#promised = true;
         return;
       case 'found':
         this.faults.push(...this.judge(mark[1]));
