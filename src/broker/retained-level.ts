@@ -7,13 +7,16 @@
 //   order   [1 a] [2 gone] [5 b] [6 c]     after(2) ──► 5
 //
 // Those that are gone stay in the order until they are half of it. Ordinals begin anew when the last child is gone:
-// what came since is younger than any walk that still stands here.
+// what came since is younger than any walk that still stands here. Most levels of a deep topic have one child, and it
+// stands there without a table.
 
 export class Level<Message> {
   readonly name: string;
   /** Grows from child to child; 0 is the root. */
   readonly ordinal: number;
   message: Message | undefined;
+  #only: Level<Message> | undefined;
+  /** All of them, when there were several at a time. */
   #children: Children<Message> | undefined;
   #isGone = false;
 
@@ -23,15 +26,16 @@ export class Level<Message> {
   }
 
   get isLeaf(): boolean {
-    return this.#children === undefined;
+    return this.#only === undefined && this.#children === undefined;
   }
 
   child(name: string): Level<Message> | undefined {
-    return this.#children?.byName.get(name);
+    return this.#only?.name === name ? this.#only : this.#children?.byName.get(name);
   }
 
   /** The child that came next after the one of `ordinal`; after 0, the first. */
   after(ordinal: number): Level<Message> | undefined {
+    if (this.#only !== undefined) return this.#only.ordinal > ordinal ? this.#only : undefined;
     const order = this.#children?.order;
     if (order === undefined) return undefined;
     let at = 0;
@@ -46,7 +50,15 @@ export class Level<Message> {
 
   /** There must be none of this name. */
   add(name: string): Level<Message> {
-    this.#children ??= { byName: new Map(), order: [] };
+    const only = this.#only;
+    if (only !== undefined) {
+      this.#children = { byName: new Map([[only.name, only]]), order: [only] };
+      this.#only = undefined;
+    }
+    if (this.#children === undefined) {
+      this.#only = new Level<Message>(name, 1);
+      return this.#only;
+    }
     const { byName, order } = this.#children;
     const child = new Level<Message>(name, (order.at(-1)?.ordinal ?? 0) + 1);
     byName.set(name, child);
@@ -55,6 +67,7 @@ export class Level<Message> {
   }
 
   remove(child: Level<Message>): void {
+    if (this.#only === child) this.#only = undefined;
     const children = this.#children;
     if (children?.byName.delete(child.name) !== true) return;
     child.#isGone = true;
