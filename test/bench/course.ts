@@ -13,7 +13,7 @@ import { readFileSync } from 'node:fs';
 import type { BenchCase, CaseSet } from './cases.ts';
 import { type Contender, type RunningBroker, startSink } from './contenders.ts';
 import { figure, limit, perSecond, type Result, type Sample } from './figures.ts';
-import { keepOn, load, processors } from './load.ts';
+import { keepOn, load, processors, roomForClosed } from './load.ts';
 import { rateText } from './report.ts';
 
 export interface CourseOptions {
@@ -36,6 +36,7 @@ const ladderSeconds = 1.5;
 const idleReserve = 500;
 const mqtt5 = 5;
 const connectWarmups = 4;
+const handshakesPerSecondMax = 20_000;
 const lightWarmups = 8;
 
 export class CourseRun {
@@ -106,6 +107,7 @@ export class CourseRun {
 
   async #measure(benchCase: BenchCase, broker: RunningBroker, round: number): Promise<Result> {
     const target = { ...this.#timing(benchCase), ...benchCase.load, port: broker.port, pid: broker.pid };
+    if (benchCase.load['mode'] === 'connect') await roomForClosed(handshakesOf(target));
     let result: Result;
     if (benchCase.steps !== undefined) result = await climb(benchCase.steps, target);
     else if (benchCase.load['mode'] === 'queue') result = await queueAndDrain(target, broker.name);
@@ -163,6 +165,11 @@ export class CourseRun {
 
 function takesPart({ sets }: Contender, set: CaseSet): boolean {
   return sets === undefined || sets.includes(set);
+}
+
+/** More than any broker here answers. */
+function handshakesOf({ seconds, warmup }: Readonly<Record<string, unknown>>): number {
+  return handshakesPerSecondMax * (Number(seconds) + Number(warmup));
 }
 
 function isPubSub({ load: { mode, rate }, steps }: BenchCase): boolean {

@@ -3,6 +3,7 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Result } from './figures.ts';
 
@@ -23,6 +24,23 @@ export async function load(options: Readonly<Record<string, string | number>>, p
   if (typeof result !== 'object' || result === null) throw new TypeError(`mqtt-load said ${stdout}`);
   const seconds = (performance.now() - startedMs) / 1000;
   return { ...result, machineBusy: Number(((busySeconds() - before) / seconds).toFixed(3)) };
+}
+
+/**
+ * Waits until the kernel has forgotten enough closed connections (TIME_WAIT, a minute each) to remember `count` more.
+ * With that table full, handshakes stall for whoever is asked next, whichever broker it is.
+ */
+export async function roomForClosed(count: number): Promise<void> {
+  const most = Number(readFileSync('/proc/sys/net/ipv4/tcp_max_tw_buckets', 'utf8'));
+  const left = Math.max(most - count, most / closedLeftPart);
+  while (closedConnections() > left) await setTimeout(closedLookMs);
+}
+
+const closedLeftPart = 8;
+const closedLookMs = 250;
+
+function closedConnections(): number {
+  return Number(/^TCP: .*\btw (\d+)/m.exec(readFileSync('/proc/net/sockstat', 'utf8'))?.[1] ?? 0);
 }
 
 const ticksPerSecond = 100;
