@@ -14,7 +14,7 @@
 // locking_mode = EXCLUSIVE: a second hub on the same file is refused instead of corrupting the picture.
 // A log that is found is written over itself and synced before anything is built on it: the last sync of the life before
 // may have failed, then Linux shows pages that are on no disk, and a power cut would end the log there, with every later
-// commit behind the hole.
+// commit behind the hole. The log's name is synced as well: SQLite does so once, and does not look whether it succeeded.
 //
 // Migrations are numbered from 1 by their place in the list and never change once released. A file of a newer
 // schema, of another program, or damaged, is refused with its path and the mend: the hub's log is the only copy
@@ -176,14 +176,14 @@ export class HubDatabase {
  * Opens hub.db, brings its schema up to date and returns it ready for use.
  * Throws HUB_DATABASE_DAMAGED, HUB_DATABASE_NEWER, HUB_DATABASE_FOREIGN, HUB_DATABASE_BUSY or HUB_DATABASE_UNUSABLE.
  */
-export function openHubDatabase(path: string, sqlite: Pick<Sqlite, 'open' | 'rewriteLog'>): HubDatabase {
+export function openHubDatabase(path: string, sqlite: Pick<Sqlite, 'open' | 'secureLog'>): HubDatabase {
   let database: SqliteDatabase | undefined;
   try {
     database = sqlite.open(path);
     checkOurs(database, path);
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
-    sqlite.rewriteLog(path);
+    sqlite.secureLog(path);
     migrate(database);
     return new HubDatabase(database);
   } catch (error) {

@@ -52,8 +52,8 @@ export interface Sqlite {
   kindOf(file: string): 'absent' | 'file' | 'other';
   /** The bytes as they lie there, for reading, without SQLite. Throws ENOENT, EIO and the like. */
   raw(file: string): RawFile;
-  /** Writes the bytes of a file's log over themselves and syncs them. Silent when it has no log. */
-  rewriteLog(file: string): void;
+  /** Writes the bytes of an open file's log over themselves, syncs them, and the names of both. */
+  secureLog(file: string): void;
   /** Renames a closed file without a log, durably. */
   rename(from: string, to: string): void;
   /** Removes the file with its log; silent when there is none. */
@@ -93,7 +93,10 @@ export function systemSqlite(): Sqlite {
       return found === undefined ? 'absent' : found.isFile() ? 'file' : 'other';
     },
     raw: openRaw,
-    rewriteLog: (file) => rewrite(`${file}-wal`),
+    secureLog(file) {
+      rewrite(`${file}-wal`);
+      syncDirectory(path.dirname(file));
+    },
     rename(from, to) {
       fs.renameSync(from, to);
       syncDirectory(path.dirname(to));

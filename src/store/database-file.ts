@@ -12,7 +12,8 @@
 // sync that failed Linux takes the pages for clean: they can be read, a later sync of them succeeds, and they were
 // never written. SQLite takes such a commit for a good one, and a power cut then ends the log there, with every later
 // commit behind the hole. Nobody knows whether the last sync of an earlier life failed, so every log is written anew;
-// while that fails, the file is not open. Pages of the database itself need none of it: a checkpoint whose sync failed
+// while that fails, the file is not open. The same holds for the name of a new log: SQLite syncs the directory once and
+// does not look whether that succeeded, and without a name on the disk the log is not there at all. Pages of the database itself need none of it: a checkpoint whose sync failed
 // is repeated wholly, and the log has them until one succeeded.
 //
 // The check is bounded: files up to storeCheckBytesMax are checked page by page (quick_check); of larger ones
@@ -82,7 +83,7 @@ export function openFile(sqlite: Sqlite, file: string): SqliteDatabase {
   try {
     for (const pragma of pragmas) database.pragma(pragma);
     // With the lock held: it may be the log of a weir that runs.
-    if (file !== inMemory) sqlite.rewriteLog(file);
+    if (file !== inMemory) sqlite.secureLog(file);
     check(database, { whole: sqlite.fileBytes(file) <= storeCheckBytesMax });
     migrate(database, file);
     return database;

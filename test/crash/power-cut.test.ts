@@ -31,6 +31,8 @@ const callsMax = 200;
 const liveOnEvery = 8;
 const recoverEvery = 20;
 const faultsToldMax = 10;
+/** As many as a life has, and one more. */
+const directorySyncsMax = 4;
 
 t.jobs = 2;
 t.setTimeout(testMs * (seeds.length + 1));
@@ -53,11 +55,13 @@ interface Case {
   readonly host: StoreHost;
   /** Some syncs fail, and what they should have written is lost. */
   readonly failing?: boolean;
+  /** What fails, in place of what is drawn. */
+  readonly rules?: readonly string[];
 }
 
 /** Lives over a disk; the last one too may end at any call. */
 async function record(
-  { draw, directory, size, failing = false }: Case,
+  { draw, directory, size, failing = false, rules }: Case,
   before: Image,
   { marks, count }: { readonly marks: readonly Mark[]; readonly count: number },
 ): Promise<Recording> {
@@ -73,7 +77,7 @@ async function record(
     const failures = failing ? failingSyncs(draw) : [];
     setRules(
       file('rules'),
-      failing ? failures : isKilled ? [`any kill-half * ${Math.floor(callsMax * (0.2 + draw()))}`] : [],
+      rules ?? (failing ? failures : isKilled ? [`any kill-half * ${Math.floor(callsMax * (0.2 + draw()))}`] : []),
     );
     const plan: Plan = {
       seed: Math.floor(draw() * 1e9),
@@ -205,6 +209,24 @@ for (const seed of seeds) {
     },
   );
 }
+
+t.test('a name that SQLite did not get onto the disk is put there', { timeout: testMs }, async (t: Test) => {
+  const host = new StoreHost(await bundled);
+  t.teardown(() => host.close());
+  // SQLite syncs the directory of a new log once, and does not look whether that succeeded.
+  for (let failing = 1; failing <= directorySyncsMax; failing++) {
+    const directory = join(home, `unnamed-${failing}`);
+    mkdirSync(directory);
+    const draw = seededEntropy(failing).fraction;
+    const one: Case = { draw, directory, size: 'small', host, rules: [`sync EIO . ${failing} 1`] };
+    const recording = await record(one, new Map(), { marks: [], count: 2 });
+    // Of what no sync that succeeded has secured nothing is left.
+    const nothing = (): number => 0;
+    const { image, said } = cutAt(recording, recording.lives.flat().length, { reading: 'strict', draw: nothing });
+    t.ok(said.some(([what]) => what === 'saved'));
+    t.same(await judge(one, { image, said, livesOn: false }), [], `sync ${failing} of the directory failed`);
+  }
+});
 
 t.test('a disk that only says that it has synced would be found out', { timeout: testMs }, async (t: Test) => {
   const draw = seededEntropy(firstSeed).fraction;

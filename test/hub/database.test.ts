@@ -80,8 +80,8 @@ t.test(
         };
         return { ...opened, transaction };
       },
-      rewriteLog(file: string) {
-        order.push(`rewrite ${file}`);
+      secureLog(file: string) {
+        order.push(`secure ${file}`);
         t.equal(
           codeOf(() => openHubDatabase(path, sqlite)),
           'HUB_DATABASE_BUSY',
@@ -90,12 +90,12 @@ t.test(
       },
     };
     openHubDatabase(path, watched).close();
-    t.same(order, [`rewrite ${path}`, 'transaction']);
+    t.same(order, [`secure ${path}`, 'transaction']);
     const failing = () => {
       throw Object.assign(new Error('i/o error, fsync'), { code: 'EIO' });
     };
     t.equal(
-      codeOf(() => openHubDatabase(path, { ...sqlite, rewriteLog: failing })),
+      codeOf(() => openHubDatabase(path, { ...sqlite, secureLog: failing })),
       'HUB_DATABASE_UNUSABLE',
     );
     openHubDatabase(path, sqlite).close();
