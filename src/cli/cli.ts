@@ -3,8 +3,8 @@
 //   0 fine · 1 failed · 2 wrong usage
 //
 // An error is one clear line with its code on standard error, with --json, too; the stack only with WEIR_DEBUG=1. What
-// is wrong with a command line is said by wrong-usage.ts. Each command is a file beside this one; `hub` is loaded only when asked
-// for, since its commands are many.
+// is wrong with a command line is said by wrong-usage.ts. Each command is a file beside this one; `hub` is loaded only
+// when asked for, since its commands are many.
 
 import { resolve } from 'node:path';
 import yargs, { type Argv } from 'yargs';

@@ -1,7 +1,7 @@
 // Keeps a container's log file in step with the engine's log: follows it, and reads what is left once it has ended.
 //
-// The place reached is the file's (container-log.ts, log-place.ts), so a follower may be cut off at any instant, by a runtime that is
-// killed or an engine that is restarted, and the next one goes on with the following line.
+// The place reached is the file's (container-log.ts, log-place.ts), so a follower may be cut off at any instant, by a
+// runtime that is killed or an engine that is restarted, and the next one goes on with the following line.
 
 import { pause } from '../model/pause.ts';
 import type { Clock, Timer } from '../platform/clock.ts';

@@ -13,8 +13,9 @@
 // never written. SQLite takes such a commit for a good one, and a power cut then ends the log there, with every later
 // commit behind the hole. Nobody knows whether the last sync of an earlier life failed, so every log is written anew;
 // while that fails, the file is not open. The same holds for the name of a new log: SQLite syncs the directory once and
-// does not look whether that succeeded, and without a name on the disk the log is not there at all. Pages of the database itself need none of it: a checkpoint whose sync failed
-// is repeated wholly, and the log has them until one succeeded.
+// does not look whether that succeeded, and without a name on the disk the log is not there at all. Pages of the
+// database itself need none of it: a checkpoint whose sync failed is repeated wholly, and the log has them until one
+// succeeded.
 //
 // The check is bounded: files up to storeCheckBytesMax are checked page by page (quick_check); of larger ones
 // only the schema and the first rows are read. Damage deeper inside shows itself at the first read of that page

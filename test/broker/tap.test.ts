@@ -1,6 +1,6 @@
 // Messages that somebody inside takes along, messages that come from inside, and clients that may not stay.
 
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { MessageTap, TappedMessage } from '../../src/broker/ports.ts';
 import { MemoryDisk, MemorySessionStore } from '../support/memory-session-store.ts';
 import { settle } from '../support/sim-clock.ts';
@@ -75,9 +75,10 @@ t.test('runs of packets of a tapped topic go to the tap one by one', async (t) =
   }
 });
 
-t.test('a message that the tap cannot take is sent again by its publisher, also at QoS 2', async (t) => {
+/** Message 7 of client c, QoS 2, lies with the tap; w has subscribed to everything. */
+async function underWay(t: Test, sessionStore: MemorySessionStore) {
   const tap = new StubTap();
-  const harness = await new Harness(t, { tap, sessionStore: new MemorySessionStore(new MemoryDisk()) }).start();
+  const harness = await new Harness(t, { tap, sessionStore }).start();
   const watcher = await harness.client('w');
   watcher.send(subscribe(1, ['#', 2]));
   await settle();
@@ -85,6 +86,11 @@ t.test('a message that the tap cannot take is sent again by its publisher, also 
   const first = await harness.client('c', { clean: false });
   first.send(publish('out/a', 'x', { qos: 2, id: 7 }));
   await settle();
+  return { tap, harness, watcher, first };
+}
+
+t.test('a message that the tap cannot take is sent again by its publisher, also at QoS 2', async (t) => {
+  const { tap, harness, watcher, first } = await underWay(t, new MemorySessionStore(new MemoryDisk()));
   tap.taken[0]?.reject(new Error('no disk'));
   await settle();
   t.ok(first.closed);
@@ -100,17 +106,9 @@ t.test('a message that the tap cannot take is sent again by its publisher, also 
 });
 
 t.test('a QoS 2 message whose connection ends before the tap has it is taken once all the same', async (t) => {
-  const tap = new StubTap();
   const disk = new MemoryDisk();
   const sessionStore = new MemorySessionStore(disk);
-  const harness = await new Harness(t, { tap, sessionStore }).start();
-  const watcher = await harness.client('w');
-  watcher.send(subscribe(1, ['#', 2]));
-  await settle();
-  watcher.seen();
-  const first = await harness.client('c', { clean: false });
-  first.send(publish('out/a', 'x', { qos: 2, id: 7 }));
-  await settle();
+  const { tap, harness, watcher, first } = await underWay(t, sessionStore);
   await sessionStore.flushed();
   t.notOk(disk.sessions.get('c')?.receiving.has(7), 'after a power cut now its repetition would be new');
   first.destroy();
